@@ -1,0 +1,1 @@
+//! Datasets: manifests, ingestion, splits, phantoms.

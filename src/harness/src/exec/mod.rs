@@ -1,0 +1,1 @@
+//! Runs cells: the executors, their events and their outcomes.

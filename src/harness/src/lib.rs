@@ -1,0 +1,21 @@
+//! `dygl`: reproducible experiment orchestration for medical image
+//! segmentation. This crate holds everything that needs no tensors.
+//!
+//! The rooms, and the only direction in which they may look:
+//! `command -> report, exec -> store, table -> key, stats, plot -> plan -> spec`.
+//! `data` and `metric` stand beside them and look at `spec` alone.
+
+pub mod command;
+pub mod data;
+pub mod exec;
+pub mod exit;
+pub mod key;
+pub mod metric;
+pub mod plan;
+pub mod plot;
+pub mod random;
+pub mod report;
+pub mod spec;
+pub mod stats;
+pub mod store;
+pub mod table;

@@ -1,0 +1,33 @@
+//! One cell of a matrix: what is trained and evaluated once.
+
+use serde::{Deserialize, Serialize};
+
+use crate::spec::name::Named;
+use crate::spec::protocol::Protocol;
+
+/// A network on a dataset with a seed under a protocol.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Cell {
+    /// Canonical: defaults left out.
+    pub model: Named,
+    /// The dataset that is used.
+    pub dataset: Named,
+    /// The dataset that the experiment asked for; differs from `dataset`
+    /// where the profile puts a substitute in its place.
+    pub asked: Named,
+    pub seed: u64,
+    /// The protocol with this cell's own settings applied.
+    pub protocol: Protocol,
+}
+
+impl Cell {
+    /// Whether the profile put another dataset in the place of the asked one.
+    pub fn is_substituted(&self) -> bool {
+        self.dataset != self.asked
+    }
+
+    /// `dyglnet on kvasir-seg, seed 42`, for people.
+    pub fn describe(&self) -> String {
+        format!("{} on {}, seed {}", self.model, self.dataset, self.seed)
+    }
+}

@@ -1,0 +1,160 @@
+//! The networks as an experiment sees them: names, options, valid sizes.
+//! The tensors live in other crates; a test of `dygl-train` holds its registry
+//! against this list.
+
+use super::name::Named;
+
+/// Family of a network, in the order in which the paper's tables group them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Group {
+    Cnn,
+    Transformer,
+    Hybrid,
+    Ours,
+}
+
+impl Group {
+    /// As the paper's tables print it.
+    pub fn label(self) -> &'static str {
+        match self {
+            Group::Cnn => "CNN-based",
+            Group::Transformer => "Trans-based",
+            Group::Hybrid => "Hybrid",
+            Group::Ours => "Ours",
+        }
+    }
+}
+
+/// One option of a network: its name, its values, the first being the default.
+#[derive(Debug, Clone, Copy)]
+pub struct NetworkOption {
+    pub name: &'static str,
+    pub values: &'static [&'static str],
+}
+
+/// One network.
+#[derive(Debug, Clone, Copy)]
+pub struct Network {
+    pub name: &'static str,
+    /// As the paper's tables print it.
+    pub label: &'static str,
+    pub group: Group,
+    pub options: &'static [NetworkOption],
+    /// Height and width must be multiples of this.
+    pub size_multiple: usize,
+    pub size_min: usize,
+}
+
+/// Every network, in the order of the paper's tables.
+pub const NETWORKS: &[Network] = &[
+    Network {
+        name: "unet",
+        label: "Unet",
+        group: Group::Cnn,
+        options: &[NetworkOption { name: "variant", values: &["published", "table-exact"] }],
+        size_multiple: 1,
+        size_min: 32,
+    },
+    Network {
+        name: "dyglnet",
+        label: "DyGLNet",
+        group: Group::Ours,
+        options: &[],
+        size_multiple: 16,
+        size_min: 32,
+    },
+];
+
+/// What is wrong with a network's name or options.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NetworkError {
+    #[error("unknown network `{0}`")]
+    Unknown(String),
+    #[error("network `{network}` has no option `{option}`")]
+    UnknownOption { network: &'static str, option: String },
+    #[error("option `{option}` of `{network}` has no value `{value}`")]
+    UnknownValue { network: &'static str, option: &'static str, value: String },
+}
+
+impl NetworkError {
+    /// The words among which a did-you-mean may look.
+    pub fn candidates(&self) -> Vec<&'static str> {
+        match self {
+            NetworkError::Unknown(_) => NETWORKS.iter().map(|n| n.name).collect(),
+            NetworkError::UnknownOption { network, .. } => {
+                find(network).map(|n| n.options.iter().map(|o| o.name).collect()).unwrap_or_default()
+            }
+            NetworkError::UnknownValue { network, option, .. } => find(network)
+                .and_then(|n| n.options.iter().find(|o| o.name == *option))
+                .map(|o| o.values.to_vec())
+                .unwrap_or_default(),
+        }
+    }
+}
+
+/// The network of that name.
+pub fn find(name: &str) -> Option<&'static Network> {
+    NETWORKS.iter().find(|network| network.name == name)
+}
+
+/// Checks name and options and returns the canonical form: options that
+/// state the default are left out.
+pub fn resolve(named: &Named) -> Result<(&'static Network, Named), NetworkError> {
+    let network = find(&named.name).ok_or_else(|| NetworkError::Unknown(named.name.clone()))?;
+    let mut canonical = Named::plain(network.name);
+    for (key, value) in &named.options {
+        let option = network
+            .options
+            .iter()
+            .find(|o| o.name == key)
+            .ok_or_else(|| NetworkError::UnknownOption { network: network.name, option: key.clone() })?;
+        if !option.values.contains(&value.as_str()) {
+            return Err(NetworkError::UnknownValue {
+                network: network.name,
+                option: option.name,
+                value: value.clone(),
+            });
+        }
+        if option.values[0] != value {
+            canonical.options.insert(key.clone(), value.clone());
+        }
+    }
+    Ok((network, canonical))
+}
+
+impl Network {
+    /// The value of an option: the one given, else the default.
+    pub fn value<'a>(&'a self, named: &'a Named, option: &str) -> &'a str {
+        let default = self.options.iter().find(|o| o.name == option).map_or("", |o| o.values[0]);
+        named.option(option).unwrap_or(default)
+    }
+
+    /// The nearest valid size, `Ok` if `size` is one.
+    pub fn check_size(&self, size: usize) -> Result<(), usize> {
+        let multiple = self.size_multiple;
+        let nearest = ((size + multiple / 2) / multiple * multiple).max(self.size_min);
+        if nearest == size { Ok(()) } else { Err(nearest) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_vanish_from_the_canonical_form() {
+        let named = Named::parse("unet,variant=published").expect("valid");
+        assert_eq!(resolve(&named).expect("known").1.to_string(), "unet");
+        let named = Named::parse("unet,variant=table-exact").expect("valid");
+        assert_eq!(resolve(&named).expect("known").1.to_string(), "unet,variant=table-exact");
+    }
+
+    #[test]
+    fn sizes_are_refused_with_the_nearest_valid_one() {
+        let dyglnet = find("dyglnet").expect("listed");
+        assert_eq!(dyglnet.check_size(224), Ok(()));
+        assert_eq!(dyglnet.check_size(100), Err(96));
+        assert_eq!(dyglnet.check_size(8), Err(32));
+    }
+}

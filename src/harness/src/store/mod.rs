@@ -1,0 +1,3 @@
+//! The store: results that are verified when they are read.
+
+pub mod record;

@@ -1,0 +1,168 @@
+//! What the store keeps of a run: the records, as JSON with stable names.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::metric::Metric;
+use crate::plan::Cell;
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Outcome {
+    Done,
+    /// The worker stopped with an error.
+    Failed { message: String },
+    /// Loss or gradient became NaN or infinite.
+    Diverged { epoch: usize, step: usize, message: String },
+    TimedOut { seconds: f64 },
+    OutOfMemory { message: String },
+    /// An input changed while the run was under way: nothing is cached.
+    Tainted { message: String },
+}
+
+impl Outcome {
+    pub fn is_done(&self) -> bool {
+        matches!(self, Outcome::Done)
+    }
+
+    /// One word for tables and lists.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Outcome::Done => "done",
+            Outcome::Failed { .. } => "failed",
+            Outcome::Diverged { .. } => "diverged",
+            Outcome::TimedOut { .. } => "timed out",
+            Outcome::OutOfMemory { .. } => "out of memory",
+            Outcome::Tainted { .. } => "tainted",
+        }
+    }
+
+    /// The reason, for people; empty when done.
+    pub fn reason(&self) -> String {
+        match self {
+            Outcome::Done => String::new(),
+            Outcome::Failed { message } | Outcome::OutOfMemory { message } | Outcome::Tainted { message } => {
+                message.clone()
+            }
+            Outcome::Diverged { epoch, step, message } => format!("epoch {epoch}, step {step}: {message}"),
+            Outcome::TimedOut { seconds } => format!("stopped after {seconds:.0} s"),
+        }
+    }
+}
+
+/// Where a result comes from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Provenance {
+    pub dygl_version: String,
+    /// Commit that the program was built from, or `unknown`.
+    pub commit: String,
+    /// Whether the tree held uncommitted changes at build time.
+    pub dirty: bool,
+    /// `flex`, `libtorch-cpu`, ...
+    pub numerics: String,
+    /// Human name of the device.
+    pub device: String,
+    pub simd: String,
+    pub threads: usize,
+    pub host: String,
+    /// Seconds since 1970, UTC.
+    pub started: u64,
+    pub finished: u64,
+    /// Locked versions of the crates that compute.
+    pub libraries: BTreeMap<String, String>,
+}
+
+/// The dataset of a run as it was found.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DatasetFacts {
+    /// `NAME,option=value`.
+    pub id: String,
+    pub digest: String,
+    pub split_digest: String,
+    /// Images present.
+    pub images: usize,
+    /// Images of the whole dataset according to its manifest; equals `images` unless partial.
+    pub expected: usize,
+    pub train: usize,
+    pub validation: usize,
+    pub test: usize,
+    /// Whether its terms allow showing its images to others.
+    pub redistributable: bool,
+}
+
+impl DatasetFacts {
+    pub fn is_partial(&self) -> bool {
+        self.images < self.expected
+    }
+}
+
+/// Result of a training: beside it lie `history.csv` and `model.safetensors`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TrainRecord {
+    pub key: String,
+    pub cell: Cell,
+    pub profile: String,
+    pub outcome: Outcome,
+    pub dataset: Option<DatasetFacts>,
+    /// blake3 of `model.safetensors`; empty unless done.
+    pub weights: String,
+    pub parameters: u64,
+    /// Epoch whose weights were kept, 1-based.
+    pub selected_epoch: usize,
+    pub epochs_done: usize,
+    pub steps_done: usize,
+    pub final_loss: f64,
+    pub train_seconds: f64,
+    pub peak_memory_bytes: u64,
+    /// How often the run was stopped and resumed.
+    pub resumed: usize,
+    pub provenance: Provenance,
+}
+
+/// Result of an evaluation: beside it lie `per_image.csv` and `samples/`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EvalRecord {
+    pub key: String,
+    pub train_key: String,
+    pub weights: String,
+    pub cell: Cell,
+    pub profile: String,
+    pub outcome: Outcome,
+    pub dataset: Option<DatasetFacts>,
+    /// Images scored.
+    pub images: usize,
+    /// Images left out of the means by the empty-mask rule.
+    pub skipped: usize,
+    /// Mean over the images, in 0..1.
+    pub mean: BTreeMap<Metric, f64>,
+    /// Standard deviation over the images (n - 1), in 0..1; 0 for one image.
+    pub std: BTreeMap<Metric, f64>,
+    /// Dice of predictors that look at no image, on the same part.
+    pub trivial: Trivial,
+    pub samples: Vec<Sample>,
+    pub eval_seconds: f64,
+    pub provenance: Provenance,
+}
+
+/// Mean Dice of the trivial predictors on the reported part.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Trivial {
+    /// Everything is foreground.
+    pub all_foreground: f64,
+    /// The thresholded mean of the training masks, for every image.
+    pub mean_mask: f64,
+}
+
+/// One image kept for the report: `samples/<file>.{image,truth,prediction}.png`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Sample {
+    /// Image id in the dataset.
+    pub id: String,
+    /// Stem of the file names.
+    pub file: String,
+    /// `worst`, `median`, `best` or `other`.
+    pub role: String,
+    pub dice: f64,
+}
