@@ -26,7 +26,11 @@ impl Counts {
         Self::tally(predicted, truth, |p| *p != 0)
     }
 
-    fn tally<T>(predicted: &[T], truth: &[T], foreground: impl Fn(&T) -> bool) -> Result<Self, LengthMismatch> {
+    fn tally<T>(
+        predicted: &[T],
+        truth: &[T],
+        foreground: impl Fn(&T) -> bool,
+    ) -> Result<Self, LengthMismatch> {
         if predicted.len() != truth.len() {
             return Err(LengthMismatch { predicted: predicted.len(), truth: truth.len() });
         }

@@ -35,14 +35,8 @@ pub enum Metric {
 }
 
 impl Metric {
-    pub const ALL: [Metric; 6] = [
-        Metric::Dice,
-        Metric::Iou,
-        Metric::Precision,
-        Metric::Recall,
-        Metric::Specificity,
-        Metric::Accuracy,
-    ];
+    pub const ALL: [Metric; 6] =
+        [Metric::Dice, Metric::Iou, Metric::Precision, Metric::Recall, Metric::Specificity, Metric::Accuracy];
 
     /// `dice`, `iou`, ... as in TOML, CSV and JSON.
     pub fn name(self) -> &'static str {

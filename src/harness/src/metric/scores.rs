@@ -127,7 +127,8 @@ mod tests {
     #[test]
     fn twenty_mask_pairs_agree_with_numpy() {
         let golden: serde_json::Value =
-            serde_json::from_str(include_str!("../../../../tests/golden/metrics/pairs.json")).expect("golden is JSON");
+            serde_json::from_str(include_str!("../../../../tests/golden/metrics/pairs.json"))
+                .expect("golden is JSON");
         let bits = |text: &serde_json::Value| -> Vec<bool> {
             text.as_str().expect("text").bytes().map(|b| b == b'1').collect()
         };
@@ -139,7 +140,12 @@ mod tests {
             let scores = scores(&counts, &rule).expect("formula never skips");
             for metric in Metric::ALL {
                 let expected = pair["scores"][metric.name()].as_f64().expect("number");
-                assert!((scores.get(metric) - expected).abs() < 1e-12, "{} of seed {}", metric.name(), pair["seed"]);
+                assert!(
+                    (scores.get(metric) - expected).abs() < 1e-12,
+                    "{} of seed {}",
+                    metric.name(),
+                    pair["seed"]
+                );
             }
         }
     }
