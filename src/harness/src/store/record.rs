@@ -127,6 +127,8 @@ pub struct EvalRecord {
     pub key: String,
     pub train_key: String,
     pub weights: String,
+    /// blake3 of `per_image.csv`; empty unless done.
+    pub scores: String,
     pub cell: Cell,
     pub profile: String,
     pub outcome: Outcome,
@@ -165,4 +167,9 @@ pub struct Sample {
     /// `worst`, `median`, `best` or `other`.
     pub role: String,
     pub dice: f64,
+}
+
+/// Seconds since 1970, UTC.
+pub fn now() -> u64 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_secs())
 }
