@@ -18,7 +18,11 @@ struct Names;
 impl DatasetNames for Names {
     fn resolve(&self, named: &Named) -> Result<Named, DatasetProblem> {
         Dataset::resolve(named)
-            .map_err(|error| DatasetProblem { message: error.to_string(), candidates: error.candidates() })
+            .map_err(|error| DatasetProblem {
+                word: error.word().unwrap_or(&named.name).to_owned(),
+                candidates: error.candidates().to_vec(),
+                message: error.to_string(),
+            })
     }
 
     fn known_ids(&self) -> Vec<String> {
@@ -74,7 +78,7 @@ impl Context {
                 format!("no cell of {names} matches '{filter}'; `dygl plan {names}` lists them"),
             ));
         }
-        let data = selection.data.clone().or_else(|| chosen.iter().find_map(|c| c.experiment.ops.data.clone()));
+        let data = selection.data.clone().or_else(|| chosen.first().map(|c| c.experiment.ops.data.clone()));
         let store = Store::at(&selection.common.store);
         Ok(Self {
             inputs: Inputs::at(store.root()),
