@@ -172,15 +172,20 @@ impl RawMatrix {
                 match self.axis(name) {
                     Some(axis) => members.push((axis, *at)),
                     None => found.push(
-                        Diagnostic::new(*at, format!("the matrix has no axis `{name}` to zip"))
-                            .suggest(name, self.axes.iter().map(|axis| axis.name.as_str()), "axes"),
+                        Diagnostic::new(*at, format!("the matrix has no axis `{name}` to zip")).suggest(
+                            name,
+                            self.axes.iter().map(|axis| axis.name.as_str()),
+                            "axes",
+                        ),
                     ),
                 }
             }
             let Some((first, rest)) = members.split_first() else { continue };
             if rest.iter().any(|(axis, _)| axis.values.len() != first.0.values.len()) {
-                let lengths: Vec<String> =
-                    members.iter().map(|(axis, _)| format!("`{}` has {}", axis.name, axis.values.len())).collect();
+                let lengths: Vec<String> = members
+                    .iter()
+                    .map(|(axis, _)| format!("`{}` has {}", axis.name, axis.values.len()))
+                    .collect();
                 let mut diagnostic = Diagnostic::new(zip.at, "zipped axes must be equally long")
                     .label(lengths.join(", "))
                     .help("give each the same number of values, or leave one out of the zip to multiply it");

@@ -17,7 +17,12 @@ use super::source::At;
 type Placed<'a> = (&'a Json, At);
 
 /// Runs every check. `matrix_at` is the header of `[matrix]`.
-pub(super) fn check(layers: &Layers, raw: &RawMatrix, matrix_at: At, found: &mut Vec<Diagnostic>) -> Vec<String> {
+pub(super) fn check(
+    layers: &Layers,
+    raw: &RawMatrix,
+    matrix_at: At,
+    found: &mut Vec<Diagnostic>,
+) -> Vec<String> {
     let lengths = raw.lengths();
     let zip = raw.zip_names();
     let cells = matrix::count(&lengths, &zip);
@@ -54,7 +59,9 @@ impl<'a> View<'a> {
             .collect();
         let place = |name: &str, position: usize| -> Option<Placed<'a>> {
             match self.raw.axis(name) {
-                Some(axis) => axis.values.get(position).and_then(|v| v.value.as_ref().map(|value| (value, v.at))),
+                Some(axis) => {
+                    axis.values.get(position).and_then(|v| v.value.as_ref().map(|value| (value, v.at)))
+                }
                 None => self.layers.get(name).map(|held| (&held.value, held.at)),
             }
         };
@@ -131,10 +138,13 @@ fn training(view: &View<'_>, found: &mut Vec<Diagnostic>) {
         if warmup.as_u64() >= epochs.as_u64() {
             push(
                 *warmup_at,
-                Diagnostic::new(*warmup_at, format!("a warm-up of {warmup} epochs does not end within {epochs}"))
-                    .label("`schedule.warmup_epochs` must be less than `train.epochs`")
-                    .related(*epochs_at, "epochs of the training")
-                    .help("set schedule.warmup_epochs beside train.epochs; 0 switches the warm-up off"),
+                Diagnostic::new(
+                    *warmup_at,
+                    format!("a warm-up of {warmup} epochs does not end within {epochs}"),
+                )
+                .label("`schedule.warmup_epochs` must be less than `train.epochs`")
+                .related(*epochs_at, "epochs of the training")
+                .help("set schedule.warmup_epochs beside train.epochs; 0 switches the warm-up off"),
             );
         }
     }

@@ -73,15 +73,22 @@ pub fn read(path: &str, node: &Node, found: &mut Vec<Diagnostic>) -> Option<Writ
                     Value::Number(x) => x.to_string(),
                     Value::Flag(flag) => flag.to_string(),
                     _ => {
-                        found.push(wrong_type(&format!("{path}.{}", entry.key), &entry.node, "a text or a number"));
+                        found.push(wrong_type(
+                            &format!("{path}.{}", entry.key),
+                            &entry.node,
+                            "a text or a number",
+                        ));
                         sound = false;
                         continue;
                     }
                 };
                 if value.is_empty() || value.contains([',', '=']) && entry.key != "label" {
                     found.push(
-                        Diagnostic::new(entry.node.at, format!("`{}` must be a word without `,` and `=`", entry.key))
-                            .label("not a word"),
+                        Diagnostic::new(
+                            entry.node.at,
+                            format!("`{}` must be a word without `,` and `=`", entry.key),
+                        )
+                        .label("not a word"),
                     );
                     sound = false;
                     continue;
@@ -157,11 +164,12 @@ pub fn resolve_dataset(
     match datasets.resolve(&written.named) {
         Ok(named) => Some(named),
         Err(problem) => {
-            found.push(Diagnostic::new(written.place(&problem.word), problem.message).suggest(
-                &problem.word,
-                &problem.candidates,
-                "known",
-            ));
+            let said = problem.message.contains("did you mean");
+            let mut diagnostic = Diagnostic::new(written.place(&problem.word), problem.message);
+            if !said {
+                diagnostic = diagnostic.suggest(&problem.word, &problem.candidates, "known");
+            }
+            found.push(diagnostic);
             None
         }
     }

@@ -33,7 +33,12 @@ impl<'a> Fields<'a> {
     }
 
     /// The entry of a key that must be there.
-    pub(super) fn require(&mut self, key: &'static str, help: &str, found: &mut Vec<Diagnostic>) -> Option<&'a Entry> {
+    pub(super) fn require(
+        &mut self,
+        key: &'static str,
+        help: &str,
+        found: &mut Vec<Diagnostic>,
+    ) -> Option<&'a Entry> {
         let entry = self.get(key);
         if entry.is_none() {
             let place = if self.name.is_empty() { "the file".into() } else { format!("[{}]", self.name) };
@@ -45,13 +50,23 @@ impl<'a> Fields<'a> {
     }
 
     /// The checked value of a key that may be left out.
-    pub(super) fn value(&mut self, key: &'static str, kind: Kind, found: &mut Vec<Diagnostic>) -> Option<Json> {
+    pub(super) fn value(
+        &mut self,
+        key: &'static str,
+        kind: Kind,
+        found: &mut Vec<Diagnostic>,
+    ) -> Option<Json> {
         let entry = self.get(key)?;
         self.check(entry, kind, found)
     }
 
     /// A text that must be there.
-    pub(super) fn text(&mut self, key: &'static str, help: &str, found: &mut Vec<Diagnostic>) -> Option<(String, At)> {
+    pub(super) fn text(
+        &mut self,
+        key: &'static str,
+        help: &str,
+        found: &mut Vec<Diagnostic>,
+    ) -> Option<(String, At)> {
         let entry = self.require(key, help, found)?;
         match self.check(entry, Kind::Text, found)? {
             Json::String(text) => Some((text, entry.node.at)),

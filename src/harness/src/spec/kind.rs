@@ -58,13 +58,19 @@ impl Range {
 #[derive(Debug, Clone, Copy)]
 pub enum Kind {
     /// A whole number.
-    Count { low: u64, high: u64 },
+    Count {
+        low: u64,
+        high: u64,
+    },
     Number(Range),
     Flag,
     /// One of a few words.
     Word(fn() -> &'static [&'static str]),
     /// That many numbers.
-    Numbers { len: usize, range: Range },
+    Numbers {
+        len: usize,
+        range: Range,
+    },
     /// Two numbers, the first at most the second.
     Bounds(Range),
     Text,
@@ -113,12 +119,16 @@ impl Kind {
                 items.iter().map(|item| each(path, item, range)).collect()
             }
             (Kind::Bounds(limits), Value::List(items)) if items.len() == 2 => {
-                let checked: Result<Vec<Json>, _> = items.iter().map(|item| each(path, item, limits)).collect();
+                let checked: Result<Vec<Json>, _> =
+                    items.iter().map(|item| each(path, item, limits)).collect();
                 let checked = checked?;
                 if number(&items[0]) > number(&items[1]) {
-                    return Err(Diagnostic::new(node.at, format!("the bounds of `{path}` are in the wrong order"))
-                        .label("the lower bound exceeds the upper")
-                        .help(format!("write [{}, {}]", checked[1], checked[0])));
+                    return Err(Diagnostic::new(
+                        node.at,
+                        format!("the bounds of `{path}` are in the wrong order"),
+                    )
+                    .label("the lower bound exceeds the upper")
+                    .help(format!("write [{}, {}]", checked[1], checked[0])));
                 }
                 Ok(Json::Array(checked))
             }
@@ -225,7 +235,10 @@ mod tests {
     fn counts_are_whole() {
         let kind = Kind::Count { low: 1, high: 10 };
         assert_eq!(check(kind, "10"), Ok(json!(10)));
-        assert_eq!(check(kind, "99999999999999999999999").expect_err("high"), "`a.b` must be between 1 and 10");
+        assert_eq!(
+            check(kind, "99999999999999999999999").expect_err("high"),
+            "`a.b` must be between 1 and 10"
+        );
         assert_eq!(check(kind, "-1").expect_err("low"), "`a.b` must be between 1 and 10");
         assert_eq!(check(kind, "1.0").expect_err("type"), "`a.b` must be a whole number");
     }

@@ -61,10 +61,9 @@ impl Layers {
         for path in schema::paths().filter(|path| !given.iter().any(|g| g == path)) {
             let table = path.rsplit_once('.').map_or(path, |(table, _)| table);
             let start = At { end: document.at.start, ..document.at };
-            found.push(
-                Diagnostic::new(start, format!("the protocol lacks `{path}`"))
-                    .help(format!("add it under [paper.{table}] if the paper states it, else under [assumed.{table}]")),
-            );
+            found.push(Diagnostic::new(start, format!("the protocol lacks `{path}`")).help(format!(
+                "add it under [paper.{table}] if the paper states it, else under [assumed.{table}]"
+            )));
         }
         Self { base, top: BTreeMap::new() }
     }
@@ -183,9 +182,11 @@ fn find(leaf: &Leaf<'_>, found: &mut Vec<Diagnostic>) -> Option<&'static Setting
 
 /// No setting has this path.
 pub(super) fn unknown(at: At, path: &str) -> Diagnostic {
-    Diagnostic::new(at, format!("the protocol has no setting `{path}`"))
-        .label("unknown setting")
-        .suggest(path, schema::paths(), "settings")
+    Diagnostic::new(at, format!("the protocol has no setting `{path}`")).label("unknown setting").suggest(
+        path,
+        schema::paths(),
+        "settings",
+    )
 }
 
 #[cfg(test)]

@@ -135,7 +135,8 @@ fn read_all(
     };
     refuse_doubled(&raw, &layers, found);
 
-    let (ops_sets, axis_sets): (Vec<&Set>, Vec<&Set>) = sets.iter().partition(|set| set.path.starts_with("ops."));
+    let (ops_sets, axis_sets): (Vec<&Set>, Vec<&Set>) =
+        sets.iter().partition(|set| set.path.starts_with("ops."));
     for set in axis_sets {
         raw.apply(set, &mut layers, datasets, found);
     }
@@ -159,7 +160,16 @@ fn read_all(
     let profile: Profile = chosen?.profile;
     let shown = [located.experiment, located.protocol, located.profiles];
     let sources = shown.iter().filter_map(|source| sources.origin(*source).cloned()).collect();
-    resolve::resolve(resolve::Parts { head: head?, profile, layers, raw, table, ops: ops?, warnings, sources })
+    resolve::resolve(resolve::Parts {
+        head: head?,
+        profile,
+        layers,
+        raw,
+        table,
+        ops: ops?,
+        warnings,
+        sources,
+    })
 }
 
 fn read_head(node: &Node, found: &mut Vec<Diagnostic>) -> Option<Head> {

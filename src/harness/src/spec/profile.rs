@@ -30,10 +30,11 @@ pub(super) fn read<'a>(
 ) -> Option<RawProfile<'a>> {
     let entries = document.entries().unwrap_or_default();
     let Some(entry) = entries.iter().find(|entry| entry.key == name) else {
-        found.push(
-            Diagnostic::new(name_at, format!("unknown profile `{name}`"))
-                .suggest(name, entries.iter().map(|entry| entry.key.as_str()), "profiles"),
-        );
+        found.push(Diagnostic::new(name_at, format!("unknown profile `{name}`")).suggest(
+            name,
+            entries.iter().map(|entry| entry.key.as_str()),
+            "profiles",
+        ));
         return None;
     };
     let mut fields = Fields::new(name, &entry.node, found);
@@ -54,7 +55,11 @@ pub(super) fn read<'a>(
     Some(RawProfile { profile, protocol, ops })
 }
 
-fn read_substitutes(node: &Node, datasets: &dyn DatasetNames, found: &mut Vec<Diagnostic>) -> Vec<Substitute> {
+fn read_substitutes(
+    node: &Node,
+    datasets: &dyn DatasetNames,
+    found: &mut Vec<Diagnostic>,
+) -> Vec<Substitute> {
     let Some(entries) = node.entries() else {
         found.push(wrong_type("substitute", node, "a table of dataset = dataset"));
         return Vec::new();

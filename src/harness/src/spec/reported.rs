@@ -1,6 +1,7 @@
 //! The numbers that the paper prints, from `experiments/reported.toml`.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::OnceLock;
 
 use serde::{Deserialize, Serialize};
@@ -14,6 +15,12 @@ pub struct Printed {
     /// `97.90`, digits as in the paper.
     pub text: String,
     pub value: f64,
+}
+
+impl fmt::Display for Printed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.text)
+    }
 }
 
 impl Printed {
@@ -130,11 +137,13 @@ impl Reported {
     /// The printed number of a network (canonical name) in a table.
     pub fn value(&self, table: u8, dataset: &str, model: &Named, metric: &str) -> Option<&Printed> {
         let model = &self.model(model)?.id;
-        self.tables.iter().filter(|block| block.number == table && block.dataset == dataset).find_map(|block| {
-            let column = block.metrics.iter().position(|name| name == metric)?;
-            let (_, numbers) = block.rows.iter().find(|(id, _)| id == model)?;
-            numbers.get(column)
-        })
+        self.tables.iter().filter(|block| block.number == table && block.dataset == dataset).find_map(
+            |block| {
+                let column = block.metrics.iter().position(|name| name == metric)?;
+                let (_, numbers) = block.rows.iter().find(|(id, _)| id == model)?;
+                numbers.get(column)
+            },
+        )
     }
 
     /// The paper's entry for a network.

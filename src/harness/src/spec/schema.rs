@@ -211,12 +211,8 @@ mod tests {
             let mut changed = base.clone();
             setting.assign(&mut changed, &other).expect("fits");
             let after = leaves(&serde_json::to_value(&changed).expect("serialisable"));
-            let differing: Vec<&String> = leaves(&json)
-                .iter()
-                .zip(&after)
-                .filter(|(a, b)| a != b)
-                .map(|(_, b)| &b.0)
-                .collect();
+            let differing: Vec<&String> =
+                leaves(&json).iter().zip(&after).filter(|(a, b)| a != b).map(|(_, b)| &b.0).collect();
             assert_eq!(differing, [&path]);
         }
     }

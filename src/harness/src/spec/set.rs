@@ -75,8 +75,11 @@ fn cut(argument: &str, source: usize) -> Result<Set, Diagnostic> {
         let at = trimmed(argument, source, start, end);
         let text = &argument[at.span()];
         if text.is_empty() {
-            return Err(Diagnostic::new(At::new(source, start..end), format!("--set {path}: a value is empty"))
-                .help(format!("write {path}=VALUE, or {path}=VALUE,VALUE for an axis")));
+            return Err(Diagnostic::new(
+                At::new(source, start..end),
+                format!("--set {path}: a value is empty"),
+            )
+            .help(format!("write {path}=VALUE, or {path}=VALUE,VALUE for an axis")));
         }
         match pieces.last_mut() {
             Some(last) if named && text.contains('=') && !text.starts_with(['{', '"', '\'']) => {

@@ -33,7 +33,9 @@ fn read_metrics(node: &Node, found: &mut Vec<Diagnostic>) -> Vec<Metric> {
         return metrics;
     };
     if items.is_empty() {
-        found.push(Diagnostic::new(node.at, "the table has no metrics").help("leave `metrics` out to get all six"));
+        found.push(
+            Diagnostic::new(node.at, "the table has no metrics").help("leave `metrics` out to get all six"),
+        );
     }
     for item in items {
         let Value::Text(name) = &item.value else {
@@ -48,7 +50,8 @@ fn read_metrics(node: &Node, found: &mut Vec<Diagnostic>) -> Vec<Metric> {
             None => {
                 let names = Metric::ALL.map(Metric::name);
                 found.push(
-                    Diagnostic::new(item.at, format!("unknown metric `{name}`")).suggest(name, names, "metrics"),
+                    Diagnostic::new(item.at, format!("unknown metric `{name}`"))
+                        .suggest(name, names, "metrics"),
                 );
             }
         }

@@ -75,8 +75,7 @@ pub(super) struct Leaf<'a> {
 
 fn collect<'a>(node: &'a Node, prefix: &str, leaves: &mut Vec<Leaf<'a>>) {
     for entry in node.entries().unwrap_or_default() {
-        let path =
-            if prefix.is_empty() { entry.key.clone() } else { format!("{prefix}.{}", entry.key) };
+        let path = if prefix.is_empty() { entry.key.clone() } else { format!("{prefix}.{}", entry.key) };
         if entry.node.entries().is_some_and(|below| !below.is_empty()) {
             collect(&entry.node, &path, leaves);
         } else {
@@ -113,7 +112,10 @@ pub(super) fn parse_value(text: &str, at: At) -> Option<Node> {
 }
 
 /// For tests and callers that hold only a text.
-pub(super) fn parse_text(text: &str, origin: super::source::Origin) -> Result<(Node, SourceMap), Diagnostics> {
+pub(super) fn parse_text(
+    text: &str,
+    origin: super::source::Origin,
+) -> Result<(Node, SourceMap), Diagnostics> {
     let mut sources = SourceMap::default();
     let source = sources.add(origin, text);
     let mut list = Vec::new();
