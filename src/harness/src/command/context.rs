@@ -53,16 +53,19 @@ impl Context {
     /// Exit 2 with all mistakes of all experiments; exit 4 if no cell is left.
     pub fn load(selection: &Selection) -> Result<Self, Failure> {
         let root = std::env::current_dir().or_exit(Exit::Environment)?;
-        let filter = Filter::parse(&selection.filter).or_exit(Exit::Usage)?;
+        let filter = Filter::parse(&selection.filter)
+            .map_err(|found| Failure::new(Exit::Usage, found.render(super::colour_err())))?;
         let mut mistakes = String::new();
         let mut chosen = Vec::new();
+        let mut notes = Vec::new();
         for name in &selection.experiments {
             let request =
                 Request { experiment: name, profile: selection.profile.as_deref(), set: &selection.set, root: &root };
             match spec::load(&request, &Names) {
                 Ok(experiment) => {
-                    let cells = filter.apply(&Plan::expand(&experiment)).cells;
-                    chosen.push(Chosen { experiment, cells });
+                    let selected = filter.apply(&Plan::expand(&experiment));
+                    notes.extend(selected.notes);
+                    chosen.push(Chosen { experiment, cells: selected.cells });
                 }
                 Err(diagnostics) => mistakes.push_str(&diagnostics.render(super::colour_err())),
             }
@@ -70,14 +73,14 @@ impl Context {
         if !mistakes.is_empty() {
             return Err(Failure::new(Exit::Usage, mistakes));
         }
+        notes.dedup();
         if chosen.iter().all(|c| c.cells.is_empty()) {
             let filter = selection.filter.join("' or '");
-            let names = selection.experiments.join(", ");
-            return Err(Failure::new(
-                Exit::NothingSelected,
-                format!("no cell of {names} matches '{filter}'; `dygl plan {names}` lists them"),
-            ));
+            let names = selection.experiments.join(" ");
+            notes.insert(0, format!("no cell of {names} matches '{filter}'; `dygl plan {names}` lists them"));
+            return Err(Failure::new(Exit::NothingSelected, notes.join("\n")));
         }
+        notes.iter().for_each(|text| super::note(&format!("note: {text}")));
         let data = selection.data.clone().or_else(|| chosen.first().map(|c| c.experiment.ops.data.clone()));
         let store = Store::at(&selection.common.store);
         Ok(Self {
@@ -91,14 +94,6 @@ impl Context {
 
     /// All selected cells; a cell of two experiments counts once.
     pub fn cells(&self) -> Vec<PlannedCell> {
-        let mut cells: Vec<PlannedCell> = Vec::new();
-        for chosen in &self.chosen {
-            for planned in &chosen.cells {
-                if !cells.iter().any(|other| other.cell == planned.cell) {
-                    cells.push(planned.clone());
-                }
-            }
-        }
-        cells
+        Plan::merge(self.chosen.iter().map(|chosen| Plan { cells: chosen.cells.clone() })).cells
     }
 }
