@@ -3,32 +3,13 @@
 use std::path::PathBuf;
 
 use crate::cli::Selection;
-use crate::data::{self, Dataset};
+use crate::data::KnownDatasets;
 use crate::exec::Inputs;
 use crate::exit::{Exit, Failure, OrExit};
 use crate::key::revision::Revisions;
 use crate::plan::{Filter, Plan, PlannedCell};
-use crate::spec::{self, DatasetNames, DatasetProblem, Experiment, Request};
-use crate::spec::name::Named;
+use crate::spec::{self, Experiment, Request};
 use crate::store::Store;
-
-/// Dataset names as the data room knows them.
-struct Names;
-
-impl DatasetNames for Names {
-    fn resolve(&self, named: &Named) -> Result<Named, DatasetProblem> {
-        Dataset::resolve(named)
-            .map_err(|error| DatasetProblem {
-                word: error.word().unwrap_or(&named.name).to_owned(),
-                candidates: error.candidates().to_vec(),
-                message: error.to_string(),
-            })
-    }
-
-    fn known_ids(&self) -> Vec<String> {
-        data::catalogue().into_iter().map(|entry| entry.id).collect()
-    }
-}
 
 /// One experiment and the cells of it that were selected.
 pub struct Chosen {
@@ -61,7 +42,7 @@ impl Context {
         for name in &selection.experiments {
             let request =
                 Request { experiment: name, profile: selection.profile.as_deref(), set: &selection.set, root: &root };
-            match spec::load(&request, &Names) {
+            match spec::load(&request, &KnownDatasets) {
                 Ok(experiment) => {
                     let selected = filter.apply(&Plan::expand(&experiment));
                     notes.extend(selected.notes);
