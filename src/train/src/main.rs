@@ -16,21 +16,25 @@ struct Cli {
 enum Verb {
     /// One pass of given weights over a given input; with --train also loss and gradients
     Forward(forward::Arguments),
+    /// Names and shapes of the tensors that a weights file of a model holds
+    Tensors(forward::TensorsArguments),
 }
 
 fn main() -> ExitCode {
-    match Cli::parse().verb {
-        Verb::Forward(arguments) => match forward::run(&arguments) {
-            Ok(line) => {
-                if let Some(line) = line {
-                    println!("{line}");
-                }
-                ExitCode::SUCCESS
+    let outcome = match Cli::parse().verb {
+        Verb::Forward(arguments) => forward::run(&arguments),
+        Verb::Tensors(arguments) => forward::tensors(&arguments).map(Some),
+    };
+    match outcome {
+        Ok(answer) => {
+            if let Some(answer) = answer {
+                println!("{answer}");
             }
-            Err(error) => {
-                eprintln!("error: failed to {error}");
-                ExitCode::from(error.exit_code())
-            }
-        },
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("error: failed to {error}");
+            ExitCode::from(error.exit_code())
+        }
     }
 }
