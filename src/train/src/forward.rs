@@ -1,6 +1,7 @@
 //! The verb `forward`: one pass of given weights over a given input, and with
 //! `--train` loss and gradients. What the parity fixtures are checked with.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use burn::module::Module;
@@ -134,6 +135,29 @@ pub fn run(arguments: &Arguments) -> Result<Option<String>, ForwardError> {
         "dice_loss": scalar(dice)?,
     });
     Ok(Some(line.to_string()))
+}
+
+/// Arguments of `dygl-worker tensors`.
+#[derive(Debug, Clone, clap::Args)]
+#[command(after_help = "Example:\n  dygl-worker tensors --model dyglnet")]
+pub struct TensorsArguments {
+    /// NAME or NAME,option=value,...
+    #[arg(long, value_name = "M")]
+    pub model: String,
+}
+
+/// Runs the verb `tensors`: a JSON object of the reference names and shapes
+/// that a weights file of the model holds.
+///
+/// # Errors
+/// The model is unknown.
+pub fn tensors(arguments: &TensorsArguments) -> Result<String, ForwardError> {
+    let model = &arguments.model;
+    let named = Named::parse(model).map_err(|source| ForwardError::Model { model: model.clone(), source })?;
+    let net = Net::build(&named, &device::parse("auto")?.device).map_err(|source| unknown(model, source))?;
+    let shapes: BTreeMap<String, Vec<usize>> =
+        weights::sites(&net).into_iter().map(|site| (site.name, site.shape)).collect();
+    Ok(serde_json::json!(shapes).to_string())
 }
 
 fn unknown(model: &str, source: NetworkError) -> ForwardError {

@@ -20,28 +20,37 @@ enum Verb {
     Run { folder: PathBuf },
     /// One pass of given weights over a given input; with --train also loss and gradients
     Forward(forward::Arguments),
+    /// Names and shapes of the tensors that a weights file of a model holds
+    Tensors(forward::TensorsArguments),
 }
 
 fn main() -> ExitCode {
-    match Cli::parse().verb {
-        Verb::Run { folder } => match work::run(&folder) {
-            Ok(exit) => exit.into(),
-            Err(error) => {
-                eprintln!("{error}");
-                Exit::Failed.into()
+    let answered = match Cli::parse().verb {
+        Verb::Run { folder } => return work(&folder),
+        Verb::Forward(arguments) => forward::run(&arguments),
+        Verb::Tensors(arguments) => forward::tensors(&arguments).map(Some),
+    };
+    match answered {
+        Ok(answer) => {
+            if let Some(answer) = answer {
+                println!("{answer}");
             }
-        },
-        Verb::Forward(arguments) => match forward::run(&arguments) {
-            Ok(line) => {
-                if let Some(line) = line {
-                    println!("{line}");
-                }
-                ExitCode::SUCCESS
-            }
-            Err(error) => {
-                eprintln!("error: failed to {error}");
-                ExitCode::from(error.exit_code())
-            }
-        },
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("error: failed to {error}");
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+/// The runner reads the reason from the log, which is standard error.
+fn work(folder: &std::path::Path) -> ExitCode {
+    match work::run(folder) {
+        Ok(exit) => exit.into(),
+        Err(error) => {
+            eprintln!("{error}");
+            Exit::Failed.into()
+        }
     }
 }
