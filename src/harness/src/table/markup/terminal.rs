@@ -66,16 +66,10 @@ impl Painted {
 fn write_block(out: &mut String, block: &Block, style: Style) {
     let rows: Vec<_> = block.groups.iter().flat_map(|g| &g.rows).collect();
     let label_width = rows.iter().map(|r| columns(&plain(&r.label)) + 2).max().unwrap_or(0).max(5);
-    // Value, marks and reported stand in sub-columns, so that the digits of
-    // ours and of the paper's align whether or not a footnote is between.
     let widths: Vec<[usize; 3]> = (0..block.columns.len())
         .map(|i| {
-            let cells = || rows.iter().filter_map(|r| r.cells.get(i));
-            let value = cells().map(|c| columns(&Painted::new(c, style).text)).max().unwrap_or(0);
-            let marks = cells().map(|c| columns(&superscript(&c.footnotes))).max().unwrap_or(0);
-            let reported = cells().map(|c| columns(&bracketed(c))).max().unwrap_or(0);
-            let header = columns(&plain(&block.columns[i].header));
-            [value.max(header.saturating_sub(marks + reported)), marks, reported]
+            let cells: Vec<&TableCell> = rows.iter().filter_map(|r| r.cells.get(i)).collect();
+            widths(&cells, columns(&plain(&block.columns[i].header)), style)
         })
         .collect();
     for part in parts(&widths, label_width, style.width) {
@@ -110,8 +104,29 @@ fn write_block(out: &mut String, block: &Block, style: Style) {
     }
 }
 
+/// Value, marks and reported stand in sub-columns, so that the digits of ours
+/// and of the paper's align whether or not a footnote is between. A longer
+/// text with nothing beside it (`diverged`, two values in conflict) may use
+/// the whole width.
+fn widths(cells: &[&TableCell], header: usize, style: Style) -> [usize; 3] {
+    let widest = |width: &dyn Fn(&TableCell) -> usize| cells.iter().map(|c| width(c)).max().unwrap_or(0);
+    let text = |cell: &TableCell| columns(&Painted::new(cell, style).text);
+    let marks = widest(&|c| columns(&superscript(&c.footnotes)));
+    let reported = widest(&|c| columns(&bracketed(c)));
+    let beside = widest(&|c| if c.reported.is_some() { text(c) } else { 0 });
+    let alone = widest(&|c| if c.reported.is_some() { 0 } else { text(c) });
+    let value = beside.max(alone.saturating_sub(reported));
+    [value.max(header.saturating_sub(marks + reported)), marks, reported]
+}
+
 fn written(cell: &TableCell, [value, marks, reported]: [usize; 3], style: Style) -> String {
     let painted = Painted::new(cell, style);
+    if columns(&painted.text) > value {
+        let notes = superscript(&cell.footnotes);
+        let used = columns(&painted.text) + columns(&notes);
+        let left = " ".repeat((value + marks + reported).saturating_sub(used));
+        return format!("{left}{}{notes}", paint(&painted.text, painted.code, style));
+    }
     let left = " ".repeat(value.saturating_sub(columns(&painted.text)));
     let notes = pad_right(&superscript(&cell.footnotes), marks);
     let beside = bracketed(cell);
