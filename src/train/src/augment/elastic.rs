@@ -73,7 +73,8 @@ mod tests {
         let spread = (field.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>() / field.len() as f64).sqrt();
         assert!((2.5..4.2).contains(&spread), "{spread}");
         // Smooth: neighbours in a row move together.
-        let steps = field.chunks_exact(224).flat_map(|row| row.windows(2)).map(|pair| (pair[1] - pair[0]).abs());
+        let steps =
+            field.chunks_exact(224).flat_map(|row| row.windows(2)).map(|pair| (pair[1] - pair[0]).abs());
         assert!(steps.fold(0.0, f32::max) < 3.0);
     }
 
