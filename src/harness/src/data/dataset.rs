@@ -252,22 +252,13 @@ pub struct CatalogueEntry {
     pub title: String,
     pub modality: String,
     /// Images of the whole dataset; for phantoms the default count.
-    pub expected: usize,
+    pub images: usize,
     pub terms: String,
     pub redistributable: bool,
     /// Where to get it; empty for phantoms.
     pub page: String,
-    pub kind: Kind,
-}
-
-/// Where a dataset's images come from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Kind {
-    /// Files that the user has; registered by `dygl dataset add`.
-    Folder,
-    /// Drawn on demand; always there.
-    Phantom,
+    /// Drawn on demand and always there; else files that the user registers.
+    pub is_phantom: bool,
 }
 
 /// Every dataset that the program knows: folders first, then phantoms.
@@ -277,11 +268,11 @@ pub fn catalogue() -> Vec<CatalogueEntry> {
         id: m.id.clone(),
         title: m.title.clone(),
         modality: m.modality.clone(),
-        expected: m.images,
+        images: m.images,
         terms: m.terms.clone(),
         redistributable: m.redistributable,
         page: m.page.clone(),
-        kind: Kind::Folder,
+        is_phantom: false,
     });
     let phantoms = Family::ALL.into_iter().filter_map(|family| {
         let phantom = Phantom::parse(&Named::plain(family.id()))?.ok()?;
@@ -289,11 +280,11 @@ pub fn catalogue() -> Vec<CatalogueEntry> {
             id: family.id().to_owned(),
             title: family.title().to_owned(),
             modality: family.modality().to_owned(),
-            expected: phantom.count,
+            images: phantom.count,
             terms: "none: drawn by this program".to_owned(),
             redistributable: true,
             page: String::new(),
-            kind: Kind::Phantom,
+            is_phantom: true,
         })
     });
     folders.chain(phantoms).collect()

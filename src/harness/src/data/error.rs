@@ -66,12 +66,23 @@ impl DataError {
     }
 
     /// Names that look like the unknown one, best first; empty for other errors.
-    pub fn candidates(&self) -> &[String] {
+    pub fn candidates(&self) -> Vec<String> {
         match self {
             DataError::UnknownDataset { candidates, .. } | DataError::UnknownOption { candidates, .. } => {
-                candidates
+                candidates.clone()
             }
-            _ => &[],
+            _ => Vec::new(),
+        }
+    }
+
+    /// The word of the dataset's name (`NAME,option=value`) that is wrong: the
+    /// name, an option or a value; empty for errors that are not about one.
+    pub fn word(&self) -> &str {
+        match self {
+            DataError::UnknownDataset { name, .. } => name,
+            DataError::UnknownOption { option, .. } => option,
+            DataError::BadOption { value, .. } => value,
+            _ => "",
         }
     }
 }

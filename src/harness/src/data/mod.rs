@@ -24,7 +24,7 @@ mod split;
 #[cfg(test)]
 mod tests;
 
-pub use dataset::{CatalogueEntry, Dataset, Kind, Sample, catalogue};
+pub use dataset::{CatalogueEntry, Dataset, Sample, catalogue};
 pub use error::DataError;
 pub use files::FileEntry;
 pub use ingest::{Entry, Progress, Registration};
@@ -33,6 +33,11 @@ pub use names::KnownDatasets;
 pub use problem::Problem;
 pub use registry::Registry;
 pub use split::Partition;
+
+/// The manifest of a dataset of files; `None` for phantoms and unknown names.
+pub fn manifest(id: &str) -> Option<&'static Manifest> {
+    Manifest::find(id).ok().flatten()
+}
 
 /// Every dataset id, in listing order.
 fn known_ids() -> Vec<&'static str> {

@@ -84,8 +84,8 @@ fn lesions_differ_from_their_surroundings() {
                 for (pixel, mask) in sample.image.pixels().zip(sample.mask.pixels()) {
                     let side = &mut sums[usize::from(mask.0[0] > 0)];
                     side[3] += 1.0;
-                    for k in 0..3 {
-                        side[k] += f64::from(pixel.0[k]);
+                    for (sum, value) in side.iter_mut().zip(pixel.0) {
+                        *sum += f64::from(value);
                     }
                 }
                 (0..3).map(|k| (sums[0][k] / sums[0][3] - sums[1][k] / sums[1][3]).abs()).sum::<f64>() > 15.0
