@@ -32,7 +32,7 @@ demo: build         ## the whole thing on built-in images: trains, evaluates, re
 	@$(DYGL) run smoke --keep-going --store '$(STORE)'
 	@$(DYGL) report smoke --store '$(STORE)' --out '$(OUT)/smoke'
 
-test:               ## all tests
+test: build         ## all tests
 	@$(CARGO) test --workspace
 
 fmt:                ## formatting

@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use dygl::data::{DataError, Dataset, Partition, Registry};
+use dygl::exec::facts;
 use dygl::exec::job::{self, Job, Task};
 use dygl::exec::local::PARENT;
 use dygl::exit::Exit;
@@ -228,17 +229,7 @@ impl Worker<'_> {
     }
 
     fn facts(&self) -> DatasetFacts {
-        DatasetFacts {
-            id: self.dataset.id().to_string(),
-            digest: self.dataset.digest().to_owned(),
-            split_digest: self.partition.digest.clone(),
-            images: self.dataset.images(),
-            expected: self.dataset.expected(),
-            train: self.partition.train.len(),
-            validation: self.partition.validation.len(),
-            test: self.partition.test.len(),
-            redistributable: self.dataset.redistributable(),
-        }
+        facts(self.dataset, self.partition)
     }
 
     fn provenance(&self, started: u64) -> Provenance {

@@ -162,13 +162,14 @@ fn against_paper(chosen: &Chosen, readings: &[Reading], comparisons: &mut Vec<Co
             comparisons.push(Comparison::without_number(name, Verdict::Unknown, format!("not comparable: {reason}")));
             continue;
         }
-        let Some(table) = chosen.experiment.table.paper_table else {
+        let table = chosen.experiment.table.paper_table;
+        if table == 0 {
             let reason = "the experiment names no table of the paper".to_owned();
             comparisons.push(Comparison::without_number(name, Verdict::Unknown, reason));
             continue;
-        };
+        }
         for metric in &chosen.experiment.table.metrics {
-            let printed = reported::load_embedded().ok().and_then(|all| {
+            let printed = reported::embedded().ok().and_then(|all| {
                 all.value(table, &cell.asked.name, &cell.model, metric.name()).map(|printed| printed.to_string())
             });
             if let Some(published) = printed.and_then(|text| text.parse::<f64>().ok()) {

@@ -3,28 +3,13 @@
 use std::path::PathBuf;
 
 use crate::cli::Selection;
-use crate::data::{self, Dataset};
+use crate::data::KnownDatasets;
 use crate::exec::Inputs;
 use crate::exit::{Exit, Failure, OrExit};
 use crate::key::revision::Revisions;
 use crate::plan::{Filter, Plan, PlannedCell};
-use crate::spec::{self, DatasetNames, DatasetProblem, Experiment, Request};
-use crate::spec::name::Named;
+use crate::spec::{self, Experiment, Request};
 use crate::store::Store;
-
-/// Dataset names as the data room knows them.
-struct Names;
-
-impl DatasetNames for Names {
-    fn resolve(&self, named: &Named) -> Result<Named, DatasetProblem> {
-        Dataset::resolve(named)
-            .map_err(|error| DatasetProblem { message: error.to_string(), candidates: error.candidates() })
-    }
-
-    fn known_ids(&self) -> Vec<String> {
-        data::catalogue().into_iter().map(|entry| entry.id).collect()
-    }
-}
 
 /// One experiment and the cells of it that were selected.
 pub struct Chosen {
@@ -49,16 +34,19 @@ impl Context {
     /// Exit 2 with all mistakes of all experiments; exit 4 if no cell is left.
     pub fn load(selection: &Selection) -> Result<Self, Failure> {
         let root = std::env::current_dir().or_exit(Exit::Environment)?;
-        let filter = Filter::parse(&selection.filter).or_exit(Exit::Usage)?;
+        let filter = Filter::parse(&selection.filter)
+            .map_err(|found| Failure::new(Exit::Usage, found.render(super::colour_err())))?;
         let mut mistakes = String::new();
         let mut chosen = Vec::new();
+        let mut notes = Vec::new();
         for name in &selection.experiments {
             let request =
                 Request { experiment: name, profile: selection.profile.as_deref(), set: &selection.set, root: &root };
-            match spec::load(&request, &Names) {
+            match spec::load(&request, &KnownDatasets) {
                 Ok(experiment) => {
-                    let cells = filter.apply(&Plan::expand(&experiment)).cells;
-                    chosen.push(Chosen { experiment, cells });
+                    let selected = filter.apply(&Plan::expand(&experiment));
+                    notes.extend(selected.notes);
+                    chosen.push(Chosen { experiment, cells: selected.cells });
                 }
                 Err(diagnostics) => mistakes.push_str(&diagnostics.render(super::colour_err())),
             }
@@ -66,15 +54,15 @@ impl Context {
         if !mistakes.is_empty() {
             return Err(Failure::new(Exit::Usage, mistakes));
         }
+        notes.dedup();
         if chosen.iter().all(|c| c.cells.is_empty()) {
             let filter = selection.filter.join("' or '");
-            let names = selection.experiments.join(", ");
-            return Err(Failure::new(
-                Exit::NothingSelected,
-                format!("no cell of {names} matches '{filter}'; `dygl plan {names}` lists them"),
-            ));
+            let names = selection.experiments.join(" ");
+            notes.insert(0, format!("no cell of {names} matches '{filter}'; `dygl plan {names}` lists them"));
+            return Err(Failure::new(Exit::NothingSelected, notes.join("\n")));
         }
-        let data = selection.data.clone().or_else(|| chosen.iter().find_map(|c| c.experiment.ops.data.clone()));
+        notes.iter().for_each(|text| super::note(&format!("note: {text}")));
+        let data = selection.data.clone().or_else(|| chosen.first().map(|c| c.experiment.ops.data.clone()));
         let store = Store::at(&selection.common.store);
         Ok(Self {
             inputs: Inputs::at(store.root()),
@@ -87,14 +75,6 @@ impl Context {
 
     /// All selected cells; a cell of two experiments counts once.
     pub fn cells(&self) -> Vec<PlannedCell> {
-        let mut cells: Vec<PlannedCell> = Vec::new();
-        for chosen in &self.chosen {
-            for planned in &chosen.cells {
-                if !cells.iter().any(|other| other.cell == planned.cell) {
-                    cells.push(planned.clone());
-                }
-            }
-        }
-        cells
+        Plan::merge(self.chosen.iter().map(|chosen| Plan { cells: chosen.cells.clone() })).cells
     }
 }

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::context::Context;
 use crate::cli::{Common, Dataset as Verb, Format};
-use crate::data::{self, Manifest, Registration, Registry};
+use crate::data::{self, Kind, Manifest, Registration, Registry};
 use crate::exit::{Exit, Failure, OrExit};
 use crate::plan::Cell;
 use crate::spec::name::Named;
@@ -40,8 +40,9 @@ pub fn dataset(verb: &Verb) -> Result<Exit, Failure> {
 }
 
 fn manifest(name: &str) -> Result<&'static Manifest, Failure> {
-    data::manifest(name).ok_or_else(|| {
-        let known: Vec<String> = data::catalogue().into_iter().filter(|e| !e.is_phantom).map(|e| e.id).collect();
+    Manifest::find(name).or_exit(Exit::Usage)?.ok_or_else(|| {
+        let folders = data::catalogue().into_iter().filter(|entry| entry.kind == Kind::Folder);
+        let known: Vec<String> = folders.map(|entry| entry.id).collect();
         let near = known.iter().max_by(|a, b| strsim::jaro_winkler(a, name).total_cmp(&strsim::jaro_winkler(b, name)));
         let hint = near.map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
         Failure::new(Exit::Usage, format!("unknown dataset `{name}`{hint} (known: {})", known.join(", ")))
@@ -50,17 +51,22 @@ fn manifest(name: &str) -> Result<&'static Manifest, Failure> {
 
 /// Registers with progress.
 fn add(registry: &Registry, manifest: &Manifest, path: &Path, partial: bool) -> Result<Registration, Failure> {
+    with_bar(&manifest.id, |progress| registry.add(manifest, path, partial, progress)).or_exit(Exit::Environment)
+}
+
+/// Shows a bar on a terminal while something goes through image pairs.
+fn with_bar<T>(name: &str, work: impl FnOnce(&(dyn Fn(usize, usize) + Sync)) -> T) -> T {
     let bar = if std::io::stderr().is_terminal() { ProgressBar::new(0) } else { ProgressBar::hidden() };
-    if let Ok(style) = ProgressStyle::with_template("{msg} {bar:32} {pos}/{len} files, {eta} left") {
+    if let Ok(style) = ProgressStyle::with_template("{msg} {bar:32} {pos}/{len} pairs, {eta} left") {
         bar.set_style(style);
     }
-    bar.set_message(manifest.id.clone());
-    let result = registry.add(manifest, path, partial, &|done, total| {
+    bar.set_message(name.to_owned());
+    let result = work(&|done, total| {
         bar.set_length(total as u64);
         bar.set_position(done as u64);
     });
     bar.finish_and_clear();
-    result.or_exit(Exit::Environment)
+    result
 }
 
 fn list(common: &Common) -> Result<Exit, Failure> {
@@ -71,13 +77,16 @@ fn list(common: &Common) -> Result<Exit, Failure> {
         let registration = registry.get(&entry.id).or_exit(Exit::Altered)?;
         let state = match &registration {
             Some(found) => format!("{} of {} at {}", found.images, found.expected, found.root.display()),
-            None if entry.is_phantom => "built in".to_owned(),
+            None if entry.kind == Kind::Phantom => "built in".to_owned(),
             None => "-".to_owned(),
         };
-        let images = if entry.is_phantom { "any".to_owned() } else { entry.images.to_string() };
+        let images = match entry.kind {
+            Kind::Folder => entry.expected.to_string(),
+            Kind::Phantom => "any".to_owned(),
+        };
         rows.push(vec![entry.id.clone(), images, state, entry.title.clone()]);
         listed.push(json!({
-            "id": entry.id, "title": entry.title, "images": entry.images, "phantom": entry.is_phantom,
+            "id": entry.id, "title": entry.title, "images": entry.expected, "kind": entry.kind,
             "terms": entry.terms,
             "registered": registration.map(|r| json!({
                 "images": r.images, "expected": r.expected, "root": r.root, "digest": r.digest,
@@ -95,7 +104,7 @@ fn list(common: &Common) -> Result<Exit, Failure> {
 fn verify(name: &str, common: &Common) -> Result<Exit, Failure> {
     manifest(name)?;
     let registry = Registry::at(&common.store);
-    let problems = registry.verify(name).or_exit(Exit::Environment)?;
+    let problems = with_bar(name, |progress| registry.verify(name, progress)).or_exit(Exit::Environment)?;
     if common.format == Format::Json {
         let listed: Vec<String> = problems.iter().map(ToString::to_string).collect();
         super::answer_json(&json!({ "id": name, "problems": listed }))?;
@@ -122,7 +131,7 @@ pub fn prepare(context: &Context, cells: &[Cell], keep_going: bool) -> Result<bo
     let mut missing = Vec::new();
     let mut altered = Vec::new();
     for id in ids {
-        let Some(manifest) = data::manifest(&id.name) else { continue };
+        let Some(manifest) = Manifest::find(&id.name).or_exit(Exit::Usage)? else { continue };
         let found = registry.get(&id.name).or_exit(Exit::Altered)?;
         let offered = context.data.as_ref().map(|folder| folder.join(&id.name)).filter(|folder| folder.is_dir());
         let registered = match (found, offered) {

@@ -145,7 +145,7 @@ impl State {
                 self.line(&format!("{name}: {file} was altered; put aside as {moved_to}"));
             }
             RunEvent::Started { cell, name, stage, .. } => self.start(*cell, name, *stage),
-            RunEvent::Worker { cell, event } => self.worker(*cell, event),
+            RunEvent::Worker { cell, told } => self.worker(*cell, told),
             RunEvent::Finished { cell, name, stage, outcome, reason, seconds, .. } => {
                 if let Some(running) = self.running.remove(cell)
                     && let Some(bar) = running.bar

@@ -20,7 +20,7 @@ use crate::table::results::{CellResult, CellState, Finished, Reported, Results, 
 use crate::table::{self, markup};
 
 /// The numbers of the paper, as the tables ask for them.
-struct Published(reported::Reported);
+struct Published(&'static reported::Reported);
 
 impl Reported for Published {
     fn value(&self, table: u8, dataset: &str, model: &Named, metric: Metric) -> Option<String> {
@@ -31,7 +31,7 @@ impl Reported for Published {
 pub fn report(arguments: &Report) -> Result<Exit, Failure> {
     let selection = &arguments.selection;
     let context = Context::load(selection)?;
-    let published = Published(reported::load_embedded().or_exit(Exit::Usage)?);
+    let published = Published(reported::embedded().or_exit(Exit::Usage)?);
     let mut all = Vec::new();
     let mut readings = Vec::new();
     for chosen in &context.chosen {

@@ -64,7 +64,7 @@ fn options(
     };
     let ops = &first.experiment.ops;
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let jobs = arguments.jobs.or(ops.jobs).unwrap_or(1).max(1);
+    let jobs = arguments.jobs.unwrap_or(ops.jobs).max(1);
     let hours = |hours: f64, name: &str| {
         Duration::try_from_secs_f64(3600.0 * hours)
             .map_err(|_| Failure::new(Exit::Usage, format!("{name}: {hours} is no number of hours")))
@@ -72,13 +72,13 @@ fn options(
     Ok(Options {
         profile: first.experiment.profile.name.clone(),
         jobs,
-        threads: ops.threads.unwrap_or_else(|| (cores / jobs).max(1)),
+        threads: if ops.threads > 0 { ops.threads } else { (cores / jobs).max(1) },
         device: device.to_string(),
         numerics: numerics.to_owned(),
         keep_going: arguments.keep_going,
         retry_failed: arguments.retry_failed,
         force: arguments.force,
-        timeout: ops.timeout_hours.map(|h| hours(h, "ops.timeout_hours")).transpose()?,
+        timeout: Some(hours(ops.timeout_hours, "ops.timeout_hours")?),
         budget: arguments.max_hours.map(|h| hours(h, "--max-hours")).transpose()?,
     })
 }

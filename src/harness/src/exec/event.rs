@@ -54,7 +54,7 @@ pub enum RunEvent {
     /// An altered attempt was put aside.
     Quarantined { cell: usize, name: String, file: String, moved_to: String },
     Started { cell: usize, name: String, stage: Stage, key: String },
-    Worker { cell: usize, #[serde(flatten)] event: WorkerEvent },
+    Worker { cell: usize, told: WorkerEvent },
     Finished { cell: usize, name: String, stage: Stage, key: String, outcome: String, reason: String, seconds: f64 },
     /// Another process is at work on the cell.
     Waiting { cell: usize, name: String, holder: String },

@@ -33,23 +33,28 @@ pub struct CellInputs {
 impl CellInputs {
     /// What a record says of the dataset.
     pub fn facts(&self) -> DatasetFacts {
-        DatasetFacts {
-            id: self.dataset.id().to_string(),
-            digest: self.dataset.digest().to_owned(),
-            split_digest: self.partition.digest.clone(),
-            images: self.dataset.images(),
-            expected: self.dataset.expected(),
-            train: self.partition.train.len(),
-            validation: self.partition.validation.len(),
-            test: self.partition.test.len(),
-            redistributable: self.dataset.redistributable(),
-        }
+        facts(&self.dataset, &self.partition)
     }
 
     /// The training key's pre-image.
     pub fn train_key(&self, cell: &Cell, numerics: &str, revisions: &Revisions) -> Preimage {
         let digests = DatasetDigests { content: self.dataset.digest(), split: &self.partition.digest };
         key::train(cell, digests, numerics, revisions)
+    }
+}
+
+/// What a record says of a divided dataset.
+pub fn facts(dataset: &Dataset, partition: &Partition) -> DatasetFacts {
+    DatasetFacts {
+        id: dataset.id().to_string(),
+        digest: dataset.digest().to_owned(),
+        split_digest: partition.digest.clone(),
+        images: dataset.images(),
+        expected: dataset.expected(),
+        train: partition.train.len(),
+        validation: partition.validation.len(),
+        test: partition.test.len(),
+        redistributable: dataset.redistributable(),
     }
 }
 

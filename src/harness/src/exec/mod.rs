@@ -15,7 +15,7 @@ mod runner;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-pub use inputs::{Inputs, InputError};
+pub use inputs::{InputError, Inputs, facts};
 pub use runner::{CellOutcome, Options, Runner, Summary};
 
 use crate::store::record::Outcome;

@@ -282,7 +282,7 @@ impl Runner<'_> {
             timeout_seconds: self.options.timeout.map(|limit| limit.as_secs_f64()),
         };
         let ended = self.executor.run(&job, &claim.work(), self.stop, &|event| {
-            (self.tell)(RunEvent::Worker { cell: index, event });
+            (self.tell)(RunEvent::Worker { cell: index, told: event });
         });
         let outcome = match ended {
             Ended::Interrupted => Err(Step::Ended(CellOutcome::Interrupted)),
@@ -302,8 +302,13 @@ impl Runner<'_> {
 
     /// Publishes what a worker recorded, unless its inputs changed meanwhile.
     fn accept(&self, job: &Job, inputs: &CellInputs, claim: &Claim) -> Result<Attempt, Step> {
-        if let Err(message) = inputs.dataset.recheck(self.inputs.registry()) {
-            return self.record_failure(job, inputs, claim, Outcome::Tainted { message: message.to_string() });
+        let changed = match inputs.dataset.check(self.inputs.registry()) {
+            Ok(problems) => problems.first().map(ToString::to_string),
+            Err(error) => Some(error.to_string()),
+        };
+        if let Some(change) = changed {
+            let message = format!("the dataset changed while the run was under way: {change}");
+            return self.record_failure(job, inputs, claim, Outcome::Tainted { message });
         }
         #[derive(serde::Deserialize)]
         struct Head {

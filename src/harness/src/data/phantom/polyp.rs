@@ -16,6 +16,8 @@ pub(super) struct Polyp {
     shading: Noise,
     texture: Noise,
     vessels: Noise,
+    /// Where vessels show at all.
+    beds: Noise,
     vessel_strength: f64,
     folds: Vec<Fold>,
     light: Vector,
@@ -64,10 +66,10 @@ impl Polyp {
         let domes: Vec<Dome> = lesions::draw(stream, 0.28, (0.15, 0.7))
             .into_iter()
             .map(|outline| Dome {
-                tint: if stream.chance(0.6) { [1.05, 0.68, 0.66] } else { [1.12, 1.20, 1.16] },
-                contrast: stream.range(0.35, 1.0),
+                tint: if stream.chance(0.6) { [1.03, 0.78, 0.74] } else { [1.14, 1.26, 1.24] },
+                contrast: stream.range(0.4, 1.0),
                 border: (outline.radius * stream.range(0.06, 0.22)).max(0.004),
-                relief: stream.range(0.12, 0.34),
+                relief: stream.range(0.22, 0.45),
                 pits: Noise::new(stream, 24, 2),
                 outline,
             })
@@ -97,7 +99,8 @@ impl Polyp {
             deep,
             shading: Noise::new(stream, 3, 3),
             texture: Noise::new(stream, 20, 3),
-            vessels: Noise::new(stream, 5, 3),
+            vessels: Noise::new(stream, 4, 3),
+            beds: Noise::new(stream, 3, 2),
             vessel_strength: stream.range(0.1, 0.5),
             folds: (0..1 + stream.below(3)).map(|_| Fold::draw(stream)).collect(),
             light,
@@ -109,19 +112,20 @@ impl Polyp {
         }
     }
 
-    /// The wall without lesions or highlights.
-    fn wall(&self, at: Vector) -> Colour {
+    /// The bare mucosa, and the wall that it makes with vessels and folds.
+    fn wall(&self, at: Vector) -> (Colour, Colour) {
         let [u, v] = at;
         let shade = self.shading.at(u, v);
-        let mut colour = mix(self.deep, self.mucosa, 0.55 + 0.9 * (shade - 0.25));
-        colour = scale(colour, 0.93 + 0.14 * self.texture.at(u, v));
+        let bare = mix(self.deep, self.mucosa, 0.55 + 0.9 * (shade - 0.25));
+        let bare = scale(bare, 0.93 + 0.14 * self.texture.at(u, v));
         let warp = 0.05 * (shade - 0.5);
-        let vessel = self.vessels.ridge(u + warp, v - warp, 0.035) * self.vessel_strength;
-        colour = mix(colour, tint(colour, [0.78, 0.45, 0.48]), vessel);
+        let bed = smoothstep(0.42, 0.62, self.beds.at(u, v));
+        let vessel = self.vessels.ridge(u + warp, v - warp, 0.03) * self.vessel_strength * bed;
+        let mut wall = mix(bare, tint(bare, [0.78, 0.45, 0.48]), vessel);
         for fold in &self.folds {
-            colour = scale(colour, fold.shade(at, shade));
+            wall = scale(wall, fold.shade(at, shade));
         }
-        colour
+        (bare, wall)
     }
 }
 
@@ -132,8 +136,8 @@ impl Fold {
         Self {
             centre: [0.5 + x * away, 0.5 + y * away],
             radius: away + stream.range(-0.35, 0.35),
-            width: stream.range(0.02, 0.07),
-            strength: stream.range(0.12, 0.4),
+            width: stream.range(0.03, 0.11),
+            strength: stream.range(0.1, 0.36),
         }
     }
 
@@ -146,8 +150,8 @@ impl Fold {
 }
 
 impl Dome {
-    /// The wall's colour with this dome over it, and its shadow beside it.
-    fn over(&self, wall: Colour, at: Vector, light: Vector) -> Colour {
+    /// The wall's colour with this dome of mucosa over it, and its shadow beside it.
+    fn over(&self, wall: Colour, bare: Colour, at: Vector, light: Vector) -> Colour {
         let place = self.outline.place(at);
         let radius = self.outline.radius;
         let towards = place.away[0] * light[0] + place.away[1] * light[1];
@@ -163,16 +167,16 @@ impl Dome {
         let slope = 1.0 - rise;
         let lit = 1.0 + self.relief * (0.35 * rise + slope * towards);
         let pits = 1.0 + 0.22 * self.contrast * (self.pits.at(at[0], at[1]) - 0.5);
-        let own = scale(mix(wall, tint(wall, self.tint), self.contrast), lit * pits);
+        let own = scale(mix(bare, tint(bare, self.tint), self.contrast), lit * pits);
         mix(scale(wall, shadow), own, cover)
     }
 }
 
 impl Scene for Polyp {
     fn colour(&self, at: Vector, _pixel: f64) -> Colour {
-        let mut colour = self.wall(at);
+        let (bare, mut colour) = self.wall(at);
         for dome in &self.domes {
-            colour = dome.over(colour, at, self.light);
+            colour = dome.over(colour, bare, at, self.light);
         }
         let reach = distance(at, self.light_centre);
         colour = scale(colour, 1.12 / (1.0 + self.falloff * reach * reach));
