@@ -306,6 +306,16 @@ mod tests {
         assert_eq!(diagnostics.list[0].help, ["did you mean `model`?"]);
     }
 
+    proptest::proptest! {
+        #[test]
+        fn no_text_breaks_a_filter(text in "[model=|,*\\PC]{0,24}") {
+            match Filter::parse(&[text]) {
+                Ok(filter) => drop(filter.apply(&Plan::default())),
+                Err(diagnostics) => proptest::prop_assert!(diagnostics.render(false).contains("mistake")),
+            }
+        }
+    }
+
     #[test]
     fn globs() {
         for (pattern, text) in

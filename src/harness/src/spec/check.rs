@@ -11,6 +11,7 @@ use super::layers::Layers;
 use super::matrix::{self, MAX_CELLS};
 use super::name::Named;
 use super::network;
+use super::resolve::model_label;
 use super::source::At;
 
 /// A value of one cell and its place.
@@ -38,6 +39,7 @@ pub(super) fn check(
     }
     let view = View { layers, raw, zip };
     duplicates(&view, found);
+    labels(raw, found);
     sizes(&view, found);
     training(&view, found);
     warnings(&view)
@@ -72,6 +74,16 @@ impl<'a> View<'a> {
     }
 }
 
+/// A mistake between two values: points at the one that is not of `protocol.toml`.
+fn between(view: &View<'_>, first: (At, &str), second: (At, &str), message: String) -> Diagnostic {
+    let (blamed, other) = if view.layers.is_base(first.0) && !view.layers.is_base(second.0) {
+        (second, first)
+    } else {
+        (first, second)
+    };
+    Diagnostic::new(blamed.0, message).label(blamed.1).related(other.0, other.1)
+}
+
 /// Two positions of an axis (or of zipped axes) with equal values are equal cells.
 fn duplicates(view: &View<'_>, found: &mut Vec<Diagnostic>) {
     let free = view.raw.axes.iter().filter(|axis| !view.zip.iter().any(|zip| zip.contains(&axis.name)));
@@ -104,6 +116,28 @@ fn duplicates(view: &View<'_>, found: &mut Vec<Diagnostic>) {
     }
 }
 
+/// Two models under one label would share a row of the table.
+fn labels(raw: &RawMatrix, found: &mut Vec<Diagnostic>) {
+    let mut seen: HashMap<String, (Named, At)> = HashMap::new();
+    for entry in raw.axis("model").map(|axis| axis.values.as_slice()).unwrap_or_default() {
+        let named = entry.value.as_ref().and_then(Json::as_str).and_then(|text| Named::parse(text).ok());
+        let Some(named) = named else { continue };
+        let label = entry.label.clone().unwrap_or_else(|| model_label(&named));
+        match seen.get(&label) {
+            Some((other, first)) if *other != named => found.push(
+                Diagnostic::new(entry.at, format!("two networks have the label `{label}`"))
+                    .label(named.to_string())
+                    .related(*first, other.to_string())
+                    .help("give one of them another: { name = \"NAME\", label = \"LABEL\" }"),
+            ),
+            Some(_) => {}
+            None => {
+                seen.insert(label, (named, entry.at));
+            }
+        }
+    }
+}
+
 fn sizes(view: &View<'_>, found: &mut Vec<Diagnostic>) {
     let mut reported = BTreeSet::new();
     for pair in view.combinations(&["model", "image.size"]) {
@@ -118,18 +152,25 @@ fn sizes(view: &View<'_>, found: &mut Vec<Diagnostic>) {
         let (multiple, least) = (network.size_multiple, network.size_min);
         let rule = if multiple > 1 { format!("a multiple of {multiple} and ") } else { String::new() };
         found.push(
-            Diagnostic::new(*size_at, format!("`{}` cannot take images of {side} px", network.name))
-                .label(format!("the nearest valid size is {nearest}"))
-                .related(*model_at, "for this network")
-                .help(format!("height and width must be {rule}at least {least}")),
+            between(
+                view,
+                (*size_at, "this size"),
+                (*model_at, "this network"),
+                format!(
+                    "`{}` cannot take images of {side} px; the nearest valid size is {nearest}",
+                    network.name
+                ),
+            )
+            .help(format!("height and width must be {rule}at least {least}")),
         );
     }
 }
 
 fn training(view: &View<'_>, found: &mut Vec<Diagnostic>) {
     let mut places = BTreeSet::new();
-    let mut push = |at: At, diagnostic: Diagnostic| {
-        if places.insert((at.source, at.start)) {
+    // Combinations repeat a place; one mistake there is enough.
+    let mut push = |diagnostic: Diagnostic| {
+        if places.insert(diagnostic.at.map(|at| (at.source, at.start))) {
             found.push(diagnostic);
         }
     };
@@ -137,7 +178,6 @@ fn training(view: &View<'_>, found: &mut Vec<Diagnostic>) {
         let [(warmup, warmup_at), (epochs, epochs_at)] = pair.as_slice() else { continue };
         if warmup.as_u64() >= epochs.as_u64() {
             push(
-                *warmup_at,
                 Diagnostic::new(
                     *warmup_at,
                     format!("a warm-up of {warmup} epochs does not end within {epochs}"),
@@ -152,11 +192,13 @@ fn training(view: &View<'_>, found: &mut Vec<Diagnostic>) {
         let [(drop, _), (images, images_at), (batch, batch_at)] = values.as_slice() else { continue };
         if **drop == true && images.as_u64() > Some(0) && images.as_u64() < batch.as_u64() {
             push(
-                *images_at,
-                Diagnostic::new(*images_at, format!("{images} images make no full batch of {batch}"))
-                    .label("with `train.drop_last` an epoch would have no step")
-                    .related(*batch_at, "images of a batch")
-                    .help("raise train.images_per_epoch, lower train.batch_size, or keep the last batch"),
+                between(
+                    view,
+                    (*images_at, "images of an epoch"),
+                    (*batch_at, "images of a batch"),
+                    format!("with `train.drop_last`, {images} images make no full batch of {batch}"),
+                )
+                .help("raise train.images_per_epoch, lower train.batch_size, or keep the last batch"),
             );
         }
     }
@@ -164,10 +206,13 @@ fn training(view: &View<'_>, found: &mut Vec<Diagnostic>) {
         let [(rule, rule_at), (every, every_at)] = values.as_slice() else { continue };
         if **rule == "best-dice" && every.as_u64() == Some(0) {
             push(
-                *rule_at,
-                Diagnostic::new(*rule_at, "the best epoch cannot be selected if none is scored")
-                    .related(*every_at, "0 scores no epoch")
-                    .help("set selection.every to 1 or more"),
+                between(
+                    view,
+                    (*rule_at, "selects the best epoch"),
+                    (*every_at, "0 scores no epoch"),
+                    "the best epoch cannot be selected if none is scored".to_owned(),
+                )
+                .help("set selection.every to 1 or more"),
             );
         }
     }

@@ -35,10 +35,10 @@ pub struct DatasetProblem {
 
 /// A name as it was written.
 #[derive(Debug, Clone)]
-pub struct Written {
-    pub named: Named,
-    pub at: At,
-    pub label: Option<String>,
+pub(super) struct Written {
+    pub(super) named: Named,
+    pub(super) at: At,
+    pub(super) label: Option<String>,
     /// Where the table spelling puts the name and each option's key and value.
     places: BTreeMap<String, At>,
 }
@@ -51,7 +51,7 @@ impl Written {
 }
 
 /// Reads either spelling.
-pub fn read(path: &str, node: &Node, found: &mut Vec<Diagnostic>) -> Option<Written> {
+pub(super) fn read(path: &str, node: &Node, found: &mut Vec<Diagnostic>) -> Option<Written> {
     match &node.value {
         Value::Text(text) => match Named::parse(text) {
             Ok(named) => Some(Written { named, at: node.at, label: None, places: BTreeMap::new() }),
@@ -137,7 +137,10 @@ fn malformed(at: At, path: &str, error: &NameError) -> Diagnostic {
 }
 
 /// Checks a network's name and options.
-pub fn resolve_network(written: &Written, found: &mut Vec<Diagnostic>) -> Option<(&'static Network, Named)> {
+pub(super) fn resolve_network(
+    written: &Written,
+    found: &mut Vec<Diagnostic>,
+) -> Option<(&'static Network, Named)> {
     let error = match network::resolve(&written.named) {
         Ok(resolved) => return Some(resolved),
         Err(error) => error,
@@ -156,7 +159,7 @@ pub fn resolve_network(written: &Written, found: &mut Vec<Diagnostic>) -> Option
 }
 
 /// Checks a dataset's name and options.
-pub fn resolve_dataset(
+pub(super) fn resolve_dataset(
     written: &Written,
     datasets: &dyn DatasetNames,
     found: &mut Vec<Diagnostic>,

@@ -17,7 +17,7 @@ pub struct Diagnostic {
     /// The place of the mistake; none if the mistake is that a file is missing.
     pub at: Option<At>,
     /// What to say under the caret.
-    pub label: String,
+    pub label: Box<str>,
     /// Further places, with a word on each.
     pub related: Vec<(At, String)>,
     /// Remedies.
@@ -33,14 +33,14 @@ impl Diagnostic {
         Self {
             message: message.into(),
             at: None,
-            label: String::new(),
+            label: Box::default(),
             related: Vec::new(),
             help: Vec::new(),
         }
     }
 
     pub fn label(mut self, text: impl Into<String>) -> Self {
-        self.label = text.into();
+        self.label = text.into().into_boxed_str();
         self
     }
 
@@ -174,7 +174,7 @@ impl Diagnostics {
 fn to_codespan(diagnostic: &Diagnostic) -> codespan::Diagnostic<usize> {
     let mut labels = Vec::new();
     if let Some(at) = diagnostic.at {
-        labels.push(codespan::Label::primary(at.source, at.span()).with_message(&diagnostic.label));
+        labels.push(codespan::Label::primary(at.source, at.span()).with_message(&*diagnostic.label));
     }
     for (at, text) in &diagnostic.related {
         labels.push(codespan::Label::secondary(at.source, at.span()).with_message(text));

@@ -90,6 +90,11 @@ impl Layers {
         self.top.get(path).filter(|held| held.mark == mark).map(|held| held.at)
     }
 
+    /// Whether a place lies in `protocol.toml`, where a mistake is least likely made.
+    pub(super) fn is_base(&self, at: At) -> bool {
+        self.base.values().next().is_some_and(|held| held.at.source == at.source)
+    }
+
     /// The protocol, if every setting has a value.
     pub(super) fn protocol(&self) -> Option<Protocol> {
         let mut values = Vec::new();

@@ -174,9 +174,13 @@ fn read_all(
 
 fn read_head(node: &Node, found: &mut Vec<Diagnostic>) -> Option<Head> {
     let mut fields = Fields::new("experiment", node, found);
-    let name = fields.text("name", "a short name, used in file names", found);
-    let title = fields.text("title", "a heading for the report", found);
-    let question = fields.text("question", "the one question that the experiment answers", found);
+    let name = fields.text("name", "add name = \"...\": a short name, used in file names", found);
+    let title = fields.text("title", "add title = \"...\": a heading for the report", found);
+    let question = fields.text(
+        "question",
+        "add question = \"...\": the one question that the experiment answers",
+        found,
+    );
     fields.finish(found);
     let (name, name_at) = name?;
     let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');

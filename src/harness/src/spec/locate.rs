@@ -76,7 +76,6 @@ fn in_folder(name: &str) -> PathBuf {
 }
 
 /// The text of a file, `Some(None)` if there is none, `None` after a diagnostic.
-
 fn read(root: &Path, path: &Path, found: &mut Vec<Diagnostic>) -> Option<Option<String>> {
     match fs::read_to_string(root.join(path)) {
         Ok(text) => Some(Some(text)),

@@ -38,9 +38,12 @@ impl Piece {
         }
     }
 
-    /// The value as a name.
+    /// The value as a name, in either spelling.
     pub(super) fn name(&self) -> Node {
-        self.node(&Kind::Text)
+        match tree::parse_value(&self.text, self.at) {
+            Some(node) if node.entries().is_some() => node,
+            _ => self.node(&Kind::Text),
+        }
     }
 }
 

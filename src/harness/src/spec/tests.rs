@@ -3,6 +3,8 @@
 
 use std::fs;
 
+use proptest::prelude::*;
+
 use super::testing::{FakeDatasets, experiment, load_text, load_with};
 use super::*;
 
@@ -146,7 +148,11 @@ fn mistakes_between_values_are_found() {
             "",
             "the best epoch cannot be selected if none is scored",
         ),
-        ("[protocol.train]\ndrop_last=true\nimages_per_epoch=8", "", "8 images make no full batch of 16"),
+        (
+            "[protocol.train]\ndrop_last=true\nimages_per_epoch=8",
+            "",
+            "with `train.drop_last`, 8 images make no full batch of 16",
+        ),
         (
             "[protocol.loss]\nlambda=0.4\n[matrix.loss]\nlambda=[0.3]",
             "",
@@ -154,7 +160,12 @@ fn mistakes_between_values_are_found() {
         ),
         ("", "seed=4,4", "the same cells twice: seed=4"),
         ("", "model=unet,unet,variant=published", "the same cells twice: model=unet"),
-        ("", "image.size=16", "`unet` cannot take images of 16 px"),
+        (
+            "",
+            "model=unet,{name='unet',variant='table-exact',label='Unet'}",
+            "two networks have the label `Unet`",
+        ),
+        ("", "image.size=16", "`unet` cannot take images of 16 px; the nearest valid size is 32"),
     ] {
         let set: Vec<&str> = if set.is_empty() { Vec::new() } else { vec![set] };
         assert_eq!(messages(load_with(&text(rest), None, &set)), [message]);
@@ -221,4 +232,35 @@ jobs = 2
 fn broken_toml_is_shown_in_place() {
     let diagnostics = load_text("[experiment]\nname = \"x\ntitle = 'T'\n[matrix\n").expect_err("mistakes");
     insta::assert_snapshot!("broken_toml", diagnostics.render(false));
+}
+
+#[test]
+fn an_experiment_is_json() {
+    let json =
+        serde_json::to_value(experiment("table2", Some("smoke"), &["loss.lambda=0.3,0.5"])).expect("json");
+    assert_eq!(json["matrix"]["settings"][0]["path"], "loss.lambda");
+    assert_eq!(json["matrix"]["datasets"][0]["asked"], "kvasir-seg");
+    assert_eq!(json["marks"]["loss.lambda"], "command-line");
+    assert_eq!(json["table"]["metrics"][0], "dice");
+    assert_eq!(json["sources"][0], "built-in:experiments/table2.toml");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    /// Whatever stands in the file: an experiment or mistakes that can be shown.
+    #[test]
+    fn no_text_breaks_the_loader(from in 0_usize..700, len in 0_usize..40, noise in "[\\PC\n\\[\\]\"',=.]{0,12}", set in "\\PC{0,20}") {
+        let text = embedded::experiment("table2").expect("shipped").text;
+        let clamp = |i: usize| (0..=i.min(text.len())).rev().find(|i| text.is_char_boundary(*i)).unwrap_or(0);
+        let (start, end) = (clamp(from), clamp(from + len));
+        let broken = format!("{}{noise}{}", &text[..start], &text[end..]);
+        for set in [vec![], vec![set.as_str()]] {
+            if let Err(diagnostics) = load_with(&broken, None, &set) {
+                prop_assert!(!diagnostics.is_empty());
+                prop_assert!(diagnostics.render(true).contains("mistake"));
+                prop_assert_eq!(diagnostics.entries().len(), diagnostics.len());
+            }
+        }
+    }
 }

@@ -2,7 +2,7 @@
 
 use toml::de::{DeTable, DeValue};
 
-use super::diagnostic::{Diagnostic, Diagnostics};
+use super::diagnostic::Diagnostic;
 use super::source::{At, SourceMap};
 
 /// A value and its place.
@@ -39,7 +39,7 @@ impl Node {
         match self.value {
             Value::Text(_) => "a text",
             Value::Integer(_) => "a whole number",
-            Value::Number(_) => "a number",
+            Value::Number(_) => "a decimal number",
             Value::Flag(_) => "true or false",
             Value::Date(_) => "a date",
             Value::List(_) => "a list",
@@ -111,17 +111,18 @@ pub(super) fn parse_value(text: &str, at: At) -> Option<Node> {
     Some(node(value.get_ref(), At::new(at.source, shift(value.span(), at.start)), at.start))
 }
 
-/// For tests and callers that hold only a text.
+/// For tests that hold only a text.
+#[cfg(test)]
 pub(super) fn parse_text(
     text: &str,
     origin: super::source::Origin,
-) -> Result<(Node, SourceMap), Diagnostics> {
+) -> Result<(Node, SourceMap), super::diagnostic::Diagnostics> {
     let mut sources = SourceMap::default();
     let source = sources.add(origin, text);
     let mut list = Vec::new();
     match parse(&sources, source, &mut list) {
         Some(node) => Ok((node, sources)),
-        None => Err(Diagnostics { sources, list }),
+        None => Err(super::diagnostic::Diagnostics { sources, list }),
     }
 }
 
