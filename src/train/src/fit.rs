@@ -287,7 +287,7 @@ fn scalar(tensor: Tensor<1>) -> f64 {
     tensor
         .try_into_data()
         .ok()
-        .and_then(|data| data.to_vec::<f32>().ok())
+        .and_then(|data| data.try_to_vec::<f32>().ok())
         .and_then(|values| values.first().copied())
         .map_or(f64::NAN, f64::from)
 }

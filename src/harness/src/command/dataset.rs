@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::context::Context;
 use crate::cli::{Common, Dataset as Verb, Format};
-use crate::data::{self, Kind, Manifest, Registration, Registry};
+use crate::data::{self, Manifest, Registration, Registry};
 use crate::exit::{Exit, Failure, OrExit};
 use crate::plan::Cell;
 use crate::spec::name::Named;
@@ -41,7 +41,7 @@ pub fn dataset(verb: &Verb) -> Result<Exit, Failure> {
 
 fn manifest(name: &str) -> Result<&'static Manifest, Failure> {
     Manifest::find(name).or_exit(Exit::Usage)?.ok_or_else(|| {
-        let folders = data::catalogue().into_iter().filter(|entry| entry.kind == Kind::Folder);
+        let folders = data::catalogue().into_iter().filter(|entry| !entry.is_phantom);
         let known: Vec<String> = folders.map(|entry| entry.id).collect();
         let near = known.iter().max_by(|a, b| strsim::jaro_winkler(a, name).total_cmp(&strsim::jaro_winkler(b, name)));
         let hint = near.map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
@@ -77,16 +77,13 @@ fn list(common: &Common) -> Result<Exit, Failure> {
         let registration = registry.get(&entry.id).or_exit(Exit::Altered)?;
         let state = match &registration {
             Some(found) => format!("{} of {} at {}", found.images, found.expected, found.root.display()),
-            None if entry.kind == Kind::Phantom => "built in".to_owned(),
+            None if entry.is_phantom => "built in".to_owned(),
             None => "-".to_owned(),
         };
-        let images = match entry.kind {
-            Kind::Folder => entry.expected.to_string(),
-            Kind::Phantom => "any".to_owned(),
-        };
+        let images = if entry.is_phantom { "any".to_owned() } else { entry.images.to_string() };
         rows.push(vec![entry.id.clone(), images, state, entry.title.clone()]);
         listed.push(json!({
-            "id": entry.id, "title": entry.title, "images": entry.expected, "kind": entry.kind,
+            "id": entry.id, "title": entry.title, "images": entry.images, "phantom": entry.is_phantom,
             "terms": entry.terms,
             "registered": registration.map(|r| json!({
                 "images": r.images, "expected": r.expected, "root": r.root, "digest": r.digest,

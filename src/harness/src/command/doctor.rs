@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::cli::{Common, Format};
-use crate::data::{self, Kind, Registry};
+use crate::data::{self, Registry};
 use crate::exec::device::Device;
 use crate::exec::local::Local;
 use crate::exit::{Exit, Failure};
@@ -84,7 +84,7 @@ fn datasets(common: &Common) -> Finding {
     for entry in data::catalogue() {
         match registry.get(&entry.id) {
             Ok(Some(_)) => here.push(entry.id),
-            _ if entry.kind == Kind::Phantom => here.push(entry.id),
+            _ if entry.is_phantom => here.push(entry.id),
             _ => absent.push(entry.id),
         }
     }

@@ -56,15 +56,6 @@ pub enum DataError {
 }
 
 impl DataError {
-    /// The word at fault in a dataset's name, where there is one.
-    pub fn word(&self) -> Option<&str> {
-        match self {
-            DataError::UnknownDataset { name, .. } => Some(name),
-            DataError::UnknownOption { option, .. } | DataError::BadOption { option, .. } => Some(option),
-            _ => None,
-        }
-    }
-
     /// Names that look like the unknown one, best first; empty for other errors.
     pub fn candidates(&self) -> Vec<String> {
         match self {

@@ -1,6 +1,6 @@
 //! Dataset names as experiments write them, checked here and resolved.
 
-use super::{Dataset, catalogue};
+use super::{DataError, Dataset, catalogue};
 use crate::spec::name::Named;
 use crate::spec::{DatasetNames, DatasetProblem};
 
@@ -11,9 +11,13 @@ pub struct KnownDatasets;
 impl DatasetNames for KnownDatasets {
     fn resolve(&self, named: &Named) -> Result<Named, DatasetProblem> {
         Dataset::resolve(named).map_err(|error| DatasetProblem {
-            word: error.word().unwrap_or(&named.name).to_owned(),
-            candidates: error.candidates().to_vec(),
-            message: error.to_string(),
+            word: error.word().to_owned(),
+            candidates: error.candidates(),
+            // Whoever renders the diagnostic adds what may have been meant.
+            message: match &error {
+                DataError::UnknownDataset { name, .. } => format!("unknown dataset `{name}`"),
+                other => other.to_string(),
+            },
         })
     }
 

@@ -95,7 +95,7 @@ pub fn score(
 
 fn probabilities(logits: Tensor<4>) -> Result<Vec<f32>, EvaluateError> {
     let data = sigmoid(logits).try_into_data().map_err(|error| EvaluateError::Readback(error.to_string()))?;
-    data.to_vec::<f32>().map_err(|error| EvaluateError::Readback(format!("{error:?}")))
+    data.try_to_vec::<f32>().map_err(|error| EvaluateError::Readback(format!("{error:?}")))
 }
 
 /// The means of scored images.
