@@ -178,12 +178,12 @@ fn training(view: &View<'_>, found: &mut Vec<Diagnostic>) {
         let [(warmup, warmup_at), (epochs, epochs_at)] = pair.as_slice() else { continue };
         if warmup.as_u64() >= epochs.as_u64() {
             push(
-                Diagnostic::new(
-                    *warmup_at,
+                between(
+                    view,
+                    (*warmup_at, "epochs of the warm-up"),
+                    (*epochs_at, "epochs of the training"),
                     format!("a warm-up of {warmup} epochs does not end within {epochs}"),
                 )
-                .label("`schedule.warmup_epochs` must be less than `train.epochs`")
-                .related(*epochs_at, "epochs of the training")
                 .help("set schedule.warmup_epochs beside train.epochs; 0 switches the warm-up off"),
             );
         }
