@@ -1,1 +1,4 @@
-//! x
+//! The baseline networks: one network, one file, written from the paper and
+//! checked against fixtures of the reference implementation.
+
+pub mod unet;

@@ -1,1 +1,4 @@
-//! x
+//! What the integration tests stand on.
+
+pub mod lab;
+pub mod parity;

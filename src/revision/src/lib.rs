@@ -1,1 +1,258 @@
-//! x
+//! Revisions: what a cached result was computed by, read off the sources.
+//!
+//! A revision is the digest of the *token stream* of some source files, so
+//! that comments, doc comments, formatting and unit tests do not count, and
+//! every other edit does. `dygl` takes them at build time and puts them into
+//! the key of a result.
+//!
+//! | revision | sources |
+//! |---|---|
+//! | `network.<name>` | the network's files and, transitively, the layers and operations whose public names it uses |
+//! | `data` | decoding, resizing, splits, phantoms, augmentation, random numbers |
+//! | `train` | everything else in the worker that touches the weights |
+//! | `metric` | scores and the evaluation loop |
+//! | `library.*` | locked versions of the crates that compute |
+
+mod lock;
+mod tokens;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+pub use tokens::{Source, digest};
+
+/// Revision name -> hex digest (or, for `library.*`, the versions as text).
+pub type Revisions = BTreeMap<String, String>;
+
+/// Files of the worker that do not belong to the revision `train`, with the
+/// reason. Everything else under `src/train/src` does.
+const NOT_TRAIN: &[(&str, &str)] = &[
+    ("dyglnet", "a network: network.dyglnet"),
+    ("net.rs", "the registry: adding a network moves nobody's results"),
+    ("augment", "revision data"),
+    ("evaluate", "revision metric"),
+    ("forward.rs", "the verb `model forward` makes no result"),
+    ("main.rs", "dispatch"),
+    ("work.rs", "reads the job and writes the record"),
+    ("tell.rs", "events"),
+    ("lib.rs", "module list"),
+];
+
+/// All revisions of the workspace at `root`.
+///
+/// # Errors
+/// A source that cannot be read or is no Rust; the message names the file.
+pub fn of_workspace(root: &Path) -> io::Result<Revisions> {
+    let mut revisions = Revisions::new();
+    let harness = root.join("src/harness/src");
+    let train = root.join("src/train/src");
+    let random = harness.join("random.rs");
+
+    let mut data = rust_files(&harness.join("data"))?;
+    data.extend(rust_files(&train.join("augment"))?);
+    data.push(random.clone());
+    revisions.insert("data".into(), digest(&read(root, data)?));
+
+    let mut metric = rust_files(&harness.join("metric"))?;
+    metric.extend(rust_files(&train.join("evaluate"))?);
+    metric.extend(rust_files(&train.join("evaluate.rs"))?);
+    revisions.insert("metric".into(), digest(&read(root, metric)?));
+
+    let mut training = vec![random];
+    for file in rust_files(&train)? {
+        let inside = file.strip_prefix(&train).unwrap_or(&file);
+        let first = inside.components().next().map(|c| c.as_os_str().to_string_lossy().into_owned());
+        let first = first.unwrap_or_default();
+        let stem = first.trim_end_matches(".rs");
+        if !NOT_TRAIN.iter().any(|(name, _)| name.trim_end_matches(".rs") == stem) {
+            training.push(file);
+        }
+    }
+    revisions.insert("train".into(), digest(&read(root, training)?));
+
+    let mut shared = rust_files(&root.join("src/nn/src/layer"))?;
+    shared.extend(rust_files(&root.join("src/nn/src/op"))?);
+    let shared = read(root, shared)?;
+    for (network, files) in networks(root)? {
+        let own = read(root, files)?;
+        revisions.insert(format!("network.{network}"), digest(&with_used(own, &shared)));
+    }
+
+    let lock = fs::read_to_string(root.join("Cargo.lock"))?;
+    revisions.extend(lock::libraries(&lock));
+    Ok(revisions)
+}
+
+/// The source files that the revisions depend on: what a build script watches.
+///
+/// # Errors
+/// A folder that cannot be listed.
+pub fn watched(root: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut files = vec![root.join("Cargo.lock")];
+    for folder in
+        ["src/harness/src/data", "src/harness/src/metric", "src/nn/src", "baselines/src", "src/train/src"]
+    {
+        files.push(root.join(folder));
+        files.extend(rust_files(&root.join(folder))?);
+    }
+    files.push(root.join("src/harness/src/random.rs"));
+    Ok(files)
+}
+
+/// Network name -> its files: `dyglnet` in the worker, every file or folder
+/// of `baselines/src` but the crate root.
+fn networks(root: &Path) -> io::Result<BTreeMap<String, Vec<PathBuf>>> {
+    let mut found = BTreeMap::new();
+    found.insert("dyglnet".to_owned(), rust_files(&root.join("src/train/src/dyglnet"))?);
+    let baselines = root.join("baselines/src");
+    for entry in fs::read_dir(&baselines)? {
+        let path = entry?.path();
+        let name = path.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
+        if name != "lib" {
+            found.insert(name, rust_files(&path)?);
+        }
+    }
+    Ok(found)
+}
+
+/// `own` plus the shared files that it uses, directly or through others. A
+/// file is used when one of its public names is spoken. This may take one
+/// file too many (two items of one name) but never one too few.
+fn with_used(own: Vec<Source>, shared: &[Source]) -> Vec<Source> {
+    let mut spoken: BTreeSet<&str> = own.iter().flat_map(Source::names).collect();
+    let mut used = BTreeSet::new();
+    loop {
+        let before = used.len();
+        for (index, file) in shared.iter().enumerate() {
+            if !used.contains(&index) && file.defines().any(|name| spoken.contains(name)) {
+                used.insert(index);
+                spoken.extend(file.names());
+            }
+        }
+        if used.len() == before {
+            break;
+        }
+    }
+    own.iter().chain(used.iter().map(|index| &shared[*index])).cloned().collect()
+}
+
+fn read(root: &Path, mut files: Vec<PathBuf>) -> io::Result<Vec<Source>> {
+    files.sort();
+    files
+        .iter()
+        .map(|path| {
+            let text = fs::read_to_string(path).map_err(|e| named(path, &e))?;
+            let label = path.strip_prefix(root).unwrap_or(path).to_string_lossy().replace('\\', "/");
+            Source::parse(&label, &text).map_err(|e| named(path, &e))
+        })
+        .collect()
+}
+
+fn named(path: &Path, error: &dyn std::fmt::Display) -> io::Error {
+    io::Error::other(format!("{}: {error}", path.display()))
+}
+
+/// The `.rs` files at or below `path`, sorted; none if it does not exist.
+fn rust_files(path: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    if path.is_dir() {
+        for entry in fs::read_dir(path)? {
+            files.extend(rust_files(&entry?.path())?);
+        }
+    } else if path.is_file() && path.extension().is_some_and(|e| e == "rs") {
+        files.push(path.to_owned());
+    }
+    files.sort();
+    Ok(files)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A workspace in miniature.
+    fn house() -> tempfile::TempDir {
+        let dir = tempfile::tempdir().expect("temporary folder");
+        for (path, text) in [
+            ("Cargo.lock", "[[package]]\nname = \"burn\"\nversion = \"0.22.1\"\n"),
+            ("src/harness/src/random.rs", "pub struct Stream;"),
+            ("src/harness/src/data/mod.rs", "pub fn load() {}"),
+            ("src/harness/src/metric/mod.rs", "pub fn dice() {}"),
+            ("src/nn/src/layer/conv.rs", "pub struct Conv; impl Conv { fn f() { gelu() } }"),
+            ("src/nn/src/layer/dyt.rs", "pub struct DyT;"),
+            ("src/nn/src/op/gelu.rs", "pub fn gelu() { erf() }"),
+            ("baselines/src/lib.rs", "pub mod unet;"),
+            ("baselines/src/unet.rs", "use dygl_nn::Conv; struct UNet(Conv);"),
+            ("src/train/src/dyglnet/mod.rs", "use dygl_nn::{Conv, DyT}; struct DyGLNet(Conv, DyT);"),
+            ("src/train/src/augment/mod.rs", "fn flip() {}"),
+            ("src/train/src/evaluate.rs", "fn evaluate() {}"),
+            ("src/train/src/fit.rs", "fn fit() {}"),
+            ("src/train/src/net.rs", "enum Net {}"),
+        ] {
+            write(dir.path(), path, text);
+        }
+        dir
+    }
+
+    fn write(root: &Path, path: &str, text: &str) {
+        let path = root.join(path);
+        fs::create_dir_all(path.parent().expect("parent")).expect("folder");
+        fs::write(path, text).expect("written");
+    }
+
+    /// The revisions that an edit moves.
+    fn moved(path: &str, text: &str) -> Vec<String> {
+        let dir = house();
+        let before = of_workspace(dir.path()).expect("revisions");
+        write(dir.path(), path, text);
+        let after = of_workspace(dir.path()).expect("revisions");
+        after
+            .into_iter()
+            .filter(|(name, value)| before.get(name) != Some(value))
+            .map(|(name, _)| name)
+            .collect()
+    }
+
+    #[test]
+    fn each_edit_moves_what_it_touches_and_no_more() {
+        assert_eq!(
+            moved("src/train/src/dyglnet/mod.rs", "use dygl_nn::{Conv, DyT}; struct DyGLNet(DyT, Conv);"),
+            ["network.dyglnet"]
+        );
+        assert_eq!(moved("src/nn/src/layer/dyt.rs", "pub struct DyT(f32);"), ["network.dyglnet"]);
+        assert_eq!(
+            moved("src/nn/src/op/gelu.rs", "pub fn gelu() { tanh() }"),
+            ["network.dyglnet", "network.unet"]
+        );
+        assert_eq!(
+            moved("baselines/src/unet.rs", "use dygl_nn::Conv; struct UNet(Conv, Conv);"),
+            ["network.unet"]
+        );
+        assert_eq!(moved("src/train/src/augment/mod.rs", "fn flip() { no() }"), ["data"]);
+        assert_eq!(moved("src/harness/src/metric/mod.rs", "pub fn dice() { 1 }"), ["metric"]);
+        assert_eq!(moved("src/train/src/evaluate.rs", "fn evaluate() { 1 }"), ["metric"]);
+        assert_eq!(moved("src/train/src/fit.rs", "fn fit() { 1 }"), ["train"]);
+        assert_eq!(moved("src/harness/src/random.rs", "pub struct Stream(u8);"), ["data", "train"]);
+        assert_eq!(moved("src/train/src/net.rs", "enum Net { UNet }"), Vec::<String>::new());
+        assert_eq!(
+            moved("Cargo.lock", "[[package]]\nname = \"burn\"\nversion = \"0.23.0\"\n"),
+            ["library.tensor"]
+        );
+    }
+
+    #[test]
+    fn comments_formatting_and_tests_move_nothing() {
+        let edit = "//! docs\n// note\n/// Fits.\n#[doc = \"x\"]\nfn   fit( ) {\n}\n#[cfg(test)]\nmod tests { fn t() {} }\n";
+        assert_eq!(moved("src/train/src/fit.rs", edit), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_broken_source_is_named() {
+        let dir = house();
+        write(dir.path(), "src/train/src/fit.rs", "fn fit( {");
+        let error = of_workspace(dir.path()).expect_err("no Rust").to_string();
+        assert!(error.contains("fit.rs"), "{error}");
+    }
+}

@@ -1,1 +1,56 @@
-fn main(){}
+//! `dygl-worker`: the verbs that need tensors.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use dygl::exit::Exit;
+use dygl_train::{forward, work};
+
+#[derive(Debug, Parser)]
+#[command(name = "dygl-worker", version, about = "The part of dygl that computes with tensors")]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Do the job that lies in a folder (`dygl run` starts this)
+    Run { folder: PathBuf },
+    /// One pass of given weights over a given input; with --train also loss and gradients
+    Forward(forward::Arguments),
+    /// Names and shapes of the tensors that a weights file of a model holds
+    Tensors(forward::TensorsArguments),
+}
+
+fn main() -> ExitCode {
+    let answered = match Cli::parse().verb {
+        Verb::Run { folder } => return work(&folder),
+        Verb::Forward(arguments) => forward::run(&arguments),
+        Verb::Tensors(arguments) => forward::tensors(&arguments).map(Some),
+    };
+    match answered {
+        Ok(answer) => {
+            if let Some(answer) = answer {
+                println!("{answer}");
+            }
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("error: failed to {error}");
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+/// The runner reads the reason from the log, which is standard error.
+fn work(folder: &std::path::Path) -> ExitCode {
+    match work::run(folder) {
+        Ok(exit) => exit.into(),
+        Err(error) => {
+            eprintln!("{error}");
+            Exit::Failed.into()
+        }
+    }
+}

@@ -1,15 +1,13 @@
 //! What a table is made of: rows of data that the command layer has read from
 //! the verified store. Nothing here opens a file.
 
-use std::collections::BTreeMap;
-
 use image::{GrayImage, RgbImage};
-use serde::{Deserialize, Serialize};
 
 use crate::metric::Metric;
 use crate::plan::Cell;
 use crate::spec::name::Named;
 use crate::spec::network::Group;
+pub use crate::store::record::{HistoryRow, ImageScores};
 use crate::store::record::{EvalRecord, Outcome, Sample, TrainRecord};
 
 /// Characters of a digest that people are shown.
@@ -152,28 +150,6 @@ pub struct Finished {
     pub history: Vec<HistoryRow>,
     pub per_image: Vec<ImageScores>,
     pub samples: Vec<SampleImages>,
-}
-
-/// One epoch of training.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct HistoryRow {
-    /// 1-based.
-    pub epoch: usize,
-    pub learning_rate: f64,
-    pub loss: f64,
-    pub bce: f64,
-    pub dice_loss: f64,
-    /// Mean Dice on the selection part, 0..1, in epochs that scored it.
-    pub select_dice: Option<f64>,
-    pub gradient_norm: f64,
-    pub seconds: f64,
-}
-
-/// The scores of one image, 0..1.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct ImageScores {
-    pub id: String,
-    pub scores: BTreeMap<Metric, f64>,
 }
 
 /// One image kept for the report.

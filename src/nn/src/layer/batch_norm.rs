@@ -1,0 +1,114 @@
+//! Batch normalisation (Ioffe & Szegedy 2015) over [B, C, H, W] with the
+//! semantics of PyTorch's `BatchNorm2d`.
+
+use burn::module::{Module, Param};
+use burn::tensor::{Device, Tensor};
+
+use super::{Buffer, ones, zeros};
+use crate::op;
+
+/// Weight of the newest batch in the running statistics.
+const MOMENTUM: f64 = 0.1;
+/// Added to the variance.
+const EPSILON: f64 = 1e-5;
+
+/// Configuration of a [`BatchNorm2d`].
+#[derive(Debug, Clone, Copy)]
+pub struct BatchNorm2dConfig {
+    channels: usize,
+}
+
+impl BatchNorm2dConfig {
+    /// Over `channels` channels; eps 1e-5, momentum 0.1.
+    pub fn new(channels: usize) -> Self {
+        Self { channels }
+    }
+
+    /// Scale 1, shift 0, running mean 0, running variance 1.
+    pub fn init(&self, device: &Device) -> BatchNorm2d {
+        BatchNorm2d {
+            weight: ones([self.channels], device),
+            bias: zeros([self.channels], device),
+            running_mean: Buffer::new(Tensor::zeros([self.channels], device)),
+            running_var: Buffer::new(Tensor::ones([self.channels], device)),
+        }
+    }
+}
+
+/// y = (x - mean) / sqrt(var + eps) * weight + bias per channel.
+///
+/// Training normalises with the batch's biased variance (two passes) and moves
+/// the running variance towards the *unbiased* one, n / (n - 1) times as large;
+/// burn's layer moves it towards the biased one. Evaluation uses the running
+/// statistics.
+#[derive(Module, Debug)]
+pub struct BatchNorm2d {
+    /// Scale [C].
+    pub weight: Param<Tensor<1>>,
+    /// Shift [C].
+    pub bias: Param<Tensor<1>>,
+    /// Running mean [C].
+    pub running_mean: Buffer,
+    /// Running unbiased variance [C].
+    pub running_var: Buffer,
+}
+
+impl BatchNorm2d {
+    /// [B, C, H, W] to the same shape. Trains if the input is on an autodiff device.
+    pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        let (weight, bias) = (self.weight.val(), self.bias.val());
+        if !x.device().is_autodiff() {
+            return op::batch_norm(x, weight, bias, self.running_mean.value(), self.running_var.value(), EPSILON);
+        }
+        let [batch, _, height, width] = x.dims();
+        let n = (batch * height * width) as f64;
+        let (y, mean, var) = op::batch_norm_train(x, weight, bias, EPSILON);
+        // One value per channel has no unbiased variance; its biased one is 0.
+        let unbiased = var * (n / (n - 1.0).max(1.0));
+        self.running_mean.set(self.running_mean.value() * (1.0 - MOMENTUM) + mean * MOMENTUM);
+        self.running_var.set(self.running_var.value() * (1.0 - MOMENTUM) + unbiased * MOMENTUM);
+        y
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn values(tensor: Tensor<1>) -> Vec<f32> {
+        tensor.into_data().try_to_vec().expect("f32")
+    }
+
+    #[test]
+    fn running_statistics_are_unbiased_and_current_right_after_a_step() {
+        let device = Device::flex();
+        let norm = BatchNorm2dConfig::new(1).init(&device).train();
+        let x = Tensor::<4>::from_data([[[[1.0f32, 3.0], [5.0, 7.0]]]], &device.autodiff());
+        let y: Vec<f32> = norm.forward(x).into_data().try_to_vec().expect("f32");
+        // Mean 4, biased variance 5, unbiased 20 / 3.
+        assert!((y[0] + 3.0 / 5.0f32.sqrt()).abs() < 1e-5);
+        assert!((values(norm.running_mean.value())[0] - 0.4).abs() < 1e-6);
+        assert!((values(norm.running_var.value())[0] - (0.9 + 0.1 * 20.0 / 3.0)).abs() < 1e-6);
+    }
+
+    #[test]
+    fn a_clone_keeps_its_own_statistics() {
+        let device = Device::flex();
+        let norm = BatchNorm2dConfig::new(1).init(&device).train();
+        let copy = norm.clone();
+        norm.forward(Tensor::<4>::ones([1, 1, 2, 2], &device.autodiff()));
+        assert_eq!(values(copy.running_mean.value()), [0.0]);
+        assert_ne!(values(norm.running_mean.value()), [0.0]);
+    }
+
+    #[test]
+    fn evaluation_uses_the_running_statistics_and_leaves_them() {
+        let device = Device::flex();
+        let norm = BatchNorm2dConfig::new(1).init(&device);
+        norm.running_mean.set(Tensor::from_floats([2.0], &device));
+        norm.running_var.set(Tensor::from_floats([4.0], &device));
+        let y: Vec<f32> = norm.forward(Tensor::<4>::full([1, 1, 1, 2], 6.0, &device)).into_data().try_to_vec().expect("f32");
+        assert!((y[0] - 2.0).abs() < 1e-5);
+        assert_eq!(values(norm.running_mean.value()), [2.0]);
+    }
+}

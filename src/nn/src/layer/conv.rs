@@ -1,0 +1,98 @@
+//! Two-dimensional convolution.
+
+use burn::module::{Module, Param};
+use burn::tensor::module::conv2d;
+use burn::tensor::ops::ConvOptions;
+use burn::tensor::{Device, Tensor};
+
+use super::zeros;
+use crate::op;
+
+/// Configuration of a [`Conv2d`]: square kernel; stride 1, no padding,
+/// dilation 1, one group and a bias unless said otherwise.
+#[derive(Debug, Clone, Copy)]
+pub struct Conv2dConfig {
+    input: usize,
+    output: usize,
+    kernel: usize,
+    stride: usize,
+    padding: usize,
+    dilation: usize,
+    groups: usize,
+    bias: bool,
+}
+
+impl Conv2dConfig {
+    /// `input` to `output` channels with a `kernel` x `kernel` window.
+    pub fn new(input: usize, output: usize, kernel: usize) -> Self {
+        Self { input, output, kernel, stride: 1, padding: 0, dilation: 1, groups: 1, bias: true }
+    }
+
+    /// Distance between windows, pixels.
+    pub fn stride(self, stride: usize) -> Self {
+        Self { stride, ..self }
+    }
+
+    /// Zeros added on each side, pixels.
+    pub fn padding(self, padding: usize) -> Self {
+        Self { padding, ..self }
+    }
+
+    /// Distance between the taps of a window, pixels.
+    pub fn dilation(self, dilation: usize) -> Self {
+        Self { dilation, ..self }
+    }
+
+    /// Number of groups of channels that do not mix.
+    pub fn groups(self, groups: usize) -> Self {
+        Self { groups, ..self }
+    }
+
+    /// No bias (before a normalisation).
+    pub fn no_bias(self) -> Self {
+        Self { bias: false, ..self }
+    }
+
+    /// The layer, all zeros.
+    pub fn init(&self, device: &Device) -> Conv2d {
+        Conv2d {
+            weight: zeros([self.output, self.input / self.groups, self.kernel, self.kernel], device),
+            bias: self.bias.then(|| zeros([self.output], device)),
+            stride: self.stride,
+            padding: self.padding,
+            dilation: self.dilation,
+            groups: self.groups,
+        }
+    }
+}
+
+/// Cross-correlation with zero padding.
+#[derive(Module, Debug)]
+pub struct Conv2d {
+    /// [out, in / groups, k, k].
+    pub weight: Param<Tensor<4>>,
+    /// [out].
+    pub bias: Option<Param<Tensor<1>>>,
+    stride: usize,
+    padding: usize,
+    dilation: usize,
+    groups: usize,
+}
+
+impl Conv2d {
+    /// [B, in, H, W] to [B, out, H', W'] with
+    /// H' = (H + 2 padding - dilation (k - 1) - 1) / stride + 1.
+    pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        let weight = self.weight.val();
+        let bias = self.bias.as_ref().map(Param::val);
+        let [output, per_group, kernel, _] = weight.dims();
+        if kernel == 1 && self.stride == 1 && self.padding == 0 && self.groups == 1 {
+            return op::pointwise(x, weight, bias);
+        }
+        if per_group == 1 && self.groups == output && bias.is_none() {
+            return op::depthwise(x, weight, self.stride, self.padding, self.dilation);
+        }
+        let options = ConvOptions::new([self.stride; 2], [self.padding; 2], [self.dilation; 2], self.groups);
+        conv2d(x, weight, bias, options)
+    }
+}

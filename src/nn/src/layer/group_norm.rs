@@ -1,0 +1,57 @@
+//! Group normalisation (Wu & He 2018).
+
+use burn::module::{Module, Param};
+use burn::tensor::{Device, Tensor};
+
+use super::{ones, zeros};
+
+/// Added to the variance.
+const EPSILON: f64 = 1e-5;
+
+/// Configuration of a [`GroupNorm`].
+#[derive(Debug, Clone, Copy)]
+pub struct GroupNormConfig {
+    groups: usize,
+    channels: usize,
+}
+
+impl GroupNormConfig {
+    /// `channels` channels in `groups` equal groups; eps 1e-5.
+    pub fn new(groups: usize, channels: usize) -> Self {
+        Self { groups, channels }
+    }
+
+    /// Scale 1, shift 0.
+    pub fn init(&self, device: &Device) -> GroupNorm {
+        GroupNorm {
+            weight: ones([self.channels], device),
+            bias: zeros([self.channels], device),
+            groups: self.groups,
+        }
+    }
+}
+
+/// Normalises each image over the channels of a group and all pixels (biased
+/// variance), then scales and shifts each channel.
+#[derive(Module, Debug)]
+pub struct GroupNorm {
+    /// Scale [C].
+    pub weight: Param<Tensor<1>>,
+    /// Shift [C].
+    pub bias: Param<Tensor<1>>,
+    groups: usize,
+}
+
+impl GroupNorm {
+    /// [B, C, H, W] to the same shape.
+    pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        let [batch, channels, height, width] = x.dims();
+        let x = x.reshape([batch, self.groups, channels / self.groups * height * width]);
+        let centred = x.clone() - x.mean_dim(2); // [B, G, n]
+        let variance = centred.clone().powi_scalar(2).mean_dim(2); // [B, G, 1]
+        let normal = centred / (variance + EPSILON).sqrt();
+        let weight = self.weight.val().reshape([1, channels, 1, 1]);
+        let bias = self.bias.val().reshape([1, channels, 1, 1]);
+        normal.reshape([batch, channels, height, width]) * weight + bias
+    }
+}

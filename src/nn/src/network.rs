@@ -1,0 +1,98 @@
+//! What every network declares: its forward pass, the names that its tensors
+//! carry in the reference implementation's weight files, and the initial
+//! values that differ from the usual ones.
+
+use burn::module::Module;
+use burn::tensor::Tensor;
+
+/// A segmentation network.
+pub trait Network: Module {
+    /// Turns paths of fields into reference names: each pair replaces a dotted
+    /// run of path components. See [`reference_name`].
+    const NAMES: &'static [(&'static str, &'static str)];
+
+    /// Initial values that depart from the default of their layer, as
+    /// (pattern, value). See [`matches`]; the first match wins.
+    const INITIAL: &'static [(&'static str, Initial)];
+
+    /// [B, 3, H, W] to logits [B, 1, H, W].
+    fn forward(&self, images: Tensor<4>) -> Tensor<4>;
+}
+
+/// Distribution of a parameter's initial values.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Initial {
+    /// Every element has this value.
+    Constant(f64),
+    /// U(-bound, bound) with bound = 1 / sqrt(fan_in): what PyTorch gives the
+    /// weights and biases of convolutions and linear layers.
+    FanIn,
+    /// N(0, std^2).
+    Normal { std: f64 },
+    /// N(0, std^2), values beyond two (absolute) units drawn again, as timm's
+    /// `trunc_normal_` does by default.
+    TruncatedNormal { std: f64 },
+    /// N(0, gain^2 / fan_in) (He et al. 2015, fan-in mode; gain sqrt(2) for ReLU).
+    KaimingNormal { gain: f64 },
+    /// N(0, 2 / fan_out) with fan_out = out channels x kernel area / groups.
+    KaimingNormalFanOut,
+    /// U(-b, b), b = sqrt(6 / (fan_in + fan_out)) (Glorot & Bengio 2010).
+    XavierUniform,
+}
+
+/// The reference name of the tensor at a path of fields.
+///
+/// Reads the path from left to right. At each component the first pair whose
+/// left side matches the components that start there is replaced by its right
+/// side, and reading goes on behind it, so replacements never chain. An empty
+/// right side drops the run.
+pub fn reference_name<S: AsRef<str>>(path: &[S], names: &[(&str, &str)]) -> String {
+    let mut parts: Vec<&str> = Vec::with_capacity(path.len() + 4);
+    let mut at = 0;
+    while at < path.len() {
+        let rule = names.iter().find(|(from, _)| starts_with(&path[at..], from));
+        match rule {
+            Some((from, to)) => {
+                parts.extend(to.split('.').filter(|part| !part.is_empty()));
+                at += from.split('.').count();
+            }
+            None => {
+                parts.push(path[at].as_ref());
+                at += 1;
+            }
+        }
+    }
+    parts.join(".")
+}
+
+fn starts_with<S: AsRef<str>>(path: &[S], run: &str) -> bool {
+    let mut components = path.iter();
+    run.split('.').all(|part| components.next().is_some_and(|component| component.as_ref() == part))
+}
+
+/// Whether the last components of a reference name are those of the pattern,
+/// where `*` stands for any one component.
+pub fn matches(pattern: &str, name: &str) -> bool {
+    let mut components = name.rsplit('.');
+    pattern.rsplit('.').all(|part| components.next().is_some_and(|c| part == "*" || part == c))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_are_replaced_left_to_right_without_chaining() {
+        let names = [("a.b", "x.0"), ("b", "y"), ("x", "never"), ("drop", "")];
+        let named = |path: &str| reference_name(&path.split('.').collect::<Vec<_>>(), &names);
+        assert_eq!(named("a.b.weight"), "x.0.weight");
+        assert_eq!(named("b.drop.a.weight"), "y.a.weight");
+    }
+
+    #[test]
+    fn patterns_match_whole_trailing_components() {
+        assert!(matches("m.*.weight", "a.m.2.weight"));
+        assert!(!matches("m.*.weight", "a.mm.2.weight"));
+        assert!(!matches("a.b.c", "b.c"));
+    }
+}

@@ -1,0 +1,182 @@
+//! The hybrid mixer (eq. 2-7): attention on some channels, dilated
+//! convolutions on the others, fused by a projection.
+
+use burn::module::Module;
+use burn::tensor::activation::{relu, softmax};
+use burn::tensor::{Device, Tensor};
+use dygl_nn::layer::{
+    BatchNorm2d, BatchNorm2dConfig, DynamicTanh, DynamicTanhConfig, GroupNorm, GroupNormConfig,
+    SqueezeExcitation, SqueezeExcitationConfig,
+};
+use dygl_nn::op::gelu;
+
+use super::block::{ConvNormGelu, ConvNormGeluConfig};
+
+/// Channels of a query and of a key.
+const QUERY: usize = 16;
+
+/// What stands in front of the attention.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Norm {
+    /// Dynamic tanh.
+    #[default]
+    Dyt,
+    /// Group norm over all attention channels (Table 6, "w/o DyT"): what the
+    /// parent design, SHViT, has there.
+    Group,
+}
+
+/// What the local branch of the encoder's mixers does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Local {
+    /// Dilated depthwise convolutions (eq. 5, 6).
+    #[default]
+    Dilated,
+    /// Their batch norm alone (Table 6, "w/o DC").
+    None,
+}
+
+/// What the global branch does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Global {
+    /// Single-head self-attention (eq. 3, 4).
+    #[default]
+    Attention,
+    /// Nothing: the channels pass unchanged (Table 6, "w/o SA").
+    None,
+}
+
+/// Configuration of a [`Mixer`].
+#[derive(Debug, Clone, Copy)]
+pub(super) struct MixerConfig {
+    pub(super) channels: usize,
+    pub(super) attention: usize,
+    pub(super) norm: Norm,
+    pub(super) local: Local,
+    pub(super) global: Global,
+}
+
+impl MixerConfig {
+    pub(super) fn init(&self, device: &Device) -> Mixer {
+        let attention = self.attention;
+        let attends = self.global == Global::Attention;
+        Mixer {
+            attention_norm: attends.then(|| match self.norm {
+                Norm::Dyt => AttentionNorm::Dyt(DynamicTanhConfig::new(attention).init(device)),
+                Norm::Group => AttentionNorm::Group(GroupNormConfig::new(1, attention).init(device)),
+            }),
+            qkv: attends
+                .then(|| ConvNormGeluConfig::new(attention, 2 * QUERY + attention, 1).init(device)),
+            local: DilatedBlockConfig { channels: self.channels - attention, local: self.local }.init(device),
+            fuse: ConvNormGeluConfig::new(self.channels, self.channels, 1).init(device),
+            attention,
+        }
+    }
+}
+
+/// The first P channels attend globally, the rest mix locally.
+#[derive(Module, Debug)]
+pub(super) struct Mixer {
+    attention_norm: Option<AttentionNorm>,
+    qkv: Option<ConvNormGelu>,
+    local: DilatedBlock,
+    fuse: ConvNormGelu,
+    attention: usize,
+}
+
+#[derive(Module, Debug)]
+enum AttentionNorm {
+    Dyt(DynamicTanh),
+    Group(GroupNorm),
+}
+
+impl Mixer {
+    /// [B, C, H, W] to the same shape.
+    pub(super) fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        let [_, channels, _, _] = x.dims();
+        let global = x.clone().narrow(1, 0, self.attention); // [B, P, H, W]
+        let local = x.narrow(1, self.attention, channels - self.attention); // [B, C-P, H, W]
+        let global = self.attend(global);
+        let local = self.local.forward(local);
+        self.fuse.forward(relu(Tensor::cat(vec![global, local], 1))) // [B, C, H, W]
+    }
+
+    /// Eq. 3 and 4 on [B, P, H, W]; the attention matrix is [B, n, n], n = H W.
+    fn attend(&self, x: Tensor<4>) -> Tensor<4> {
+        let (Some(norm), Some(qkv)) = (&self.attention_norm, &self.qkv) else { return x };
+        let [batch, channels, height, width] = x.dims();
+        let x = match norm {
+            AttentionNorm::Dyt(norm) => norm.forward(x),
+            AttentionNorm::Group(norm) => norm.forward(x),
+        };
+        let qkv = qkv.forward(x).reshape([batch, 2 * QUERY + channels, height * width]);
+        let query = qkv.clone().narrow(1, 0, QUERY); // [B, 16, n]
+        let key = qkv.clone().narrow(1, QUERY, QUERY); // [B, 16, n]
+        let value = qkv.narrow(1, 2 * QUERY, channels); // [B, P, n]
+        let scores = query.swap_dims(1, 2).matmul(key) * (QUERY as f64).powf(-0.5); // [B, n, n]
+        let weights = softmax(scores, 2);
+        value.matmul(weights.swap_dims(1, 2)).reshape([batch, channels, height, width])
+    }
+}
+
+/// Configuration of a [`DilatedBlock`].
+#[derive(Debug, Clone, Copy)]
+pub(super) struct DilatedBlockConfig {
+    pub(super) channels: usize,
+    pub(super) local: Local,
+}
+
+impl DilatedBlockConfig {
+    pub(super) fn init(&self, device: &Device) -> DilatedBlock {
+        let channels = self.channels;
+        let dilations: &[usize] = match self.local {
+            Local::Dilated => &[1, 2, 3],
+            Local::None => &[],
+        };
+        let branch = |&dilation: &usize| {
+            ConvNormGeluConfig::depthwise(channels, 3).padding(dilation).dilation(dilation).init(device)
+        };
+        DilatedBlock {
+            dilated: Dilated {
+                branches: dilations.iter().map(branch).collect(),
+                norm: BatchNorm2dConfig::new(channels).init(device),
+            },
+            recalibrate: SqueezeExcitationConfig::quarter(channels).init(device),
+            widen: ConvNormGeluConfig::new(channels, 2 * channels, 1).init(device),
+            narrow: ConvNormGeluConfig::new(2 * channels, channels, 1).init(device),
+        }
+    }
+}
+
+/// Dilated convolutions, squeeze-and-excitation, then a residual channel mixer
+/// with two GELUs in a row in its middle. Encoder and decoder use it.
+#[derive(Module, Debug)]
+pub(super) struct DilatedBlock {
+    dilated: Dilated,
+    recalibrate: SqueezeExcitation,
+    widen: ConvNormGelu,
+    narrow: ConvNormGelu,
+}
+
+impl DilatedBlock {
+    /// [B, C, H, W] to the same shape.
+    pub(super) fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        let x = self.recalibrate.forward(self.dilated.forward(x));
+        x.clone() + self.narrow.forward(gelu(self.widen.forward(x)))
+    }
+}
+
+/// Eq. 5 and 6: x plus depthwise 3x3 convolutions of dilation 1, 2 and 3,
+/// each with batch norm and GELU; batch norm of the sum.
+#[derive(Module, Debug)]
+struct Dilated {
+    branches: Vec<ConvNormGelu>,
+    norm: BatchNorm2d,
+}
+
+impl Dilated {
+    fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        let sum = self.branches.iter().fold(x.clone(), |sum, branch| sum + branch.forward(x.clone()));
+        self.norm.forward(sum)
+    }
+}

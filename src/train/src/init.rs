@@ -1,0 +1,144 @@
+//! Initial weights: a pure function of (seed, network, reference name, index),
+//! the same on every backend, machine and thread count.
+//!
+//! The values of a tensor are drawn in row-major order from the stream
+//! ("init", network, reference name), in f64, and rounded once to f32:
+//! a uniform takes one number (the number at the value's index), a normal two
+//! (Box-Muller). Networks with options share the streams of the plain network:
+//! an ablation starts from the same weights wherever it has the same tensors.
+
+use burn::tensor::TensorData;
+use dygl::random::Stream;
+use dygl_nn::network::{Initial, matches};
+
+use crate::net::Net;
+use crate::weights::{self, Site};
+
+/// Gives every tensor its initial values: those that the network declares,
+/// else the layer's default (see [`default`]). Running statistics become 0
+/// and 1. What neither names keeps the values it was built with.
+pub fn initialise(net: Net, seed: u64) -> Net {
+    let (network, rules) = (net.name(), net.initial());
+    let mut fans = Fans::default();
+    weights::replace(net, |site| {
+        fans.visit(site);
+        let declared = rules.iter().find(|(pattern, _)| matches(pattern, &site.name));
+        let initial = declared.map(|(_, initial)| *initial).or_else(|| default(site))?;
+        let mut stream = Stream::new(seed, "init", &[network, &site.name]);
+        let values: Vec<f32> =
+            (0..site.elements()).map(|_| draw(initial, &fans, &mut stream) as f32).collect();
+        Some(TensorData::new(values, site.shape.clone()))
+    })
+}
+
+/// PyTorch's defaults: U(-1/sqrt(fan_in), 1/sqrt(fan_in)) for weights and
+/// biases of (transposed) convolutions and linear layers, scale 1 and shift 0
+/// for normalisations, running mean 0 and variance 1.
+fn default(site: &Site) -> Option<Initial> {
+    let tensor = site.name.rsplit('.').next().unwrap_or_default();
+    match (site.layer.as_str(), tensor) {
+        ("Conv1d" | "Conv2d" | "ConvTranspose2d" | "Linear", "weight" | "bias") => Some(Initial::FanIn),
+        (_, "weight" | "running_var") => Some(Initial::Constant(1.0)),
+        (_, "bias" | "running_mean") => Some(Initial::Constant(0.0)),
+        _ => None,
+    }
+}
+
+/// Fans of the layer being visited. A layer's weight comes before its bias,
+/// whose bound is the weight's.
+#[derive(Default)]
+struct Fans {
+    fan_in: f64,
+    fan_out: f64,
+}
+
+impl Fans {
+    fn visit(&mut self, site: &Site) {
+        if let [first, second, area @ ..] = site.shape.as_slice() {
+            let area = area.iter().product::<usize>() as f64;
+            self.fan_in = *second as f64 * area;
+            self.fan_out = *first as f64 * area;
+        }
+    }
+}
+
+fn draw(initial: Initial, fans: &Fans, stream: &mut Stream) -> f64 {
+    match initial {
+        Initial::Constant(value) => value,
+        Initial::FanIn => {
+            let bound = fans.fan_in.max(1.0).sqrt().recip();
+            stream.range(-bound, bound)
+        }
+        Initial::Normal { std } => std * stream.normal(),
+        Initial::TruncatedNormal { std } => loop {
+            let value = std * stream.normal();
+            if value.abs() <= 2.0 {
+                return value;
+            }
+        },
+        Initial::KaimingNormal { gain } => gain / fans.fan_in.max(1.0).sqrt() * stream.normal(),
+        Initial::KaimingNormalFanOut => (2.0 / fans.fan_out.max(1.0)).sqrt() * stream.normal(),
+        Initial::XavierUniform => {
+            let bound = (6.0 / (fans.fan_in + fans.fan_out).max(1.0)).sqrt();
+            stream.range(-bound, bound)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::Device;
+    use dygl::spec::name::Named;
+
+    use super::*;
+    use crate::tensors::Tensors;
+
+    fn initial(name: &str, seed: u64) -> Tensors {
+        let net = Net::build(&Named::plain(name), &Device::flex()).expect("known");
+        weights::snapshot(&initialise(net, seed))
+    }
+
+    fn values(tensors: &Tensors, name: &str) -> Vec<f32> {
+        tensors[name].try_to_vec().expect("f32")
+    }
+
+    #[test]
+    fn dyglnet_starts_as_its_page_says() {
+        let tensors = initial("dyglnet", 1);
+        let stem = values(&tensors, "patch_embed.0.c.weight");
+        let bound = 27f32.sqrt().recip();
+        assert!(stem.iter().all(|value| value.abs() <= bound));
+        let spread = (stem.iter().map(|value| value * value).sum::<f32>() / stem.len() as f32).sqrt();
+        assert!((spread / (bound / 3f32.sqrt()) - 1.0).abs() < 0.1);
+        let last = "upsample1.cnn_block.channel_mixer.m.2.bn.weight";
+        assert!(values(&tensors, last).iter().all(|value| *value == 0.0));
+        assert!(values(&tensors, "patch_embed.0.bn.weight").iter().all(|value| *value == 1.0));
+        assert!(values(&tensors, "upsample1.dy_sample.offset.bias").iter().all(|value| *value == 0.0));
+        let offset = values(&tensors, "upsample1.dy_sample.offset.weight");
+        let spread = (offset.iter().map(|value| value * value).sum::<f32>() / offset.len() as f32).sqrt();
+        assert!((spread / 0.001 - 1.0).abs() < 0.05);
+        assert_eq!(values(&tensors, "blocks2.1.mixer.m.pre_norm.alpha"), [0.5]);
+    }
+
+    #[test]
+    fn a_transposed_convolution_counts_its_outputs() {
+        let tensors = initial("unet", 1);
+        let bound = (512f32 * 4.0).sqrt().recip();
+        let weight = values(&tensors, "up1.up.weight");
+        let bias = values(&tensors, "up1.up.bias");
+        let largest = weight.iter().chain(&bias).fold(0f32, |most, value| most.max(value.abs()));
+        assert!(largest <= bound && largest > 0.99 * bound);
+    }
+
+    #[test]
+    fn seeds_and_names_tell_streams_apart() {
+        let (first, second) = (initial("unet", 1), initial("unet", 2));
+        let name = "inc.double_conv.3.weight";
+        assert_ne!(values(&first, name), values(&second, name));
+        assert_eq!(values(&first, name), values(&initial("unet", 1), name));
+        let stream = Stream::new(1, "init", &["unet", name]);
+        let unit = (stream.at(5) >> 11) as f64 / (1u64 << 53) as f64;
+        let bound = 1.0 / (64.0f64 * 9.0).sqrt();
+        assert_eq!(values(&first, name)[5], (-bound + 2.0 * bound * unit) as f32);
+    }
+}

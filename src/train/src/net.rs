@@ -1,0 +1,163 @@
+//! The registry: one enum over all networks, so that there is one trainer.
+
+use burn::module::Module;
+use burn::tensor::{Device, Tensor};
+use dygl::spec::name::Named;
+use dygl::spec::network::{self, NetworkError};
+use dygl_baselines::unet::{UNet, UNetConfig, Variant};
+use dygl_nn::network::{Initial, Network};
+
+use crate::dyglnet::{self, DyGLNet, DyGLNetConfig};
+use crate::weights;
+
+/// Declares [`Net`] and its registry. Each line: name, variant and type, and
+/// the configuration that a name's options stand for.
+macro_rules! networks {
+    ($($name:literal => $variant:ident($type:ident), $config:expr;)*) => {
+        /// Any of the networks.
+        #[derive(Module, Debug)]
+        pub enum Net {
+            $($variant($type),)*
+        }
+
+        /// Names of the networks, in the order of the paper's tables.
+        pub const NAMES: &[&str] = &[$($name),*];
+
+        impl Net {
+            /// The network of that name and options on a plain device, with
+            /// convolutions of zeros: initialise or load it, and call `train`
+            /// on it before training.
+            ///
+            /// # Errors
+            /// The name or an option is unknown.
+            pub fn build(named: &Named, device: &Device) -> Result<Self, NetworkError> {
+                let (network, named) = network::resolve(named)?;
+                match network.name {
+                    $($name => {
+                        let options = |option: &str| network.value(&named, option);
+                        Ok(Net::$variant($config(&options).init(device)))
+                    })*
+                    other => Err(NetworkError::Unknown(other.to_owned())),
+                }
+            }
+
+            /// The name without options.
+            pub fn name(&self) -> &'static str {
+                match self {
+                    $(Net::$variant(_) => $name,)*
+                }
+            }
+
+            /// [B, 3, H, W] to logits [B, 1, H, W]. Uses and updates batch
+            /// statistics if the images are on an autodiff device.
+            pub fn forward(&self, images: Tensor<4>) -> Tensor<4> {
+                match self {
+                    $(Net::$variant(net) => net.forward(images),)*
+                }
+            }
+
+            /// How paths of fields become reference names.
+            pub(crate) fn names(&self) -> &'static [(&'static str, &'static str)] {
+                match self {
+                    $(Net::$variant(_) => $type::NAMES,)*
+                }
+            }
+
+            /// Initial values that depart from the default.
+            pub(crate) fn initial(&self) -> &'static [(&'static str, Initial)] {
+                match self {
+                    $(Net::$variant(_) => $type::INITIAL,)*
+                }
+            }
+        }
+    };
+}
+
+networks! {
+    "unet" => UNet(UNet), unet;
+    "dyglnet" => DyGLNet(DyGLNet), dyglnet;
+}
+
+impl Net {
+    /// Number of trainable values (running statistics are none).
+    pub fn parameters(&self) -> usize {
+        weights::sites(self).iter().filter(|site| !site.is_buffer()).map(|site| site.elements()).sum()
+    }
+}
+
+/// Value of an option (the default if it is not given).
+type Options<'a> = dyn Fn(&str) -> &'a str + 'a;
+
+fn unet(options: &Options<'_>) -> UNetConfig {
+    let variant = match options("variant") {
+        "table-exact" => Variant::TableExact,
+        _ => Variant::Published,
+    };
+    UNetConfig { variant }
+}
+
+fn dyglnet(options: &Options<'_>) -> DyGLNetConfig {
+    DyGLNetConfig {
+        upsample: match options("upsample") {
+            "bilinear" => dyglnet::Upsample::Bilinear,
+            "transposed" => dyglnet::Upsample::Transposed,
+            _ => dyglnet::Upsample::Dysample,
+        },
+        norm: match options("norm") {
+            "group" => dyglnet::Norm::Group,
+            _ => dyglnet::Norm::Dyt,
+        },
+        local: match options("local") {
+            "none" => dyglnet::Local::None,
+            _ => dyglnet::Local::Dilated,
+        },
+        global: match options("global") {
+            "none" => dyglnet::Global::None,
+            _ => dyglnet::Global::Attention,
+        },
+        split: match options("split") {
+            "local" => dyglnet::Split::Local,
+            "global" => dyglnet::Split::Global,
+            _ => dyglnet::Split::Paper,
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn build(text: &str) -> Net {
+        Net::build(&Named::parse(text).expect("valid"), &Device::flex()).expect("known")
+    }
+
+    #[test]
+    fn the_registry_is_the_harness_list() {
+        let listed: Vec<_> = network::NETWORKS.iter().map(|network| network.name).collect();
+        assert_eq!(NAMES, listed);
+        for name in NAMES {
+            assert_eq!(build(name).name(), *name);
+        }
+    }
+
+    #[test]
+    fn every_file_of_baselines_is_listed() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../baselines/src");
+        for entry in std::fs::read_dir(folder).expect("baselines") {
+            let path = entry.expect("entry").path();
+            let stem = path.file_stem().and_then(|stem| stem.to_str()).expect("name").to_owned();
+            assert!(stem == "lib" || NAMES.contains(&stem.as_str()), "{stem} is in no registry");
+        }
+    }
+
+    #[test]
+    fn parameter_counts_are_the_reference_counts() {
+        for (named, count) in [
+            ("dyglnet", 9_980_098),
+            ("unet", 31_037_633),
+            ("unet,variant=table-exact", 31_037_633),
+        ] {
+            assert_eq!(build(named).parameters(), count, "{named}");
+        }
+    }
+}
