@@ -199,6 +199,7 @@ pub(crate) fn cell(model: &str, label: &str, group: Group, seed: u64, dice: f64)
             key: eval_key.clone(),
             train_key: train_key.clone(),
             weights: digest("weights"),
+            scores: digest("scores"),
             cell: cell.clone(),
             profile: "paper".into(),
             outcome: Outcome::Done,
