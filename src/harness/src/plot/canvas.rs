@@ -68,7 +68,7 @@ pub(super) fn axes<'a>(area: &Area<'a>, axes: &Axes<'_>) -> Result<Chart<'a>, Bo
         .configure_mesh()
         .disable_x_mesh()
         .x_labels(6)
-        .y_labels(5)
+        .y_labels(7)
         .x_desc(axes.x_title)
         .y_desc(axes.y_title)
         .x_label_formatter(axes.x_format)
@@ -92,7 +92,10 @@ pub(super) fn legend(area: &Area<'_>, entries: &[(&str, RGBColor)]) -> Drawn {
         let style = ("sans-serif", TEXT).into_font().color(&INK);
         area.draw_text(name, &style, (right - width, 26))?;
         let y = 38;
-        let line = PathElement::new(vec![(right - width - 46, y), (right - width - 10, y)], colour.stroke_width(STROKE + 2));
+        let line = PathElement::new(
+            vec![(right - width - 46, y), (right - width - 10, y)],
+            colour.stroke_width(STROKE + 2),
+        );
         area.draw(&line)?;
         right -= width + 84;
     }
@@ -109,7 +112,8 @@ fn finish(svg: &str, description: &str) -> String {
     let (width, height) = SIZE;
     let opening = format!("<svg width=\"{width}\" height=\"{height}\"");
     let described = crate::table::markup::escape(description);
-    let svg = svg.replacen(&opening, &format!("<svg class=\"plot\" role=\"img\" aria-label=\"{described}\""), 1);
+    let svg =
+        svg.replacen(&opening, &format!("<svg class=\"plot\" role=\"img\" aria-label=\"{described}\""), 1);
     svg.replace(INK_AS_WRITTEN, "currentColor").replace(" font-family=\"sans-serif\"", "")
 }
 
@@ -134,7 +138,9 @@ mod tests {
             legend(area, &[("a", BLUE), ("b", GREEN)])
         })
         .expect("drawn");
-        assert!(svg.starts_with("<svg class=\"plot\" role=\"img\" aria-label=\"a &quot;test&quot; &amp; more\""));
+        assert!(
+            svg.starts_with("<svg class=\"plot\" role=\"img\" aria-label=\"a &quot;test&quot; &amp; more\"")
+        );
         assert!(svg.trim_end().ends_with("</svg>"));
         assert!(svg.contains("currentColor") && !svg.contains(INK_AS_WRITTEN) && !svg.contains("sans-serif"));
         assert!(svg.contains("x &lt;1&gt;"));

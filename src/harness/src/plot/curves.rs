@@ -61,7 +61,8 @@ fn draw(
     let Some(last) = all().map(|p| p.0).reduce(f64::max) else { return Ok(None) };
     let Some(top) = all().map(|p| p.1).reduce(f64::max) else { return Ok(None) };
     let top = ceiling.unwrap_or(if top > 0.0 { top * 1.08 } else { 1.0 });
-    let decimals = |value: &f64| if top < 0.1 && *value != 0.0 { scientific(*value) } else { plain_number(value) };
+    let decimals =
+        |value: &f64| if top < 0.1 && *value != 0.0 { scientific(*value) } else { plain_number(value) };
     let axis = Axes {
         // One epoch alone still needs an axis to stand on.
         x: 0.0..last.max(1.0),

@@ -55,7 +55,11 @@ pub enum ReportError {
 /// and `<name>.json` into `options.out`. Each file appears whole or not at
 /// all; the page comes last, so that it never links to what is not there.
 /// Returns the path of the page.
-pub fn render(results: &[Results], reported: &dyn Reported, options: &Options) -> Result<PathBuf, ReportError> {
+pub fn render(
+    results: &[Results],
+    reported: &dyn Reported,
+    options: &Options,
+) -> Result<PathBuf, ReportError> {
     let (page, files) = page::page(results, reported, options)?;
     let html = fill(&page)?;
     write::folder(&options.out)?;
@@ -103,7 +107,8 @@ mod tests {
         let expected =
             ["index.html", "smoke.csv", "smoke.json", "smoke.md", "table2.csv", "table2.json", "table2.md"];
         assert_eq!(names, expected);
-        let outside = regex::Regex::new(r#"(src|href)="(https?:|//|/)|url\(|<script|@import"#).expect("valid");
+        let outside =
+            regex::Regex::new(r#"(src|href)="(https?:|//|/)|url\(|<script|@import"#).expect("valid");
         assert!(!outside.is_match(&text));
     }
 
@@ -185,7 +190,8 @@ mod tests {
     #[test]
     fn names_that_collide_do_not_overwrite() {
         let folder = tempfile::tempdir().expect("a folder");
-        render(&[samples::done(), samples::mixed()], &Paper, &options(folder.path().into())).expect("rendered");
+        render(&[samples::done(), samples::mixed()], &Paper, &options(folder.path().into()))
+            .expect("rendered");
         assert!(folder.path().join("table2-2.csv").is_file());
     }
 

@@ -66,7 +66,7 @@ fn blend(below: Rgb<u8>, above: Rgb<u8>, share: f32) -> Rgb<u8> {
 }
 
 /// The picture at a size fit for a page, as a `data:image/png;base64,` URI.
-pub fn data_uri(picture: &RgbImage) -> Result<String, OverlayError> {
+pub(super) fn data_uri(picture: &RgbImage) -> Result<String, OverlayError> {
     let picture = fit(picture);
     let mut png = Vec::new();
     PngEncoder::new_with_quality(&mut png, CompressionType::Best, FilterType::Adaptive).write_image(
@@ -107,7 +107,8 @@ mod tests {
         let truth = mask([255, 0, 255, 0]);
         let prediction = mask([255, 255, 0, 0]);
         let drawn = overlay(None, &truth, &prediction).expect("drawn");
-        let [agreed, over, under, background] = [(0, 0), (1, 0), (0, 1), (1, 1)].map(|(x, y)| drawn.get_pixel(x, y).0);
+        let [agreed, over, under, background] =
+            [(0, 0), (1, 0), (0, 1), (1, 1)].map(|(x, y)| drawn.get_pixel(x, y).0);
         assert_eq!(background, GREY.0);
         assert!(over[0] > over[1] + 80, "false positives are red: {over:?}");
         assert!(under[1] > under[0] + 80, "false negatives are green: {under:?}");

@@ -173,8 +173,12 @@ fn datasets(results: &Results) -> Vec<String> {
         };
         for finished in cell.state.finished() {
             let line = match &finished.eval.dataset {
-                Some(f) if f.is_partial() => format!("{name}: {} of {} images (partial)", f.images, f.expected),
-                Some(f) => format!("{name}: {} images, {} / {} / {}", f.images, f.train, f.validation, f.test),
+                Some(f) if f.is_partial() => {
+                    format!("{name}: {} of {} images (partial)", f.images, f.expected)
+                }
+                Some(f) => {
+                    format!("{name}: {} images, {} / {} / {}", f.images, f.train, f.validation, f.test)
+                }
                 None => name.clone(),
             };
             if !lines.contains(&line) {
@@ -195,7 +199,8 @@ mod tests {
     #[test]
     fn file_stems_are_safe_and_distinct() {
         let mut taken = BTreeSet::new();
-        for (wanted, expected) in [("table2", "table2"), ("table2", "table2-2"), ("../x", "x"), ("", "table")] {
+        for (wanted, expected) in [("table2", "table2"), ("table2", "table2-2"), ("../x", "x"), ("", "table")]
+        {
             let name = unused(&taken, wanted);
             assert_eq!(name, expected);
             taken.insert(name);

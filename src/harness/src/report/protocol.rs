@@ -10,7 +10,7 @@ use crate::table::results::Results;
 /// The protocol section of one experiment.
 #[derive(Debug, Serialize)]
 pub(super) struct Protocol {
-    /// `5 from the paper, 3 assumed, ...`
+    /// `4 stated by the paper · 3 assumed · ...`
     summary: String,
     groups: Vec<Group>,
 }
@@ -36,7 +36,8 @@ pub(super) fn protocol(results: &Results) -> Protocol {
     let mut counts: BTreeMap<usize, (&str, usize)> = BTreeMap::new();
     for (path, value, mark) in &results.marks {
         let name = path.split('.').next().unwrap_or(path);
-        let value = Value { path: path.clone(), value: value.clone(), mark: mark.clone(), class: class(mark) };
+        let value =
+            Value { path: path.clone(), value: value.clone(), mark: mark.clone(), class: class(mark) };
         match groups.iter_mut().find(|group| group.name == name) {
             Some(group) => group.values.push(value),
             None => groups.push(Group { name: name.to_owned(), values: vec![value] }),
@@ -47,13 +48,13 @@ pub(super) fn protocol(results: &Results) -> Protocol {
         }
     }
     let summary: Vec<String> = counts.values().map(|(words, count)| format!("{count} {words}")).collect();
-    Protocol { summary: summary.join(", "), groups }
+    Protocol { summary: summary.join(" · "), groups }
 }
 
 /// Mark, its class, and how the summary words it.
 const ORDER: [(&str, &str, &str); 5] = [
     ("paper", "paper", "stated by the paper"),
-    ("assumed", "assumed", "assumed, because the paper does not say"),
+    ("assumed", "assumed", "assumed"),
     ("profile", "changed", "set by the profile"),
     ("experiment", "changed", "set by the experiment"),
     ("command line", "by-hand", "set on the command line"),
@@ -73,7 +74,7 @@ mod tests {
         let protocol = protocol(&samples::done());
         let names: Vec<&str> = protocol.groups.iter().map(|g| g.name.as_str()).collect();
         assert_eq!(names, ["image", "train", "optimizer", "augment", "selection", "split"]);
-        assert!(protocol.summary.starts_with("4 stated by the paper, 3 assumed"), "{}", protocol.summary);
+        assert!(protocol.summary.starts_with("4 stated by the paper · 3 assumed"), "{}", protocol.summary);
         let assumed = protocol.groups.iter().flat_map(|g| &g.values).filter(|v| v.class == "assumed");
         assert_eq!(assumed.count(), 3);
     }

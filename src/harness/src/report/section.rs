@@ -9,6 +9,7 @@ use crate::metric::Metric;
 use crate::plot;
 use crate::random::Stream;
 use crate::stats::{self, Interval};
+use crate::table::part_name;
 use crate::table::results::{CellResult, CellState, Finished};
 
 const RESAMPLES: usize = 1_000;
@@ -38,7 +39,7 @@ struct Attempt {
     scores: Vec<Score>,
     images: usize,
     skipped: usize,
-    seed_note: String,
+    interval_note: String,
     all_foreground: String,
     mean_mask: String,
     warnings: Vec<String>,
@@ -113,7 +114,11 @@ fn attempt(finished: &Finished, options: &Options) -> Result<Attempt, ReportErro
         scores: scores.iter().map(|(metric, values)| score(finished, *metric, values)).collect(),
         images: eval.images,
         skipped: eval.skipped,
-        seed_note: format!("{:.0} % CI over test images ({RESAMPLES} bootstrap resamples)", LEVEL * 100.0),
+        interval_note: format!(
+            "{:.0} % CI over {} images ({RESAMPLES} bootstrap resamples)",
+            LEVEL * 100.0,
+            part_name(eval.cell.protocol.evaluate.part)
+        ),
         all_foreground: format::percent(eval.trivial.all_foreground),
         mean_mask: format::percent(eval.trivial.mean_mask),
         warnings: warnings(finished, dice_interval),
@@ -189,7 +194,7 @@ fn figures(finished: &Finished) -> Result<Vec<Figure>, ReportError> {
         ("Training loss", plot::loss(&finished.history)?),
         ("Dice on the selection part", plot::selection(&finished.history)?),
         ("Learning rate", plot::learning_rate(&finished.history)?),
-        ("Dice per test image", plot::dice_distribution(&values(finished, Metric::Dice))?),
+        ("Dice per image", plot::dice_distribution(&values(finished, Metric::Dice))?),
     ];
     Ok(drawn.into_iter().filter_map(|(title, svg)| Some(Figure { title, svg: svg? })).collect())
 }

@@ -98,9 +98,9 @@ impl<'a> Matrix<'a> {
             };
             let fits = |row: usize| {
                 places.get(&(row, column)).is_none_or(|members| {
-                    members.iter().all(|m| {
-                        m.cell.protocol == cell.cell.protocol && m.cell.dataset == cell.cell.dataset
-                    })
+                    members
+                        .iter()
+                        .all(|m| m.cell.protocol == cell.cell.protocol && m.cell.dataset == cell.cell.dataset)
                 })
             };
             let row = (0..rows.len()).find(|row| same_row(&rows[*row]) && fits(*row));
@@ -127,7 +127,14 @@ struct BlockPlan {
 }
 
 fn layout(results: &Results, matrix: &Matrix<'_>) -> Vec<BlockPlan> {
-    let titles = || matrix.datasets.iter().map(|(_, title)| (*title).to_owned()).enumerate();
+    let title = |(asked, title): &(&Named, &str)| {
+        let qualifiers = heading::qualifiers(results.cells.iter().filter(|c| c.cell.asked == **asked));
+        match qualifiers.as_slice() {
+            [] => (*title).to_owned(),
+            qualifiers => format!("{title} ({})", qualifiers.join("; ")),
+        }
+    };
+    let titles = || matrix.datasets.iter().map(title).enumerate();
     if results.paper_table == Some(ABLATION_TABLE) {
         let columns = |metric| titles().map(|(dataset, title)| (title, dataset, metric)).collect();
         results
@@ -241,7 +248,8 @@ mod tests {
         assert!(table.shows_reported);
         assert!(cells(&table).iter().all(|c| c.reported.is_some()));
 
-        let spoil: [(&str, fn(&mut Results)); 6] = [
+        type Spoil = fn(&mut Results);
+        let spoil: [(&str, Spoil); 6] = [
             ("another profile", |r| r.paper_profile = false),
             ("no table", |r| r.paper_table = None),
             ("another size", |r| r.cells.iter_mut().for_each(|c| c.cell.protocol.image.size = 64)),
@@ -303,6 +311,15 @@ mod tests {
         let table = build(&results, &Paper);
         assert!(cells(&table).iter().all(|c| c.emphasis == Emphasis::None));
         assert!(table.heading.iter().any(|line| line.contains("not ranked")));
+    }
+
+    #[test]
+    fn a_title_names_the_substitute() {
+        let table = build(&samples::smoke(), &Paper);
+        assert_eq!(table.blocks[0].title, "Kvasir-SEG (phantom-polyp for kvasir-seg)");
+        let mut results = samples::done();
+        samples::each_finished(&mut results, |f| samples::facts(f).images = 62);
+        assert_eq!(build(&results, &Paper).blocks[0].title, "Kvasir-SEG (62 of 1000 images)");
     }
 
     #[test]

@@ -33,6 +33,25 @@ fn whole(finished: &Finished) -> bool {
         .all(|facts| facts.as_ref().is_some_and(|facts| !facts.is_partial()))
 }
 
+/// What a title has to add about the data under it: a substitute, a part.
+pub(super) fn qualifiers<'a>(cells: impl Iterator<Item = &'a CellResult>) -> Vec<String> {
+    let mut all: Vec<String> = Vec::new();
+    for cell in cells {
+        let substitute =
+            cell.cell.is_substituted().then(|| format!("{} for {}", cell.cell.dataset, cell.cell.asked));
+        let parts =
+            cell.state.finished().iter().filter_map(|f| f.eval.dataset.as_ref()).filter(|f| f.is_partial());
+        for text in
+            substitute.into_iter().chain(parts.map(|f| format!("{} of {} images", f.images, f.expected)))
+        {
+            if !all.contains(&text) {
+                all.push(text);
+            }
+        }
+    }
+    all
+}
+
 /// Whether all finished cells saw the same images in the same split. Seeds
 /// may bring splits of their own as long as every row has all of them.
 pub(super) fn same_data<'a>(cells: impl Iterator<Item = &'a CellResult>) -> bool {
@@ -106,7 +125,10 @@ fn dataset_lines(results: &Results) -> Vec<String> {
         }
         if finished.eval.skipped > 0 {
             let skipped = finished.eval.skipped;
-            add(format!("`{}`: {skipped} images with empty masks are left out of the means.", cell.cell.dataset));
+            add(format!(
+                "`{}`: {skipped} images with empty masks are left out of the means.",
+                cell.cell.dataset
+            ));
         }
     }
     let asked: BTreeSet<_> = results.cells.iter().map(|c| &c.cell.asked).collect();
@@ -127,7 +149,8 @@ fn scoring_lines(results: &Results) -> Vec<String> {
     }
     let chosen_on_report = results.cells.iter().any(|c| {
         let protocol = &c.cell.protocol;
-        protocol.selection.rule == SelectionRule::BestDice && protocol.selection.part == protocol.evaluate.part
+        protocol.selection.rule == SelectionRule::BestDice
+            && protocol.selection.part == protocol.evaluate.part
     });
     if chosen_on_report {
         lines.push("The weights were selected on the reported part: the scores are optimistic.".to_owned());
@@ -156,7 +179,10 @@ fn origin_lines(results: &Results) -> Vec<String> {
     let all = results.cells.len();
     let done = results.cells.iter().filter(|c| matches!(c.state, CellState::Done(_))).count();
     if done < all {
-        lines.push(format!("{} of {all} cells have no number; best and second are among the rest.", all - done));
+        lines.push(format!(
+            "{} of {all} cells have no number; best and second are among the rest.",
+            all - done
+        ));
     }
     lines
 }
@@ -164,11 +190,11 @@ fn origin_lines(results: &Results) -> Vec<String> {
 /// The lines below the table.
 pub(super) fn notes(results: &Results, blocks: &[Block], shows_reported: bool) -> Vec<String> {
     let parts: BTreeSet<Part> = results.cells.iter().map(|c| c.cell.protocol.evaluate.part).collect();
-    let mut notes = vec![format!(
-        "Percent, mean over the images of the {} part. Bold: highest printed value; underlined: next. No \
-         significance test was made.",
-        listed(parts.iter().map(|p| part_name(*p)))
-    )];
+    let part = listed(parts.iter().map(|p| part_name(*p)));
+    let mut notes = vec![
+        format!("Percent, mean over the images of the {part} part."),
+        "Bold: highest printed value; underlined: next. No significance test was made.".to_owned(),
+    ];
     let entries = || blocks.iter().flat_map(|b| &b.groups).flat_map(|g| &g.rows).flat_map(|r| &r.cells);
     let most = entries().map(|c| c.entries.iter().filter(|e| e.state == "done").count()).max();
     match most {
@@ -179,9 +205,9 @@ pub(super) fn notes(results: &Results, blocks: &[Block], shows_reported: bool) -
                 listed(seeds)
             ));
         }
-        Some(n) if n > 1 => notes.push(
-            "Mean ± standard deviation over seeds (number of seeds); without ±, n = 1.".to_owned(),
-        ),
+        Some(n) if n > 1 => {
+            notes.push("Mean ± standard deviation over seeds (number of seeds); without ±, n = 1.".to_owned())
+        }
         _ => {}
     }
     if let Some(table) = results.paper_table.filter(|_| shows_reported) {
@@ -191,7 +217,8 @@ pub(super) fn notes(results: &Results, blocks: &[Block], shows_reported: bool) -
     notes
 }
 
-fn part_name(part: Part) -> &'static str {
+/// The part of a split, for people.
+pub(crate) fn part_name(part: Part) -> &'static str {
     match part {
         Part::Train => "training",
         Part::Validation => "validation",

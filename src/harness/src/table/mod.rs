@@ -16,5 +16,6 @@ pub mod results;
 pub(crate) mod samples;
 
 pub use build::build;
+pub(crate) use heading::part_name;
 pub use markup::Markup;
 pub use model::{Block, Column, Emphasis, Entry, Row, RowGroup, Table, TableCell};

@@ -60,7 +60,10 @@ mod tests {
     fn ties_are_decided_on_the_printed_digits() {
         use Emphasis::{Best, None, Second};
         assert_eq!(percent(0.913_44), percent(0.913_36));
-        assert_eq!(ranked(&["91.34", "90.00", "91.34", "90.00", "89.00"]), [Best, Second, Best, Second, None]);
+        assert_eq!(
+            ranked(&["91.34", "90.00", "91.34", "90.00", "89.00"]),
+            [Best, Second, Best, Second, None]
+        );
         // 100 is above 99.99 although it sorts before it as text.
         assert_eq!(ranked(&["99.99", "100.00", "9.99"]), [Second, Best, None]);
     }

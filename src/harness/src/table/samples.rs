@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use image::{GrayImage, Luma, Rgb, RgbImage};
 
-use super::results::{CellResult, CellState, Finished, HistoryRow, ImageScores, Reported, Results, SampleImages};
+use super::results::{
+    CellResult, CellState, Finished, HistoryRow, ImageScores, Reported, Results, SampleImages,
+};
 use crate::metric::Metric;
 use crate::plan::Cell;
 use crate::random::Stream;
@@ -49,7 +51,12 @@ pub(crate) fn protocol() -> Protocol {
             decay_exclude: p::DecayExclude::Nothing,
             clip_norm: 1.0,
         },
-        schedule: p::Schedule { warmup_epochs: 10, warmup_start: 0.1, power: 0.9, unit: p::ScheduleUnit::Epoch },
+        schedule: p::Schedule {
+            warmup_epochs: 10,
+            warmup_start: 0.1,
+            power: 0.9,
+            unit: p::ScheduleUnit::Epoch,
+        },
         train: p::Train {
             epochs: 200,
             batch_size: 16,
@@ -59,7 +66,12 @@ pub(crate) fn protocol() -> Protocol {
         },
         selection: p::Selection { rule: p::SelectionRule::Last, part: p::Part::Validation, every: 5 },
         split: p::Split { source: p::SplitSource::Manifest, seed: 42 },
-        evaluate: p::Evaluate { part: p::Part::Test, threshold: 0.5, epsilon: 1e-8, empty: p::EmptyRule::Formula },
+        evaluate: p::Evaluate {
+            part: p::Part::Test,
+            threshold: 0.5,
+            epsilon: 1e-8,
+            empty: p::EmptyRule::Formula,
+        },
     }
 }
 
@@ -187,6 +199,7 @@ pub(crate) fn cell(model: &str, label: &str, group: Group, seed: u64, dice: f64)
             key: eval_key.clone(),
             train_key: train_key.clone(),
             weights: digest("weights"),
+            scores: digest("scores"),
             cell: cell.clone(),
             profile: "paper".into(),
             outcome: Outcome::Done,
@@ -280,7 +293,10 @@ pub(crate) fn seeds() -> Results {
 
 fn failed() -> CellState {
     let message = "loss is NaN <after> step 12 & \"clip\"".to_owned();
-    CellState::Failed { outcome: Outcome::Diverged { epoch: 3, step: 12, message }, attempt: Some("0af3".into()) }
+    CellState::Failed {
+        outcome: Outcome::Diverged { epoch: 3, step: 12, message },
+        attempt: Some("0af3".into()),
+    }
 }
 
 /// Every state: done, tied, failed, missing, altered, in conflict.

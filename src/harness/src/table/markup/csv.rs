@@ -5,8 +5,25 @@ use super::super::model::Table;
 use super::MarkupError;
 
 const HEADER: [&str; 19] = [
-    "table", "profile", "dataset_asked", "dataset", "group", "label", "model", "seed", "metric", "value",
-    "images", "printed", "reported", "state", "reason", "train_key", "eval_key", "attempt", "numerics",
+    "table",
+    "profile",
+    "dataset_asked",
+    "dataset",
+    "group",
+    "label",
+    "model",
+    "seed",
+    "metric",
+    "value",
+    "images",
+    "printed",
+    "reported",
+    "state",
+    "reason",
+    "train_key",
+    "eval_key",
+    "attempt",
+    "numerics",
 ];
 
 /// The table as CSV. `value` is in 0..1; `printed` and `reported` in percent.

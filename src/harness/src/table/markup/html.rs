@@ -91,7 +91,8 @@ fn value(out: &mut String, table: &str, cell: &TableCell) {
         cell.footnotes.iter().map(|n| format!("<a href=\"#{table}-note-{n}\">{n}</a>")).collect();
     let marks = if marks.is_empty() { String::new() } else { format!("<sup>{}</sup>", marks.join(",")) };
     let reported = cell.reported.as_deref();
-    let reported = reported.map(|r| format!(" <span class=\"reported\">[{}]</span>", escape(r))).unwrap_or_default();
+    let reported =
+        reported.map(|r| format!(" <span class=\"reported\">[{}]</span>", escape(r))).unwrap_or_default();
     let numeric = cell.entries.iter().any(|entry| entry.value.is_some());
     let class = if numeric { "" } else { " class=\"mark\"" };
     out.push_str(&format!("<td{class}>{linked}{marks}{reported}</td>"));
@@ -114,9 +115,10 @@ fn prose(text: &str) -> String {
     if parts.len().is_multiple_of(2) {
         return escape(text);
     }
-    let written = parts.iter().enumerate().map(|(index, part)| {
-        if index % 2 == 0 { part.clone() } else { format!("<code>{part}</code>") }
-    });
+    let written = parts
+        .iter()
+        .enumerate()
+        .map(|(index, part)| if index % 2 == 0 { part.clone() } else { format!("<code>{part}</code>") });
     written.collect()
 }
 

@@ -82,9 +82,10 @@ fn escape_prose(text: &str) -> String {
     if parts.len().is_multiple_of(2) {
         return escape(text);
     }
-    let written = parts.iter().enumerate().map(|(index, part)| {
-        if index % 2 == 0 { escape(part) } else { part.replace(['\n', '\r'], " ") }
-    });
+    let written = parts
+        .iter()
+        .enumerate()
+        .map(|(index, part)| if index % 2 == 0 { escape(part) } else { part.replace(['\n', '\r'], " ") });
     written.collect::<Vec<_>>().join("`")
 }
 

@@ -76,8 +76,8 @@ fn superscript(numbers: &[usize]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::samples::{self, Paper};
     use super::super::build;
+    use super::super::samples::{self, Paper};
     use super::*;
 
     #[test]
@@ -105,10 +105,12 @@ mod tests {
         let mut results = samples::mixed();
         results.cells.retain(|c| c.state.word() == "altered");
         let table = build(&results, &Paper);
-        for markup in [Markup::Terminal(Style::default()), Markup::Markdown, Markup::Csv, Markup::Html, Markup::Json] {
+        let number = regex::Regex::new(r"\b\d{1,3}\.\d{2}\b|\b0\.\d+").expect("valid");
+        for markup in
+            [Markup::Terminal(Style::default()), Markup::Markdown, Markup::Csv, Markup::Html, Markup::Json]
+        {
             let text = markup.render(&table).expect("renders");
             assert!(text.contains("altered"));
-            let number = regex::Regex::new(r"\b\d{1,3}\.\d{2}\b|\b0\.\d+").expect("valid");
             assert!(!number.is_match(&text), "{text}");
         }
     }

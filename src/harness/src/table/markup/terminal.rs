@@ -73,7 +73,8 @@ fn write_block(out: &mut String, block: &Block, style: Style) {
         })
         .collect();
     for part in parts(&widths, label_width, style.width) {
-        let width = label_width + widths[part.clone()].iter().map(|w| GAP.len() + w.iter().sum::<usize>()).sum::<usize>();
+        let width = label_width
+            + widths[part.clone()].iter().map(|w| GAP.len() + w.iter().sum::<usize>()).sum::<usize>();
         let rule = "─".repeat(width);
         out.push_str(&format!("{}\n{rule}\n", paint(&plain(&block.title), "1", style)));
         let mut line = pad_right("Model", label_width);
@@ -84,7 +85,11 @@ fn write_block(out: &mut String, block: &Block, style: Style) {
             // Right-aligned over the digits unless it needs the whole width.
             let room = if written <= value { value } else { value + marks + reported };
             let rest = value + marks + reported - room;
-            line.push_str(&format!("{GAP}{}{header}{}", " ".repeat(room - written.min(room)), " ".repeat(rest)));
+            line.push_str(&format!(
+                "{GAP}{}{header}{}",
+                " ".repeat(room - written.min(room)),
+                " ".repeat(rest)
+            ));
         }
         out.push_str(&format!("{}\n{rule}\n", line.trim_end()));
         for group in &block.groups {
