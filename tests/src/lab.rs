@@ -46,7 +46,11 @@ pub fn program(name: &str) -> PathBuf {
     let own = std::env::current_exe().expect("own path");
     let folder = own.parent().and_then(Path::parent).expect("target/debug/deps");
     let path = folder.join(name);
-    assert!(path.is_file(), "{} is missing: run `cargo build --workspace` first (`make test` does)", path.display());
+    assert!(
+        path.is_file(),
+        "{} is missing: run `cargo build --workspace` first (`make test` does)",
+        path.display()
+    );
     path
 }
 

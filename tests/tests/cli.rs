@@ -5,7 +5,21 @@ use dygl_tests::lab::Lab;
 #[test]
 fn every_verb_explains_itself_with_an_example() {
     let lab = Lab::default();
-    for verb in ["plan", "run", "status", "explain", "report", "check", "show", "logs", "reproduce", "dataset", "model", "store", "doctor"] {
+    for verb in [
+        "plan",
+        "run",
+        "status",
+        "explain",
+        "report",
+        "check",
+        "show",
+        "logs",
+        "reproduce",
+        "dataset",
+        "model",
+        "store",
+        "doctor",
+    ] {
         let help = lab.dygl(&[verb, "--help"]).exits(0);
         assert!(help.stdout.contains("Example:"), "{verb}: {}", help.stdout);
     }

@@ -214,7 +214,9 @@ fn contradicting_attempts_are_both_kept() {
     std::fs::write(claim.work().join("record.json"), value.to_string()).expect("written");
     claim.publish(false).expect("published");
     drop(claim);
-    assert!(matches!(bench.store.lookup(&preimage.key()).expect("lookup"), Lookup::Conflict(all) if all.len() >= 2));
+    assert!(
+        matches!(bench.store.lookup(&preimage.key()).expect("lookup"), Lookup::Conflict(all) if all.len() >= 2)
+    );
 }
 
 #[test]

@@ -13,11 +13,8 @@ use anyhow::Result;
 use dygl_tests::parity::{self, Fixture};
 
 /// Fixture and the worker's `--model`.
-const FIXTURES: &[(&str, &str)] = &[
-    ("unet_p0", "unet"),
-    ("unet", "unet,variant=table-exact"),
-    ("dyglnet", "dyglnet"),
-];
+const FIXTURES: &[(&str, &str)] =
+    &[("unet_p0", "unet"), ("unet", "unet,variant=table-exact"), ("dyglnet", "dyglnet")];
 
 fn golden(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("golden/parity").join(format!("{name}.json"))

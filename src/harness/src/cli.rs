@@ -27,7 +27,9 @@ pub enum Verb {
     #[command(after_help = "Example:\n  dygl plan table2 --profile quick --filter 'model=dyglnet'")]
     Plan(Selection),
     /// Train and evaluate what is not in the store yet
-    #[command(after_help = "Example:\n  dygl run table2 --profile quick --data ~/datasets --jobs 2 --keep-going")]
+    #[command(
+        after_help = "Example:\n  dygl run table2 --profile quick --data ~/datasets --jobs 2 --keep-going"
+    )]
     Run(Run),
     /// Say which cells are done, failed, missing, stale or altered
     #[command(after_help = "Example:\n  dygl status table2 --format json")]
@@ -63,7 +65,9 @@ pub enum Verb {
     #[command(after_help = "Example:\n  dygl doctor")]
     Doctor(Common),
     /// Print a completion script
-    #[command(after_help = "Example:\n  dygl completions bash > ~/.local/share/bash-completion/completions/dygl")]
+    #[command(
+        after_help = "Example:\n  dygl completions bash > ~/.local/share/bash-completion/completions/dygl"
+    )]
     Completions { shell: clap_complete::Shell },
 }
 

@@ -73,7 +73,8 @@ pub fn save(
         tensors::write(&new.join("best.safetensors"), best)?;
     }
     let path = new.join("state.json");
-    let text = serde_json::to_vec_pretty(state).map_err(|source| CheckpointError::State { path: path.clone(), source })?;
+    let text = serde_json::to_vec_pretty(state)
+        .map_err(|source| CheckpointError::State { path: path.clone(), source })?;
     fs::write(&path, text).map_err(io(&path))?;
     for entry in fs::read_dir(&new).map_err(io(&new))? {
         let path = entry.map_err(io(&new))?.path();
@@ -101,12 +102,17 @@ pub struct Resumed {
 ///
 /// # Errors
 /// There is one, but it cannot be read.
-pub fn load(folder: &Path, key: &str, net: Net, spec: &Optimizer) -> Result<Result<Resumed, Net>, CheckpointError> {
+pub fn load(
+    folder: &Path,
+    key: &str,
+    net: Net,
+    spec: &Optimizer,
+) -> Result<Result<Resumed, Net>, CheckpointError> {
     let Some(newest) = epochs(&folder.join(CHECKPOINT))?.pop() else { return Ok(Err(net)) };
     let path = newest.join("state.json");
     let text = fs::read(&path).map_err(io(&path))?;
-    let mut state: State =
-        serde_json::from_slice(&text).map_err(|source| CheckpointError::State { path: path.clone(), source })?;
+    let mut state: State = serde_json::from_slice(&text)
+        .map_err(|source| CheckpointError::State { path: path.clone(), source })?;
     if state.key != key {
         return Ok(Err(net));
     }

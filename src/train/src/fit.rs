@@ -87,11 +87,13 @@ pub fn fit(
     if partition.train.is_empty() {
         return Err(FitError::NoImages);
     }
-    let net = Net::build(&job.cell.model, &backend.device).map_err(|error| FitError::Network(error.to_string()))?;
+    let net =
+        Net::build(&job.cell.model, &backend.device).map_err(|error| FitError::Network(error.to_string()))?;
     let parameters = net.parameters() as u64;
     let mut run = Training::begin(job, folder, net)?;
     let steps_per_epoch = batch::order(&partition.train, job.cell.seed, 0, &protocol.train).len();
-    let rate = LearningRate::new(&protocol.optimizer, &protocol.schedule, protocol.train.epochs, steps_per_epoch);
+    let rate =
+        LearningRate::new(&protocol.optimizer, &protocol.schedule, protocol.train.epochs, steps_per_epoch);
     teller.tell(&WorkerEvent::Started {
         steps: steps_per_epoch * protocol.train.epochs,
         done: run.state.steps_done,
@@ -173,7 +175,11 @@ impl Training {
             let parts = self.step(images, targets, protocol, epoch, step, rate.at(epoch, step))?;
             sums.add(&parts, count);
             self.state.steps_done += 1;
-            teller.pace(&WorkerEvent::Step { done: self.state.steps_done, epoch: epoch + 1, loss: parts.loss });
+            teller.pace(&WorkerEvent::Step {
+                done: self.state.steps_done,
+                epoch: epoch + 1,
+                loss: parts.loss,
+            });
             Ok::<(), FitError>(())
         })?;
         self.state.epochs_done = epoch + 1;
@@ -220,7 +226,8 @@ impl Training {
         }
         let (bce, dice) = (scalar(parts.bce), scalar(parts.dice));
         let grads = parts.total.backward();
-        let gradients = GradientSet::collect(&self.net, &grads).map_err(|error| diverged(error.to_string()))?;
+        let gradients =
+            GradientSet::collect(&self.net, &grads).map_err(|error| diverged(error.to_string()))?;
         let norm = gradients.norm();
         // The network moves through the optimizer; a clone shares its tensors.
         self.net = self.optimizer.step(self.net.clone(), gradients, rate);
@@ -242,7 +249,8 @@ impl Training {
         if selection.every == 0 || !(epoch + 1).is_multiple_of(selection.every) || ids.is_empty() {
             return Ok(None);
         }
-        let scored = evaluate::score(&self.net.valid(), dataset, ids, &job.cell.protocol, backend, &mut |_| {})?;
+        let scored =
+            evaluate::score(&self.net.valid(), dataset, ids, &job.cell.protocol, backend, &mut |_| {})?;
         let Some(dice) = evaluate::summarise(&scored).get(&Metric::Dice).map(|summary| summary.mean) else {
             return Ok(None);
         };

@@ -152,11 +152,9 @@ mod tests {
 
     #[test]
     fn parameter_counts_are_the_reference_counts() {
-        for (named, count) in [
-            ("dyglnet", 9_980_098),
-            ("unet", 31_037_633),
-            ("unet,variant=table-exact", 31_037_633),
-        ] {
+        for (named, count) in
+            [("dyglnet", 9_980_098), ("unet", 31_037_633), ("unet,variant=table-exact", 31_037_633)]
+        {
             assert_eq!(build(named).parameters(), count, "{named}");
         }
     }

@@ -176,7 +176,13 @@ impl Worker<'_> {
         Some(record)
     }
 
-    fn evaluate(&self, train_key: &str, weights: &Path, weights_digest: &str, mut teller: Teller) -> EvalRecord {
+    fn evaluate(
+        &self,
+        train_key: &str,
+        weights: &Path,
+        weights_digest: &str,
+        mut teller: Teller,
+    ) -> EvalRecord {
         let (started, clock) = (record::now(), Instant::now());
         let job = self.job;
         let mut record = EvalRecord {

@@ -62,7 +62,8 @@ pub fn check(arguments: &Check) -> Result<Exit, Failure> {
     let root = std::env::current_dir().or_exit(Exit::Environment)?;
     let mut comparisons = Vec::new();
     for (asked, chosen) in arguments.selection.experiments.iter().zip(&context.chosen) {
-        let readings = read::cells(&context, &arguments.selection, &chosen.cells).or_exit(Exit::Environment)?;
+        let readings =
+            read::cells(&context, &arguments.selection, &chosen.cells).or_exit(Exit::Environment)?;
         let path = Lock::path(&root, asked, &chosen.experiment.name);
         if arguments.accept {
             accept(chosen, &readings, &path)?;
@@ -145,7 +146,13 @@ fn against_lock(
             (Some(locked), Some(found)) => {
                 for (metric, accepted) in &locked.scores {
                     let Some(tolerance) = lock.tolerance.get(metric) else { continue };
-                    comparisons.push(Comparison::of(&name, *metric, *accepted, found.get(metric), *tolerance));
+                    comparisons.push(Comparison::of(
+                        &name,
+                        *metric,
+                        *accepted,
+                        found.get(metric),
+                        *tolerance,
+                    ));
                 }
             }
         }
@@ -159,7 +166,11 @@ fn against_paper(chosen: &Chosen, readings: &[Reading], comparisons: &mut Vec<Co
         let name = cell.describe();
         let Some(found) = scores(reading, comparisons) else { continue };
         if let Some(reason) = super::report::not_the_papers(&chosen.experiment, reading) {
-            comparisons.push(Comparison::without_number(name, Verdict::Unknown, format!("not comparable: {reason}")));
+            comparisons.push(Comparison::without_number(
+                name,
+                Verdict::Unknown,
+                format!("not comparable: {reason}"),
+            ));
             continue;
         }
         let table = chosen.experiment.table.paper_table;
@@ -170,7 +181,8 @@ fn against_paper(chosen: &Chosen, readings: &[Reading], comparisons: &mut Vec<Co
         }
         for metric in &chosen.experiment.table.metrics {
             let printed = reported::embedded().ok().and_then(|all| {
-                all.value(table, &cell.asked.name, &cell.model, metric.name()).map(|printed| printed.to_string())
+                all.value(table, &cell.asked.name, &cell.model, metric.name())
+                    .map(|printed| printed.to_string())
             });
             if let Some(published) = printed.and_then(|text| text.parse::<f64>().ok()) {
                 comparisons.push(Comparison::of(&name, *metric, published / 100.0, found.get(metric), PAPER));
@@ -219,7 +231,8 @@ impl Comparison {
     }
 
     fn describe(&self) -> String {
-        let percent = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |v| format!("{:.2}", 100.0 * v));
+        let percent =
+            |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |v| format!("{:.2}", 100.0 * v));
         match self.metric {
             Some(metric) => format!(
                 "{}: {} {} (accepted {}, allowed +-{})",
@@ -276,7 +289,11 @@ fn exit_of(comparisons: &[Comparison]) -> Exit {
 fn junit(comparisons: &[Comparison]) -> String {
     let failures = comparisons.iter().filter(|c| c.verdict != Verdict::Held).count();
     let mut xml = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
-    let _ = writeln!(xml, "<testsuite name=\"dygl check\" tests=\"{}\" failures=\"{failures}\">", comparisons.len());
+    let _ = writeln!(
+        xml,
+        "<testsuite name=\"dygl check\" tests=\"{}\" failures=\"{failures}\">",
+        comparisons.len()
+    );
     for comparison in comparisons {
         let name = comparison.metric.map_or("result", Metric::name);
         let _ = write!(xml, "  <testcase classname=\"{}\" name=\"{name}\"", escape(&comparison.cell));

@@ -40,8 +40,12 @@ impl Context {
         let mut chosen = Vec::new();
         let mut notes = Vec::new();
         for name in &selection.experiments {
-            let request =
-                Request { experiment: name, profile: selection.profile.as_deref(), set: &selection.set, root: &root };
+            let request = Request {
+                experiment: name,
+                profile: selection.profile.as_deref(),
+                set: &selection.set,
+                root: &root,
+            };
             match spec::load(&request, &KnownDatasets) {
                 Ok(experiment) => {
                     let selected = filter.apply(&Plan::expand(&experiment));

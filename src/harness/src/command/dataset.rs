@@ -43,15 +43,23 @@ fn manifest(name: &str) -> Result<&'static Manifest, Failure> {
     Manifest::find(name).or_exit(Exit::Usage)?.ok_or_else(|| {
         let folders = data::catalogue().into_iter().filter(|entry| !entry.is_phantom);
         let known: Vec<String> = folders.map(|entry| entry.id).collect();
-        let near = known.iter().max_by(|a, b| strsim::jaro_winkler(a, name).total_cmp(&strsim::jaro_winkler(b, name)));
+        let near = known
+            .iter()
+            .max_by(|a, b| strsim::jaro_winkler(a, name).total_cmp(&strsim::jaro_winkler(b, name)));
         let hint = near.map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
         Failure::new(Exit::Usage, format!("unknown dataset `{name}`{hint} (known: {})", known.join(", ")))
     })
 }
 
 /// Registers with progress.
-fn add(registry: &Registry, manifest: &Manifest, path: &Path, partial: bool) -> Result<Registration, Failure> {
-    with_bar(&manifest.id, |progress| registry.add(manifest, path, partial, progress)).or_exit(Exit::Environment)
+fn add(
+    registry: &Registry,
+    manifest: &Manifest,
+    path: &Path,
+    partial: bool,
+) -> Result<Registration, Failure> {
+    with_bar(&manifest.id, |progress| registry.add(manifest, path, partial, progress))
+        .or_exit(Exit::Environment)
 }
 
 /// Shows a bar on a terminal while something goes through image pairs.
@@ -130,10 +138,13 @@ pub fn prepare(context: &Context, cells: &[Cell], keep_going: bool) -> Result<bo
     for id in ids {
         let Some(manifest) = Manifest::find(&id.name).or_exit(Exit::Usage)? else { continue };
         let found = registry.get(&id.name).or_exit(Exit::Altered)?;
-        let offered = context.data.as_ref().map(|folder| folder.join(&id.name)).filter(|folder| folder.is_dir());
+        let offered =
+            context.data.as_ref().map(|folder| folder.join(&id.name)).filter(|folder| folder.is_dir());
         let registered = match (found, offered) {
             (Some(found), Some(offered)) if offered.canonicalize().is_ok_and(|path| path != found.root) => {
-                super::note(&format!("{id}: --data holds another copy than the registered one; registering it"));
+                super::note(&format!(
+                    "{id}: --data holds another copy than the registered one; registering it"
+                ));
                 Some(add(registry, manifest, &offered, allows_partial(context))?)
             }
             (Some(found), _) => Some(found),
@@ -141,7 +152,8 @@ pub fn prepare(context: &Context, cells: &[Cell], keep_going: bool) -> Result<bo
             (None, None) => None,
         };
         match registered {
-            None => missing.push(format!("  dygl dataset add {id} PATH    # {} ({})", manifest.title, manifest.page)),
+            None => missing
+                .push(format!("  dygl dataset add {id} PATH    # {} ({})", manifest.title, manifest.page)),
             Some(registration) => {
                 let problems = registry.check(&registration).or_exit(Exit::Environment)?;
                 if !problems.is_empty() {
@@ -156,7 +168,8 @@ pub fn prepare(context: &Context, cells: &[Cell], keep_going: bool) -> Result<bo
         }
     }
     if !altered.is_empty() {
-        let text = format!("dataset files are not as they were registered; nothing was run\n{}", altered.join("\n"));
+        let text =
+            format!("dataset files are not as they were registered; nothing was run\n{}", altered.join("\n"));
         return Err(Failure::new(Exit::Altered, text));
     }
     if missing.is_empty() {

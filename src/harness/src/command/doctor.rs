@@ -36,7 +36,11 @@ pub fn doctor(common: &Common) -> Result<Exit, Failure> {
 fn program() -> Finding {
     let dirty = if revision::DIRTY { ", with uncommitted changes" } else { "" };
     let commit = revision::COMMIT.get(..12).unwrap_or(revision::COMMIT);
-    Finding { what: "program", fine: true, text: format!("dygl {} built from {commit}{dirty}", env!("CARGO_PKG_VERSION")) }
+    Finding {
+        what: "program",
+        fine: true,
+        text: format!("dygl {} built from {commit}{dirty}", env!("CARGO_PKG_VERSION")),
+    }
 }
 
 fn worker() -> Finding {
@@ -51,16 +55,20 @@ fn machine() -> Finding {
     let memory = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let total = memory
         .lines()
-        .find_map(|line| line.strip_prefix("MemTotal:")?.trim().strip_suffix("kB")?.trim().parse::<u64>().ok())
+        .find_map(|line| {
+            line.strip_prefix("MemTotal:")?.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()
+        })
         .unwrap_or(0);
     Finding { what: "machine", fine: true, text: format!("{cores} cores, {} GiB of memory", total >> 20) }
 }
 
 fn device() -> Finding {
     match Device::Auto.for_running() {
-        Ok((device, numerics)) => {
-            Finding { what: "device", fine: true, text: format!("auto is {device} (numerics class {numerics})") }
-        }
+        Ok((device, numerics)) => Finding {
+            what: "device",
+            fine: true,
+            text: format!("auto is {device} (numerics class {numerics})"),
+        },
         Err(text) => Finding { what: "device", fine: false, text },
     }
 }

@@ -37,9 +37,10 @@ pub fn explain(selection: &Selection) -> Result<Exit, Failure> {
 /// What would happen to a cell, and what moved.
 fn verdict(context: &Context, reading: &Reading) -> Result<(String, Vec<Change>), StoreError> {
     Ok(match &reading.state {
-        State::Done(done) => {
-            (format!("up to date (training {}, evaluation {})", &done.train.key[..12], &done.eval.key[..12]), Vec::new())
-        }
+        State::Done(done) => (
+            format!("up to date (training {}, evaluation {})", &done.train.key[..12], &done.eval.key[..12]),
+            Vec::new(),
+        ),
         State::Stale(changes) => ("trains again".to_owned(), changes.clone()),
         State::Missing(_) if reading.evaluation.is_some() => {
             ("evaluates again, does not retrain".to_owned(), evaluation_changes(context, reading)?)
@@ -48,7 +49,9 @@ fn verdict(context: &Context, reading: &Reading) -> Result<(String, Vec<Change>)
             ("runs: no earlier result of this network, dataset and seed".to_owned(), Vec::new())
         }
         State::Missing(reason) => (format!("cannot run: {reason}"), Vec::new()),
-        State::Failed { .. } => (format!("failed before ({}); runs with --retry-failed", reading.reason()), Vec::new()),
+        State::Failed { .. } => {
+            (format!("failed before ({}); runs with --retry-failed", reading.reason()), Vec::new())
+        }
         State::Altered { .. } | State::Conflict(_) => (reading.reason(), Vec::new()),
     })
 }
@@ -68,4 +71,3 @@ fn evaluation_changes(context: &Context, reading: &Reading) -> Result<Vec<Change
     }
     Ok(nearest.unwrap_or_default())
 }
-

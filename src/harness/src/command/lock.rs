@@ -53,7 +53,9 @@ pub struct LockedCell {
 
 impl LockedCell {
     pub fn is_of(&self, cell: &Cell) -> bool {
-        self.model == cell.model.to_string() && self.dataset == cell.dataset.to_string() && self.seed == cell.seed
+        self.model == cell.model.to_string()
+            && self.dataset == cell.dataset.to_string()
+            && self.seed == cell.seed
     }
 }
 
@@ -82,7 +84,8 @@ impl Lock {
             .map_err(|error| Failure::new(Exit::Usage, format!("{}: {error}", path.display())))?;
         for (metric, tolerance) in &lock.tolerance {
             if !(tolerance.absolute >= 0.0 && tolerance.relative >= 0.0) {
-                let message = format!("{}: tolerance of {} is negative or no number", path.display(), metric.name());
+                let message =
+                    format!("{}: tolerance of {} is negative or no number", path.display(), metric.name());
                 return Err(Failure::new(Exit::Usage, message));
             }
         }

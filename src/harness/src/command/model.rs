@@ -27,7 +27,8 @@ pub fn model(verb: &Model) -> Result<Exit, Failure> {
             Ok(Exit::Ok)
         }
         Model::List(_) => {
-            let mut rows = vec![["name", "group", "sizes", "options (default first)"].map(str::to_owned).to_vec()];
+            let mut rows =
+                vec![["name", "group", "sizes", "options (default first)"].map(str::to_owned).to_vec()];
             for network in NETWORKS {
                 let options: Vec<String> =
                     network.options.iter().map(|o| format!("{}={}", o.name, o.values.join("|"))).collect();

@@ -117,9 +117,13 @@ impl Progress {
         state.line(&format!("{ran} run, {cached} from the store, {failed} failed, {rest} not finished"));
         for (name, outcome) in &summary.cells {
             match outcome {
-                CellOutcome::Failed(outcome) => state.line(&format!("  {name}: {}: {}", outcome.word(), outcome.reason())),
+                CellOutcome::Failed(outcome) => {
+                    state.line(&format!("  {name}: {}: {}", outcome.word(), outcome.reason()))
+                }
                 CellOutcome::Error(message) => state.line(&format!("  {name}: {message}")),
-                CellOutcome::Interrupted => state.line(&format!("  {name}: interrupted; the same command resumes it")),
+                CellOutcome::Interrupted => {
+                    state.line(&format!("  {name}: interrupted; the same command resumes it"))
+                }
                 _ => {}
             }
         }
@@ -154,7 +158,10 @@ impl State {
                 }
                 let verb = verb(*stage);
                 let why = if reason.is_empty() { String::new() } else { format!(": {reason}") };
-                self.line(&format!("{name}: {verb} {outcome} in {}{why}", human(Duration::from_secs_f64(*seconds))));
+                self.line(&format!(
+                    "{name}: {verb} {outcome} in {}{why}",
+                    human(Duration::from_secs_f64(*seconds))
+                ));
                 if *stage == Stage::Evaluate || outcome != "done" {
                     self.settle(*cell);
                 }
@@ -173,7 +180,12 @@ impl State {
             bar
         });
         if self.bars.is_none() {
-            self.line(&format!("{name}: {} begins ({}/{} cells settled)", verb(stage), self.settled, self.cells));
+            self.line(&format!(
+                "{name}: {} begins ({}/{} cells settled)",
+                verb(stage),
+                self.settled,
+                self.cells
+            ));
         }
         let running = Running {
             name: name.to_owned(),
@@ -224,7 +236,9 @@ impl State {
                 running.told = Some(Instant::now());
                 let percent = 100 * running.done / running.steps.max(1);
                 let line = format!("{}: {} {percent}%, {text}", running.name, verb(running.stage));
-                let total = self.left().map_or_else(String::new, |left| format!("; all cells: about {}", human(left)));
+                let total = self
+                    .left()
+                    .map_or_else(String::new, |left| format!("; all cells: about {}", human(left)));
                 self.line(&format!("{line}{total}"));
             }
             None => {}
@@ -281,7 +295,9 @@ fn verb(stage: Stage) -> &'static str {
 }
 
 fn style(template: &str) -> ProgressStyle {
-    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> ")
+    ProgressStyle::with_template(template)
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+        .progress_chars("=> ")
 }
 
 /// `1 h 05 min`, `3 min 20 s`, `12 s`.

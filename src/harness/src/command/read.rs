@@ -76,7 +76,11 @@ impl Reading {
 ///
 /// # Errors
 /// I/O in the store.
-pub fn cells(context: &Context, selection: &Selection, cells: &[PlannedCell]) -> Result<Vec<Reading>, StoreError> {
+pub fn cells(
+    context: &Context,
+    selection: &Selection,
+    cells: &[PlannedCell],
+) -> Result<Vec<Reading>, StoreError> {
     let past = Past::default();
     cells.iter().map(|planned| read(context, selection, planned, &past)).collect()
 }
@@ -182,7 +186,9 @@ fn of_key(
 
 /// A record, or the state that its damage makes.
 fn record<T: DeserializeOwned>(attempt: &Attempt) -> Result<T, State> {
-    attempt.read_json("record.json").map_err(|problem| State::Altered { file: problem.path().display().to_string() })
+    attempt
+        .read_json("record.json")
+        .map_err(|problem| State::Altered { file: problem.path().display().to_string() })
 }
 
 /// The training pre-images in the store, read once and only if somebody asks.
@@ -204,7 +210,9 @@ impl Past {
             }
         };
         let same = |old: &&Preimage| {
-            ["model", "dataset.id", "seed"].iter().all(|field| old.fields.get(*field) == today.fields.get(*field))
+            ["model", "dataset.id", "seed"]
+                .iter()
+                .all(|field| old.fields.get(*field) == today.fields.get(*field))
         };
         Ok(all.iter().filter(same).map(|old| key::compare(old, today)).min_by_key(Vec::len))
     }

@@ -130,7 +130,8 @@ fn title(dataset: &Named) -> String {
 }
 
 fn state(reading: &Reading) -> CellState {
-    let altered = |problem: crate::store::Problem| CellState::Altered { file: problem.path().display().to_string() };
+    let altered =
+        |problem: crate::store::Problem| CellState::Altered { file: problem.path().display().to_string() };
     match &reading.state {
         State::Done(done) => match finished(done) {
             Ok(finished) => CellState::Done(Box::new(finished)),
@@ -155,7 +156,8 @@ fn finished(done: &Done) -> Result<Finished, crate::store::Problem> {
         .samples
         .iter()
         .map(|sample| {
-            let picture = |kind: &str| png(&done.eval_attempt, &format!("samples/{}.{kind}.png", sample.file));
+            let picture =
+                |kind: &str| png(&done.eval_attempt, &format!("samples/{}.{kind}.png", sample.file));
             Ok(SampleImages {
                 sample: sample.clone(),
                 image: Some(picture("image")?.into_rgb8()),
@@ -176,7 +178,8 @@ fn finished(done: &Done) -> Result<Finished, crate::store::Problem> {
 
 fn png(attempt: &Attempt, name: &str) -> Result<image::DynamicImage, crate::store::Problem> {
     let bytes = attempt.read(name)?;
-    image::load_from_memory_with_format(&bytes, ImageFormat::Png).map_err(|error| unreadable(attempt, name, &error))
+    image::load_from_memory_with_format(&bytes, ImageFormat::Png)
+        .map_err(|error| unreadable(attempt, name, &error))
 }
 
 fn rows(attempt: &Attempt, name: &str) -> Result<Vec<HistoryRow>, crate::store::Problem> {
@@ -210,4 +213,3 @@ fn scores(attempt: &Attempt) -> Result<Vec<ImageScores>, crate::store::Problem> 
 fn unreadable(attempt: &Attempt, name: &str, error: &dyn std::fmt::Display) -> crate::store::Problem {
     crate::store::Problem::Unreadable { path: attempt.folder().join(name), message: error.to_string() }
 }
-

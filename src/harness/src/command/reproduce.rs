@@ -47,8 +47,11 @@ pub fn reproduce(arguments: &KeyArgs) -> Result<Exit, Failure> {
     let apart_store = Store::at(apart.path());
     let datasets = store.root().join("datasets");
     if datasets.is_dir() {
-        std::os::unix::fs::symlink(datasets.canonicalize().or_exit(Exit::Environment)?, apart.path().join("datasets"))
-            .or_exit(Exit::Environment)?;
+        std::os::unix::fs::symlink(
+            datasets.canonicalize().or_exit(Exit::Environment)?,
+            apart.path().join("datasets"),
+        )
+        .or_exit(Exit::Environment)?;
     }
     let options = Options {
         profile,
@@ -99,7 +102,8 @@ fn compare(arguments: &KeyArgs, stored: &Store, apart: &Store, train_key: &str) 
     } else {
         let verdict = if weights_equal { "bit-identical" } else { "DIFFERENT" };
         super::answer(&format!("weights: {verdict}"));
-        let number = |dice: Option<f64>| dice.map_or_else(|| "-".to_owned(), |dice| format!("{:.4}", 100.0 * dice));
+        let number =
+            |dice: Option<f64>| dice.map_or_else(|| "-".to_owned(), |dice| format!("{:.4}", 100.0 * dice));
         super::answer(&format!("mean Dice: stored {}, reproduced {}", number(old_dice), number(new_dice)));
         if new_train.provenance.threads != old_train.provenance.threads
             || new_train.provenance.simd != old_train.provenance.simd

@@ -7,8 +7,8 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::context::Context;
-use super::progress::Progress;
 use super::dataset;
+use super::progress::Progress;
 use crate::cli::{Format, Place, Run};
 use crate::exec::device::Device;
 use crate::exec::local::Local;
@@ -53,12 +53,7 @@ pub fn run(arguments: &Run) -> Result<Exit, Failure> {
     Ok(exit_of(&summary, stop.level() > 0, missing))
 }
 
-fn options(
-    arguments: &Run,
-    context: &Context,
-    device: Device,
-    numerics: &str,
-) -> Result<Options, Failure> {
+fn options(arguments: &Run, context: &Context, device: Device, numerics: &str) -> Result<Options, Failure> {
     let Some(first) = context.chosen.first() else {
         return Err(Failure::new(Exit::NothingSelected, "no experiment"));
     };

@@ -19,7 +19,9 @@ pub fn find(store: &Store, digits: &str) -> Result<Key, Failure> {
             format!("no result {digits} in {}; `dygl store list` shows all", store.root().display()),
         )),
         1 => Ok(keys.remove(0)),
-        count => Err(Failure::new(Exit::Usage, format!("{count} keys start with {digits}; give more digits"))),
+        count => {
+            Err(Failure::new(Exit::Usage, format!("{count} keys start with {digits}; give more digits")))
+        }
     }
 }
 

@@ -33,7 +33,8 @@ pub fn status(selection: &Selection) -> Result<Exit, Failure> {
         super::answer_json(&json!({ "cells": listed }))?;
         return Ok(read::exit_of(&readings));
     }
-    let mut rows = vec![["model", "dataset", "seed", "key", "state", "dice", "reason"].map(str::to_owned).to_vec()];
+    let mut rows =
+        vec![["model", "dataset", "seed", "key", "state", "dice", "reason"].map(str::to_owned).to_vec()];
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     for reading in &readings {
         *counts.entry(reading.word()).or_default() += 1;

@@ -16,7 +16,8 @@ pub fn store(verb: &StoreVerb) -> Result<Exit, Failure> {
 fn list(common: &Common) -> Result<Exit, Failure> {
     let store = Store::at(&common.store);
     let mut listed = Vec::new();
-    let mut rows = vec![["key", "kind", "outcome", "model", "dataset", "seed", "attempts"].map(str::to_owned).to_vec()];
+    let mut rows =
+        vec![["key", "kind", "outcome", "model", "dataset", "seed", "attempts"].map(str::to_owned).to_vec()];
     for key in store.keys().or_exit(Exit::Environment)? {
         let attempts = store.attempts(&key).or_exit(Exit::Environment)?;
         let Some(last) = attempts.last() else { continue };

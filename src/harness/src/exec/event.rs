@@ -48,16 +48,51 @@ pub enum Stage {
 #[serde(tag = "event", rename_all = "kebab-case")]
 pub enum RunEvent {
     /// Before anything starts.
-    Planned { cells: usize, jobs: usize },
+    Planned {
+        cells: usize,
+        jobs: usize,
+    },
     /// A stage is served from the store.
-    Cached { cell: usize, name: String, stage: Stage, key: String },
+    Cached {
+        cell: usize,
+        name: String,
+        stage: Stage,
+        key: String,
+    },
     /// An altered attempt was put aside.
-    Quarantined { cell: usize, name: String, file: String, moved_to: String },
-    Started { cell: usize, name: String, stage: Stage, key: String },
-    Worker { cell: usize, told: WorkerEvent },
-    Finished { cell: usize, name: String, stage: Stage, key: String, outcome: String, reason: String, seconds: f64 },
+    Quarantined {
+        cell: usize,
+        name: String,
+        file: String,
+        moved_to: String,
+    },
+    Started {
+        cell: usize,
+        name: String,
+        stage: Stage,
+        key: String,
+    },
+    Worker {
+        cell: usize,
+        told: WorkerEvent,
+    },
+    Finished {
+        cell: usize,
+        name: String,
+        stage: Stage,
+        key: String,
+        outcome: String,
+        reason: String,
+        seconds: f64,
+    },
     /// Another process is at work on the cell.
-    Waiting { cell: usize, name: String, holder: String },
+    Waiting {
+        cell: usize,
+        name: String,
+        holder: String,
+    },
     /// A stop was requested: `level` 1 at the next checkpoint, 2 now.
-    Stopping { level: usize },
+    Stopping {
+        level: usize,
+    },
 }

@@ -18,7 +18,11 @@ pub const FILE: &str = "job.json";
 pub enum Task {
     Train,
     /// Score these weights.
-    Evaluate { train_key: String, weights: PathBuf, weights_digest: String },
+    Evaluate {
+        train_key: String,
+        weights: PathBuf,
+        weights_digest: String,
+    },
 }
 
 /// One task on one cell.

@@ -110,7 +110,8 @@ fn write(job: &Job, folder: &Path) -> std::io::Result<()> {
             super::runner::write_record(folder, &record)
         }
         Task::Evaluate { train_key, weights_digest, .. } => {
-            let mean: BTreeMap<Metric, f64> = Metric::ALL.iter().map(|m| (*m, stream.range(0.5, 0.95))).collect();
+            let mean: BTreeMap<Metric, f64> =
+                Metric::ALL.iter().map(|m| (*m, stream.range(0.5, 0.95))).collect();
             let names: Vec<&str> = mean.keys().map(|m| m.name()).collect();
             let scores: Vec<String> = mean.values().map(f64::to_string).collect();
             let csv = format!("id,{}\n0,{}\n", names.join(","), scores.join(","));

@@ -39,7 +39,9 @@ pub struct Options {
 #[derive(Debug, Clone, PartialEq)]
 pub enum CellOutcome {
     /// Both stages are in the store. `ran` says whether any of them ran now.
-    Done { ran: bool },
+    Done {
+        ran: bool,
+    },
     Failed(Outcome),
     Interrupted,
     /// Not begun, because an earlier cell failed or a stop was requested.
@@ -157,10 +159,11 @@ impl Runner<'_> {
             Err(error) => return Step::Ended(CellOutcome::Error(error.to_string())),
         };
         let preimage = inputs.train_key(cell, &self.options.numerics, self.revisions);
-        let (trained, ran) = match self.stage(index, cell, &inputs, &preimage, Stage::Train, &|| Ok(Task::Train)) {
-            Ok(done) => done,
-            Err(step) => return step,
-        };
+        let (trained, ran) =
+            match self.stage(index, cell, &inputs, &preimage, Stage::Train, &|| Ok(Task::Train)) {
+                Ok(done) => done,
+                Err(step) => return step,
+            };
         let record: TrainRecord = match trained.read_json("record.json") {
             Ok(record) => record,
             Err(problem) => return Step::Ended(CellOutcome::Error(problem.to_string())),
@@ -179,7 +182,10 @@ impl Runner<'_> {
                 }),
                 Some(problem) => {
                     let moved = self.quarantine(index, cell, &train_key, &trained, problem.path());
-                    let told = moved.map_or_else(|error| error.to_string(), |()| "put aside; run again to retrain".into());
+                    let told = moved.map_or_else(
+                        |error| error.to_string(),
+                        |()| "put aside; run again to retrain".into(),
+                    );
                     Err(format!("{problem}: {told}"))
                 }
             }
@@ -218,7 +224,8 @@ impl Runner<'_> {
                     return Err(Step::Ended(CellOutcome::Failed(outcome)));
                 }
                 Lookup::Altered(attempt, problem) => {
-                    self.quarantine(index, cell, &key, &attempt, problem.path()).map_err(|error| failed(&error))?;
+                    self.quarantine(index, cell, &key, &attempt, problem.path())
+                        .map_err(|error| failed(&error))?;
                     continue;
                 }
                 _ => {}
@@ -296,7 +303,15 @@ impl Runner<'_> {
             Err(_) => ("interrupted", String::new()),
         };
         let (outcome_word, seconds) = (word.to_owned(), started.elapsed().as_secs_f64());
-        (self.tell)(RunEvent::Finished { cell: index, name, stage, key, outcome: outcome_word, reason, seconds });
+        (self.tell)(RunEvent::Finished {
+            cell: index,
+            name,
+            stage,
+            key,
+            outcome: outcome_word,
+            reason,
+            seconds,
+        });
         outcome.map(|attempt| (attempt, true))
     }
 
@@ -352,7 +367,6 @@ impl Runner<'_> {
         Err(Step::Ended(CellOutcome::Failed(outcome)))
     }
 }
-
 
 pub(super) fn write_record(folder: &Path, record: &impl serde::Serialize) -> std::io::Result<()> {
     let text = serde_json::to_vec_pretty(record)?;

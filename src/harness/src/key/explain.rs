@@ -21,7 +21,9 @@ impl Change {
         let new = self.new.as_deref().map_or_else(|| "(absent)".to_owned(), shorten);
         let note = match self.field.as_str() {
             "revision.network" => "  the network's source, or a layer it uses, was edited",
-            "revision.data" => "  the source of decoding, resizing, splits, phantoms or augmentation was edited",
+            "revision.data" => {
+                "  the source of decoding, resizing, splits, phantoms or augmentation was edited"
+            }
             "revision.train" => "  the source of the training loop was edited",
             "revision.metric" => "  the source of the scores was edited: re-evaluates, does not retrain",
             "revision.library.tensor" | "revision.library.image" => "  a computing crate was updated",
@@ -49,7 +51,11 @@ pub fn compare(old: &Preimage, new: &Preimage) -> Vec<Change> {
         .into_iter()
         .filter_map(|name| {
             let (before, after) = (old.fields.get(name), new.fields.get(name));
-            (before != after).then(|| Change { field: name.clone(), old: before.cloned(), new: after.cloned() })
+            (before != after).then(|| Change {
+                field: name.clone(),
+                old: before.cloned(),
+                new: after.cloned(),
+            })
         })
         .collect()
 }

@@ -71,7 +71,13 @@ pub fn train(cell: &Cell, dataset: DatasetDigests<'_>, numerics: &str, revisions
 }
 
 /// Identifies the per-image scores of some weights.
-pub fn evaluation(train: &Key, weights: &str, cell: &Cell, numerics: &str, revisions: &Revisions) -> Preimage {
+pub fn evaluation(
+    train: &Key,
+    weights: &str,
+    cell: &Cell,
+    numerics: &str,
+    revisions: &Revisions,
+) -> Preimage {
     let mut preimage = Preimage::new("evaluation");
     preimage.put("schema", SCHEMA);
     preimage.put("train", train.as_str());

@@ -23,7 +23,8 @@ impl Key {
 
     /// Reads 64 hex digits.
     pub fn parse(text: &str) -> Option<Self> {
-        let valid = text.len() == 64 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+        let valid =
+            text.len() == 64 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
         valid.then(|| Self(text.to_owned()))
     }
 }
@@ -54,7 +55,8 @@ impl Preimage {
     /// is in the key, without anybody having to remember it.
     pub fn put_tree(&mut self, prefix: &str, value: &impl Serialize) {
         // Protocol types are plain structs of numbers, words and arrays, which always serialise.
-        let tree = serde_json::to_value(value).unwrap_or_else(|error| Value::String(format!("unserialisable: {error}")));
+        let tree = serde_json::to_value(value)
+            .unwrap_or_else(|error| Value::String(format!("unserialisable: {error}")));
         self.put_value(prefix, &tree);
     }
 
@@ -118,7 +120,8 @@ mod tests {
     fn trees_become_dotted_fields() {
         let mut preimage = Preimage::new("d");
         preimage.put_tree("p", &serde_json::json!({"a": {"b": 0.5, "c": [1, 2]}, "d": "x"}));
-        let fields: Vec<(&str, &str)> = preimage.fields.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+        let fields: Vec<(&str, &str)> =
+            preimage.fields.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
         assert_eq!(fields, [("p.a.b", "0.5"), ("p.a.c", "[1,2]"), ("p.d", "x")]);
     }
 

@@ -88,7 +88,11 @@ impl Attempt {
         let manifest = self.manifest()?;
         let expected = manifest.get(name).ok_or_else(|| Problem::Unlisted(path.clone()))?;
         let bytes = read(&path)?;
-        if blake3::hash(&bytes).to_hex().as_str() == expected { Ok(bytes) } else { Err(Problem::Altered(path)) }
+        if blake3::hash(&bytes).to_hex().as_str() == expected {
+            Ok(bytes)
+        } else {
+            Err(Problem::Altered(path))
+        }
     }
 
     /// A JSON file, verified and parsed.
@@ -97,10 +101,8 @@ impl Attempt {
     /// As [`Attempt::read`], or JSON of another shape.
     pub fn read_json<T: DeserializeOwned>(&self, name: &str) -> Result<T, Problem> {
         let bytes = self.read(name)?;
-        serde_json::from_slice(&bytes).map_err(|error| Problem::Unreadable {
-            path: self.folder.join(name),
-            message: error.to_string(),
-        })
+        serde_json::from_slice(&bytes)
+            .map_err(|error| Problem::Unreadable { path: self.folder.join(name), message: error.to_string() })
     }
 
     /// Verifies all files but the large ones.

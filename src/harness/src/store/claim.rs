@@ -38,12 +38,7 @@ impl Holder {
     /// This process.
     pub fn me() -> Self {
         let pid = std::process::id();
-        Self {
-            host: host(),
-            boot: boot(),
-            pid,
-            start: start_of(pid).unwrap_or_default(),
-        }
+        Self { host: host(), boot: boot(), pid, start: start_of(pid).unwrap_or_default() }
     }
 
     /// Whether the holder may still be at work.
@@ -140,7 +135,8 @@ impl Drop for Claim {
 /// Makes the claim file, complete, unless there is one.
 fn link(path: &Path, holder: &Holder) -> Result<bool, StoreError> {
     let folder = path.parent().unwrap_or(path);
-    let mut file = tempfile::Builder::new().prefix(".claim-").tempfile_in(folder).map_err(StoreError::io(folder))?;
+    let mut file =
+        tempfile::Builder::new().prefix(".claim-").tempfile_in(folder).map_err(StoreError::io(folder))?;
     serde_json::to_writer(&mut file, holder)
         .map_err(|error| StoreError::Invalid { path: path.to_owned(), message: error.to_string() })?;
     file.flush().map_err(StoreError::io(path))?;

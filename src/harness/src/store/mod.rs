@@ -157,10 +157,13 @@ impl Store {
                 Err(problem) => altered = altered.or(Some((attempt, problem))),
             }
         }
-        done.sort_by(|a, b| (a.1.provenance.finished, a.0.digest()).cmp(&(b.1.provenance.finished, b.0.digest())));
+        done.sort_by(|a, b| {
+            (a.1.provenance.finished, a.0.digest()).cmp(&(b.1.provenance.finished, b.0.digest()))
+        });
         failed.sort_by_key(|(_, head)| head.provenance.finished);
-        let contradict =
-            done.windows(2).any(|pair| (&pair[0].1.weights, &pair[0].1.scores) != (&pair[1].1.weights, &pair[1].1.scores));
+        let contradict = done
+            .windows(2)
+            .any(|pair| (&pair[0].1.weights, &pair[0].1.scores) != (&pair[1].1.weights, &pair[1].1.scores));
         Ok(if contradict {
             Lookup::Conflict(done.into_iter().map(|(attempt, _)| attempt).collect())
         } else if let Some((attempt, _)) = done.into_iter().next() {

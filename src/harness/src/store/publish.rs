@@ -35,8 +35,10 @@ impl Claim {
         let mut manifest = String::new();
         for name in &names {
             let path = work.join(name);
-            let hash = hash_file(&path)
-                .map_err(|problem| StoreError::Invalid { path: path.clone(), message: problem.to_string() })?;
+            let hash = hash_file(&path).map_err(|problem| StoreError::Invalid {
+                path: path.clone(),
+                message: problem.to_string(),
+            })?;
             manifest.push_str(&format!("{hash}  {name}\n"));
             File::open(&path).and_then(|file| file.sync_all()).map_err(StoreError::io(&path))?;
         }

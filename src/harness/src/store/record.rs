@@ -13,13 +13,25 @@ use crate::plan::Cell;
 pub enum Outcome {
     Done,
     /// The worker stopped with an error.
-    Failed { message: String },
+    Failed {
+        message: String,
+    },
     /// Loss or gradient became NaN or infinite.
-    Diverged { epoch: usize, step: usize, message: String },
-    TimedOut { seconds: f64 },
-    OutOfMemory { message: String },
+    Diverged {
+        epoch: usize,
+        step: usize,
+        message: String,
+    },
+    TimedOut {
+        seconds: f64,
+    },
+    OutOfMemory {
+        message: String,
+    },
     /// An input changed while the run was under way: nothing is cached.
-    Tainted { message: String },
+    Tainted {
+        message: String,
+    },
 }
 
 impl Outcome {

@@ -7,8 +7,8 @@ use crate::metric::Metric;
 use crate::plan::Cell;
 use crate::spec::name::Named;
 use crate::spec::network::Group;
-pub use crate::store::record::{HistoryRow, ImageScores};
 use crate::store::record::{EvalRecord, Outcome, Sample, TrainRecord};
+pub use crate::store::record::{HistoryRow, ImageScores};
 
 /// Characters of a digest that people are shown.
 pub const SHORT: usize = 12;

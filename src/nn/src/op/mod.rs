@@ -50,7 +50,13 @@ pub fn pointwise(x: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>) -> Te
 }
 
 /// One filter per channel: x [B, C, H, W], weight [C, 1, k, k].
-pub fn depthwise(x: Tensor<4>, weight: Tensor<4>, stride: usize, padding: usize, dilation: usize) -> Tensor<4> {
+pub fn depthwise(
+    x: Tensor<4>,
+    weight: Tensor<4>,
+    stride: usize,
+    padding: usize,
+    dilation: usize,
+) -> Tensor<4> {
     let [_, channels, _, _] = x.dims();
     conv2d(x, weight, None, ConvOptions::new([stride; 2], [padding; 2], [dilation; 2], channels))
 }
@@ -75,14 +81,19 @@ pub fn dynamic_upsample(x: Tensor<4>, offset: Tensor<4>, groups: usize) -> Tenso
     let options = GridSampleOptions::new(InterpolateMode::Bilinear)
         .with_padding_mode(GridSamplePaddingMode::Border)
         .with_align_corners(false);
-    x.reshape([batch * groups, channels / groups, height, width])
-        .grid_sample_2d(grid, options)
-        .reshape([batch, channels, 2 * height, 2 * width])
+    x.reshape([batch * groups, channels / groups, height, width]).grid_sample_2d(grid, options).reshape([
+        batch,
+        channels,
+        2 * height,
+        2 * width,
+    ])
 }
 
 fn base(height: usize, width: usize, device: &Device) -> Tensor<4> {
     let values: Vec<f32> = (0..2 * height)
-        .flat_map(|row| (0..2 * width).flat_map(move |column| [column as f32 * 0.5 + 0.25, row as f32 * 0.5 + 0.25]))
+        .flat_map(|row| {
+            (0..2 * width).flat_map(move |column| [column as f32 * 0.5 + 0.25, row as f32 * 0.5 + 0.25])
+        })
         .collect();
     Tensor::from_data(TensorData::new(values, [1, 2 * height, 2 * width, 2]), device)
 }

@@ -159,8 +159,12 @@ fn write_scores(path: &Path, scored: &[ScoredImage]) -> Result<String, EvaluateE
     let header = std::iter::once("id").chain(Metric::ALL.iter().map(|metric| metric.name()));
     writer.write_record(header).map_err(|error| failed(error.into()))?;
     for image in scored {
-        let values = Metric::ALL.iter().map(|metric| image.scores.map_or_else(String::new, |s| s.get(*metric).to_string()));
-        writer.write_record(std::iter::once(image.id.clone()).chain(values)).map_err(|error| failed(error.into()))?;
+        let values = Metric::ALL
+            .iter()
+            .map(|metric| image.scores.map_or_else(String::new, |s| s.get(*metric).to_string()));
+        writer
+            .write_record(std::iter::once(image.id.clone()).chain(values))
+            .map_err(|error| failed(error.into()))?;
     }
     let bytes = writer.into_inner().map_err(|error| failed(io::Error::other(error.to_string())))?;
     std::fs::write(path, &bytes).map_err(failed)?;

@@ -11,7 +11,8 @@ use image::{GrayImage, ImageError, Luma, RgbImage};
 use super::{EvaluateError, ScoredImage};
 
 /// Ranks (0 worst, 1 best) that are kept, and what they are called.
-const RANKS: [(f64, &str); 5] = [(0.0, "worst"), (0.25, "other"), (0.5, "median"), (0.75, "other"), (1.0, "best")];
+const RANKS: [(f64, &str); 5] =
+    [(0.0, "worst"), (0.25, "other"), (0.5, "median"), (0.75, "other"), (1.0, "best")];
 
 /// Writes image, truth and prediction of a few images, at the network size.
 pub(super) fn write(
@@ -49,7 +50,9 @@ fn save(folder: &Path, stem: &str, scored: &ScoredImage, threshold: u8) -> Resul
     if let Some(image) = RgbImage::from_raw(size, size, scored.resized.rgb.clone()) {
         write(&name, image.save(folder.join(&name)))?;
     }
-    for (kind, mask) in [("truth", scored.resized.truth(threshold)), ("prediction", scored.prediction.clone())] {
+    for (kind, mask) in
+        [("truth", scored.resized.truth(threshold)), ("prediction", scored.prediction.clone())]
+    {
         let name = format!("{stem}.{kind}.png");
         let picture = GrayImage::from_fn(size, size, |x, y| {
             Luma([if mask[(y * size + x) as usize] { 255 } else { 0 }])
