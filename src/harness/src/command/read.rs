@@ -118,7 +118,7 @@ fn read(
         evaluation: None,
         state: State::Missing("no numerics class selected".into()),
     });
-    if let (State::Missing(_), Some(today)) = (&reading.state, &reading.train)
+    if let (State::Missing(_), Some(today), None) = (&reading.state, &reading.train, &reading.evaluation)
         && let Some(changes) = past.nearest(&context.store, today)?
     {
         reading.state = State::Stale(changes);
