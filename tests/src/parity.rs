@@ -43,9 +43,8 @@ pub type Arrays = BTreeMap<String, Array>;
 
 /// FNV-1a, 64 bit.
 pub fn fnv1a64(text: &str) -> u64 {
-    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    })
+    text.bytes()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 /// Number `index` of the stream of a name: uniform in [-1, 1), exact in f32.

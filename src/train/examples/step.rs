@@ -15,7 +15,8 @@ use dygl_train::{device, init};
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let number = |index: usize, default| arguments.get(index).map_or(Ok(default), |text| text.parse::<usize>());
+    let number =
+        |index: usize, default| arguments.get(index).map_or(Ok(default), |text| text.parse::<usize>());
     let named = Named::parse(arguments.first().context("MODEL SIZE BATCH [STEPS]")?)?;
     let (size, batch, steps) = (number(1, 64)?, number(2, 8)?, number(3, 5)?);
     let backend = device::parse("auto")?;

@@ -90,9 +90,7 @@ impl ForwardError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Device(DeviceError::NotCompiled { .. }) => ENVIRONMENT,
-            Self::File(error) | Self::Weights(WeightsError::File(error)) if error.is_missing() => {
-                ENVIRONMENT
-            }
+            Self::File(error) | Self::Weights(WeightsError::File(error)) if error.is_missing() => ENVIRONMENT,
             Self::File(TensorFileError::Read { .. } | TensorFileError::Write { .. })
             | Self::Weights(WeightsError::File(TensorFileError::Read { .. }))
             | Self::Readback(_) => ENVIRONMENT,

@@ -110,8 +110,10 @@ impl AdamW {
                 size: rate / (1.0 - beta1.powf(t)),
                 correction: (1.0 - beta2.powf(t)).sqrt(),
             };
-            let (m, v) =
-                self.moments.remove(&site.name).unwrap_or_else(|| (gradient.zeros_like(), gradient.zeros_like()));
+            let (m, v) = self
+                .moments
+                .remove(&site.name)
+                .unwrap_or_else(|| (gradient.zeros_like(), gradient.zeros_like()));
             let (parameter, m, v) = op::adamw(parameter, gradient, m, v, constants);
             self.moments.insert(site.name.clone(), (m, v));
             parameter

@@ -72,14 +72,12 @@ impl fmt::Display for Mismatch {
             .iter()
             .map(|(name, network, file)| format!("{name} is {file:?} and should be {network:?}"))
             .collect();
-        let kinds = [
-            ("missing", &self.missing),
-            ("unexpected", &self.unexpected),
-            ("of another shape", &misshaped),
-        ];
+        let kinds =
+            [("missing", &self.missing), ("unexpected", &self.unexpected), ("of another shape", &misshaped)];
         let told = kinds.iter().filter(|(_, names)| !names.is_empty()).map(|(kind, names)| {
             let shown = names.iter().take(8).map(String::as_str).collect::<Vec<_>>().join(", ");
-            let more = if names.len() > 8 { format!(", and {} more", names.len() - 8) } else { String::new() };
+            let more =
+                if names.len() > 8 { format!(", and {} more", names.len() - 8) } else { String::new() };
             format!("{} {kind}: {shown}{more}", names.len())
         });
         f.write_str(&told.collect::<Vec<_>>().join("; "))
@@ -128,7 +126,8 @@ pub fn apply(net: Net, mut tensors: Tensors) -> Result<Net, Mismatch> {
         known.insert(site.name);
     }
     let ignored = |name: &str| IGNORED.contains(&name.rsplit('.').next().unwrap_or(name));
-    mismatch.unexpected = tensors.keys().filter(|name| !known.contains(*name) && !ignored(name)).cloned().collect();
+    mismatch.unexpected =
+        tensors.keys().filter(|name| !known.contains(*name) && !ignored(name)).cloned().collect();
     if !mismatch.is_empty() {
         return Err(mismatch);
     }
@@ -299,4 +298,3 @@ impl FieldPath {
         Site { name: self.name(), layer, shape: shape.to_vec() }
     }
 }
-

@@ -58,7 +58,14 @@ impl BatchNorm2d {
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         let (weight, bias) = (self.weight.val(), self.bias.val());
         if !x.device().is_autodiff() {
-            return op::batch_norm(x, weight, bias, self.running_mean.value(), self.running_var.value(), EPSILON);
+            return op::batch_norm(
+                x,
+                weight,
+                bias,
+                self.running_mean.value(),
+                self.running_var.value(),
+                EPSILON,
+            );
         }
         let [batch, _, height, width] = x.dims();
         let n = (batch * height * width) as f64;
@@ -107,7 +114,11 @@ mod tests {
         let norm = BatchNorm2dConfig::new(1).init(&device);
         norm.running_mean.set(Tensor::from_floats([2.0], &device));
         norm.running_var.set(Tensor::from_floats([4.0], &device));
-        let y: Vec<f32> = norm.forward(Tensor::<4>::full([1, 1, 1, 2], 6.0, &device)).into_data().try_to_vec().expect("f32");
+        let y: Vec<f32> = norm
+            .forward(Tensor::<4>::full([1, 1, 1, 2], 6.0, &device))
+            .into_data()
+            .try_to_vec()
+            .expect("f32");
         assert!((y[0] - 2.0).abs() < 1e-5);
         assert_eq!(values(norm.running_mean.value()), [2.0]);
     }

@@ -61,7 +61,8 @@ mod tests {
 
     #[test]
     fn a_quarter_is_rounded_to_eights() {
-        let widths = [(64, 16), (128, 32), (176, 48), (252, 64), (256, 64), (448, 112), (512, 128), (896, 224)];
+        let widths =
+            [(64, 16), (128, 32), (176, 48), (252, 64), (256, 64), (448, 112), (512, 128), (896, 224)];
         for (channels, reduced) in widths {
             assert_eq!(SqueezeExcitationConfig::quarter(channels).reduced, reduced, "{channels}");
         }

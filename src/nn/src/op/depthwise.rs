@@ -103,7 +103,12 @@ mod flex {
 
     /// A plane with `padding` zeros around it; `spread` - 1 zeros between its
     /// pixels.
-    fn padded(plane: &[f32], [height, width]: [usize; 2], padding: usize, spread: usize) -> (Vec<f32>, usize) {
+    fn padded(
+        plane: &[f32],
+        [height, width]: [usize; 2],
+        padding: usize,
+        spread: usize,
+    ) -> (Vec<f32>, usize) {
         let wide = |side: usize| (side - 1) * spread + 1 + 2 * padding;
         let columns = wide(width);
         let mut out = vec![0.0; wide(height) * columns];
@@ -125,8 +130,15 @@ mod flex {
             let n = y.len();
             let (p, q) = (dilation, 2 * dilation);
             let taps = [
-                &r0[..n], &r0[p..][..n], &r0[q..][..n], &r1[..n], &r1[p..][..n], &r1[q..][..n], &r2[..n],
-                &r2[p..][..n], &r2[q..][..n],
+                &r0[..n],
+                &r0[p..][..n],
+                &r0[q..][..n],
+                &r1[..n],
+                &r1[p..][..n],
+                &r1[q..][..n],
+                &r2[..n],
+                &r2[p..][..n],
+                &r2[q..][..n],
             ];
             for o in 0..n {
                 y[o] = (a * taps[0][o] + b * taps[1][o] + c * taps[2][o])
@@ -175,13 +187,15 @@ mod flex {
             let (rows, columns) = (side(height), side(width));
             let filters = values(&weight);
             let mut output = vec![0.0; batch * channels * rows * columns];
-            output.par_chunks_mut(rows * columns).zip(values(&x).par_chunks(height * width)).enumerate().for_each(
-                |(index, (y, x))| {
+            output
+                .par_chunks_mut(rows * columns)
+                .zip(values(&x).par_chunks(height * width))
+                .enumerate()
+                .for_each(|(index, (y, x))| {
                     let (x, stride) = padded(x, [height, width], window.padding, 1);
                     let filter = &filters[index % channels * area..][..area];
                     correlate(y, columns, (&x, stride), filter, window);
-                },
-            );
+                });
             tensor(output, [batch, channels, rows, columns])
         }
 
@@ -198,8 +212,11 @@ mod flex {
             // with the flipped filter.
             let back = Window { stride: 1, padding: reach, dilation: window.dilation };
             let spread = window.stride;
-            output.par_chunks_mut(height * width).zip(values(&grad).par_chunks(rows * columns)).enumerate().for_each(
-                |(index, (y, g))| {
+            output
+                .par_chunks_mut(height * width)
+                .zip(values(&grad).par_chunks(rows * columns))
+                .enumerate()
+                .for_each(|(index, (y, g))| {
                     let (g, wide) = padded(g, [rows, columns], reach, spread);
                     let filter = &flipped[index % channels * area..][..area];
                     let high = g.len() / wide;
@@ -214,8 +231,7 @@ mod flex {
                             y[..usable].copy_from_slice(from);
                         }
                     }
-                },
-            );
+                });
             tensor(output, [batch, channels, height, width])
         }
 

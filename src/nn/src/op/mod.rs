@@ -112,9 +112,12 @@ fn dynamic_upsample_grid(x: Tensor<4>, offset: Tensor<4>, groups: usize) -> Tens
     let options = GridSampleOptions::new(InterpolateMode::Bilinear)
         .with_padding_mode(GridSamplePaddingMode::Border)
         .with_align_corners(false);
-    x.reshape([batch * groups, channels / groups, height, width])
-        .grid_sample_2d(grid, options)
-        .reshape([batch, channels, 2 * height, 2 * width])
+    x.reshape([batch * groups, channels / groups, height, width]).grid_sample_2d(grid, options).reshape([
+        batch,
+        channels,
+        2 * height,
+        2 * width,
+    ])
 }
 
 /// Centres of the fine pixels in units of coarse ones, [1, 2H, 2W, 2].

@@ -65,8 +65,7 @@ impl MixerConfig {
                 Norm::Dyt => AttentionNorm::Dyt(DynamicTanhConfig::new(attention).init(device)),
                 Norm::Group => AttentionNorm::Group(GroupNormConfig::new(1, attention).init(device)),
             }),
-            qkv: attends
-                .then(|| ConvNormGeluConfig::new(attention, 2 * QUERY + attention, 1).init(device)),
+            qkv: attends.then(|| ConvNormGeluConfig::new(attention, 2 * QUERY + attention, 1).init(device)),
             local: DilatedBlockConfig { channels: self.channels - attention, local: self.local }.init(device),
             fuse: ConvNormGeluConfig::new(self.channels, self.channels, 1).init(device),
             attention,
