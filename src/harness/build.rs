@@ -8,15 +8,22 @@ use std::{env, fs};
 fn main() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let revisions = dygl_revision::of_workspace(&root).expect("the sources of the workspace can be read");
-    let mut code = String::from("/// Revisions of the sources at build time.\npub const REVISIONS: &[(&str, &str)] = &[\n");
+    let mut code = String::from(
+        "/// Revisions of the sources at build time.\npub const REVISIONS: &[(&str, &str)] = &[\n",
+    );
     for (name, value) in &revisions {
         code.push_str(&format!("    ({name:?}, {value:?}),\n"));
     }
     code.push_str("];\n");
     let commit = git(&root, &["rev-parse", "HEAD"]);
     let dirty = git(&root, &["status", "--porcelain", "--untracked-files=no"]).is_some_and(|s| !s.is_empty());
-    code.push_str(&format!("/// Commit at build time.\npub const COMMIT: &str = {:?};\n", commit.as_deref().unwrap_or("unknown")));
-    code.push_str(&format!("/// Whether tracked files differed from the commit.\npub const DIRTY: bool = {dirty};\n"));
+    code.push_str(&format!(
+        "/// Commit at build time.\npub const COMMIT: &str = {:?};\n",
+        commit.as_deref().unwrap_or("unknown")
+    ));
+    code.push_str(&format!(
+        "/// Whether tracked files differed from the commit.\npub const DIRTY: bool = {dirty};\n"
+    ));
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
     fs::write(out.join("revisions.rs"), code).expect("OUT_DIR can be written");
 

@@ -1,3 +1,4 @@
-//! What the integration tests share.
+//! What the integration tests stand on.
 
+pub mod lab;
 pub mod parity;

@@ -1,1 +1,8 @@
+//! The house as its users meet it: real processes, real files.
+
+mod cli;
+mod datasets;
+mod matrix;
 mod parity;
+mod runs;
+mod tidy;

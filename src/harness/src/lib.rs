@@ -5,6 +5,7 @@
 //! `command -> report, exec -> store, table -> key, stats, plot -> plan -> spec`.
 //! `data` and `metric` stand beside them and look at `spec` alone.
 
+pub mod cli;
 pub mod command;
 pub mod data;
 pub mod exec;

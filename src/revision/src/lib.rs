@@ -35,6 +35,8 @@ const NOT_TRAIN: &[(&str, &str)] = &[
     ("evaluate", "revision metric"),
     ("forward.rs", "the verb `model forward` makes no result"),
     ("main.rs", "dispatch"),
+    ("work.rs", "reads the job and writes the record"),
+    ("tell.rs", "events"),
     ("lib.rs", "module list"),
 ];
 

@@ -9,6 +9,8 @@ pub struct Backend {
     pub device: Device,
     /// What the results' last digits depend on; part of a result's key.
     pub numerics: &'static str,
+    /// The widest vector instructions in use.
+    pub simd: &'static str,
     /// For people: backend, instruction set, threads.
     pub description: String,
 }
@@ -37,6 +39,7 @@ pub fn parse(name: &str) -> Result<Backend, DeviceError> {
         "auto" | "any" | "flex" if index.is_empty() && !name.contains(':') => Ok(Backend {
             device: Device::flex(),
             numerics: "flex",
+            simd: instruction_set(),
             description: format!(
                 "flex (pure Rust), {}, {} thread{}",
                 instruction_set(),

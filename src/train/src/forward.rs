@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use burn::module::Module;
 use burn::tensor::{Tensor, TensorData};
+use dygl::exit::Exit;
 use dygl::spec::name::{NameError, Named};
 use dygl::spec::network::{self, Network, NetworkError};
 
@@ -14,11 +15,6 @@ use crate::loss::{self, LossParts};
 use crate::net::Net;
 use crate::tensors::{self, TensorFileError, Tensors};
 use crate::weights::{self, WeightsError};
-
-/// Exit code: bad usage.
-const USAGE: u8 = 2;
-/// Exit code: a file, device or library is missing.
-const ENVIRONMENT: u8 = 3;
 
 /// Arguments of `dygl-worker forward`.
 #[derive(Debug, Clone, clap::Args)]
@@ -87,14 +83,14 @@ pub enum ForwardError {
 
 impl ForwardError {
     /// The exit code that says what kind of failure it is.
-    pub fn exit_code(&self) -> u8 {
+    pub fn exit(&self) -> Exit {
         match self {
-            Self::Device(DeviceError::NotCompiled { .. }) => ENVIRONMENT,
-            Self::File(error) | Self::Weights(WeightsError::File(error)) if error.is_missing() => ENVIRONMENT,
+            Self::Device(DeviceError::NotCompiled { .. }) => Exit::Environment,
+            Self::File(error) | Self::Weights(WeightsError::File(error)) if error.is_missing() => Exit::Environment,
             Self::File(TensorFileError::Read { .. } | TensorFileError::Write { .. })
             | Self::Weights(WeightsError::File(TensorFileError::Read { .. }))
-            | Self::Readback(_) => ENVIRONMENT,
-            _ => USAGE,
+            | Self::Readback(_) => Exit::Environment,
+            _ => Exit::Usage,
         }
     }
 }

@@ -1,12 +1,20 @@
 //! The worker: networks, weights, loss, optimizer and the verbs that need
 //! tensors. `dygl` starts the binary `dygl-worker` for each of them.
 
+pub mod augment;
+pub mod batch;
+pub mod checkpoint;
 pub mod device;
 pub mod dyglnet;
+pub mod evaluate;
+pub mod fit;
 pub mod forward;
 pub mod init;
 pub mod loss;
 pub mod net;
 pub mod optim;
+pub mod schedule;
+pub mod tell;
 pub mod tensors;
 pub mod weights;
+pub mod work;

@@ -1,9 +1,11 @@
 //! `dygl-worker`: the verbs that need tensors.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use dygl_train::forward;
+use dygl::exit::Exit;
+use dygl_train::{forward, work};
 
 #[derive(Debug, Parser)]
 #[command(name = "dygl-worker", version, about = "The part of dygl that computes with tensors")]
@@ -14,6 +16,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    /// Do the job that lies in a folder (`dygl run` starts this)
+    Run { folder: PathBuf },
     /// One pass of given weights over a given input; with --train also loss and gradients
     Forward(forward::Arguments),
     /// Names and shapes of the tensors that a weights file of a model holds
@@ -21,11 +25,12 @@ enum Verb {
 }
 
 fn main() -> ExitCode {
-    let outcome = match Cli::parse().verb {
+    let answered = match Cli::parse().verb {
+        Verb::Run { folder } => return work(&folder),
         Verb::Forward(arguments) => forward::run(&arguments),
         Verb::Tensors(arguments) => forward::tensors(&arguments).map(Some),
     };
-    match outcome {
+    match answered {
         Ok(answer) => {
             if let Some(answer) = answer {
                 println!("{answer}");
@@ -34,7 +39,18 @@ fn main() -> ExitCode {
         }
         Err(error) => {
             eprintln!("error: failed to {error}");
-            ExitCode::from(error.exit_code())
+            error.exit().into()
+        }
+    }
+}
+
+/// The runner reads the reason from the log, which is standard error.
+fn work(folder: &std::path::Path) -> ExitCode {
+    match work::run(folder) {
+        Ok(exit) => exit.into(),
+        Err(error) => {
+            eprintln!("{error}");
+            Exit::Failed.into()
         }
     }
 }

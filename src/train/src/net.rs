@@ -16,6 +16,7 @@ macro_rules! networks {
     ($($name:literal => $variant:ident($type:ident), $config:expr;)*) => {
         /// Any of the networks.
         #[derive(Module, Debug)]
+        #[allow(clippy::large_enum_variant, reason = "a process holds one or two networks")]
         pub enum Net {
             $($variant($type),)*
         }

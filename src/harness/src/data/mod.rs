@@ -1,1 +1,70 @@
 //! Datasets: manifests, ingestion, splits, phantoms.
+//!
+//! `datasets/*.toml` -> [`Manifest`] -> [`Registry::add`] -> [`Registration`]
+//! -> [`Dataset`] -> [`Sample`] -> [`prepare::Resized`]. Phantoms enter at
+//! [`Dataset`]. What is loaded is what was registered: the bytes of each file
+//! are hashed as they are read.
+
+pub mod decode;
+pub mod manifest;
+pub mod phantom;
+pub mod prepare;
+pub mod resize;
+
+mod dataset;
+mod error;
+mod files;
+mod ingest;
+mod names;
+mod pattern;
+mod problem;
+mod registry;
+mod scan;
+mod split;
+#[cfg(test)]
+mod tests;
+
+pub use dataset::{CatalogueEntry, Dataset, Sample, catalogue};
+pub use error::DataError;
+pub use files::FileEntry;
+pub use ingest::{Entry, Progress, Registration};
+pub use manifest::Manifest;
+pub use names::KnownDatasets;
+pub use problem::Problem;
+pub use registry::Registry;
+pub use split::Partition;
+
+/// The manifest of a dataset of files; `None` for phantoms and unknown names.
+pub fn manifest(id: &str) -> Option<&'static Manifest> {
+    Manifest::find(id).ok().flatten()
+}
+
+/// Every dataset id, in listing order.
+fn known_ids() -> Vec<&'static str> {
+    let folders = Manifest::all().unwrap_or_default().iter().map(|m| m.id.as_str());
+    folders.chain(phantom::Family::ALL.map(phantom::Family::id)).collect()
+}
+
+fn unknown_dataset(name: &str) -> DataError {
+    DataError::UnknownDataset { name: name.to_owned(), candidates: error::alike(name, known_ids()) }
+}
+
+/// blake3 over a domain and words, each preceded by its length, hex.
+fn digest_of<'a>(domain: &'a str, words: impl IntoIterator<Item = &'a str>) -> String {
+    let mut hasher = blake3::Hasher::new();
+    for word in std::iter::once(domain).chain(words) {
+        hasher.update(&(word.len() as u64).to_le_bytes());
+        hasher.update(word.as_bytes());
+    }
+    hasher.finalize().to_hex().to_string()
+}
+
+/// The folder with the real images, or a printed skip.
+#[cfg(test)]
+fn shared_for_tests() -> Option<std::path::PathBuf> {
+    let folder = std::env::var_os("DYGL_SHARED").map(|shared| std::path::Path::new(&shared).join("data"));
+    if folder.is_none() {
+        println!("skipped: DYGL_SHARED is not set");
+    }
+    folder
+}

@@ -1,1 +1,96 @@
 //! What identifies a result.
+//!
+//! A key is the blake3 digest of a *pre-image*: a domain and a sorted list of
+//! (field, value) pairs, each length-prefixed, so that two different inputs
+//! never share one. The pre-image is stored beside the result; `explain`
+//! compares it field by field with today's.
+//!
+//! Everything that can change a number is in it; what cannot is left out
+//! where one can see it:
+//!
+//! | input | training key | evaluation key |
+//! |---|---|---|
+//! | schema version of the key | in | in |
+//! | network and its options (defaults written as nothing) | in | through the training key |
+//! | dataset: id, content digest | in | through the training key |
+//! | split: digest of the ids of all parts | in | through the training key |
+//! | seed | in | through the training key |
+//! | `protocol.*` but for `protocol.evaluate.*` | in | through the training key |
+//! | `protocol.evaluate.*`: reported part, threshold, epsilon, empty-mask rule | out: it touches no weight | in |
+//! | numerics class (`flex`, `libtorch-cpu`, ...) | in | in |
+//! | revision `network.<name>` of this cell's network alone | in | through the training key |
+//! | revisions `data`, `train` | in | through the training key |
+//! | revision `metric` | out | in |
+//! | versions of the computing crates (`library.*`) | in | in |
+//! | digest of the weights | - | in |
+//! | `[ops]`: paths, jobs, threads, log level, time limits | out: they choose how, not what | out |
+//! | row labels, titles, table layout, the profile's name | out: words | out |
+//! | the id of a substituted dataset | out: the dataset in use is in | out |
+//!
+//! Thread count and SIMD level are recorded with a result, not keyed: on the
+//! same machine and count, runs repeat to the bit.
+
+mod explain;
+mod preimage;
+pub mod revision;
+
+pub use explain::{Change, compare};
+pub use preimage::{Key, Preimage};
+
+use crate::plan::Cell;
+use revision::Revisions;
+
+/// Moves when the meaning of a field changes.
+const SCHEMA: &str = "1";
+
+/// The dataset as the key sees it.
+#[derive(Debug, Clone, Copy)]
+pub struct DatasetDigests<'a> {
+    pub content: &'a str,
+    pub split: &'a str,
+}
+
+/// Identifies trained weights.
+pub fn train(cell: &Cell, dataset: DatasetDigests<'_>, numerics: &str, revisions: &Revisions) -> Preimage {
+    let mut preimage = Preimage::new("train");
+    preimage.put("schema", SCHEMA);
+    preimage.put("model", &cell.model.to_string());
+    preimage.put("dataset.id", &cell.dataset.to_string());
+    preimage.put("dataset.digest", dataset.content);
+    preimage.put("split.digest", dataset.split);
+    preimage.put("seed", &cell.seed.to_string());
+    preimage.put("numerics", numerics);
+    preimage.put_tree("protocol", &cell.protocol);
+    preimage.retain(|field| !field.starts_with("protocol.evaluate."));
+    preimage.put("revision.network", revisions.network(&cell.model.name));
+    for name in ["data", "train"] {
+        preimage.put(&format!("revision.{name}"), revisions.get(name));
+    }
+    put_libraries(&mut preimage, revisions);
+    preimage
+}
+
+/// Identifies the per-image scores of some weights.
+pub fn evaluation(
+    train: &Key,
+    weights: &str,
+    cell: &Cell,
+    numerics: &str,
+    revisions: &Revisions,
+) -> Preimage {
+    let mut preimage = Preimage::new("evaluation");
+    preimage.put("schema", SCHEMA);
+    preimage.put("train", train.as_str());
+    preimage.put("weights", weights);
+    preimage.put("numerics", numerics);
+    preimage.put_tree("protocol.evaluate", &cell.protocol.evaluate);
+    preimage.put("revision.metric", revisions.get("metric"));
+    put_libraries(&mut preimage, revisions);
+    preimage
+}
+
+fn put_libraries(preimage: &mut Preimage, revisions: &Revisions) {
+    for name in ["library.image", "library.tensor"] {
+        preimage.put(&format!("revision.{name}"), revisions.get(name));
+    }
+}

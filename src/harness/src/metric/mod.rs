@@ -1,6 +1,26 @@
 //! Per-image scores: pure functions over masks.
+//!
+//! [`Counts`] of one image give its [`Scores`]; the scores of a part give a
+//! [`Summary`] per metric. Every score is per image: nothing is pooled over
+//! images before the mean.
+
+mod counts;
+mod scores;
+mod summary;
+
+pub use counts::Counts;
+pub use scores::{Scores, scores};
+pub use summary::{Summary, summarise};
 
 use serde::{Deserialize, Serialize};
+
+/// Two masks that do not belong together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the prediction has {predicted} pixels, the truth {truth}")]
+pub struct LengthMismatch {
+    pub predicted: usize,
+    pub truth: usize,
+}
 
 /// The six scores of the paper, in its column order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -15,14 +35,8 @@ pub enum Metric {
 }
 
 impl Metric {
-    pub const ALL: [Metric; 6] = [
-        Metric::Dice,
-        Metric::Iou,
-        Metric::Precision,
-        Metric::Recall,
-        Metric::Specificity,
-        Metric::Accuracy,
-    ];
+    pub const ALL: [Metric; 6] =
+        [Metric::Dice, Metric::Iou, Metric::Precision, Metric::Recall, Metric::Specificity, Metric::Accuracy];
 
     /// `dice`, `iou`, ... as in TOML, CSV and JSON.
     pub fn name(self) -> &'static str {

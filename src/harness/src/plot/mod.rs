@@ -1,1 +1,21 @@
-//! Figures.
+//! Figures as SVG texts, to be put into a page. One figure is one file.
+//!
+//! The figures take text colour and font from the page around them
+//! (`currentColor`, inherited family), so that they fit a light and a dark
+//! page; data colours are Okabe and Ito's, which colour-blind readers tell
+//! apart.
+
+mod canvas;
+mod curves;
+mod distribution;
+
+pub use curves::{learning_rate, loss, selection};
+pub use distribution::dice_distribution;
+
+/// Why a figure could not be drawn.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("failed to draw the figure `{figure}`: {message}")]
+pub struct PlotError {
+    pub figure: &'static str,
+    pub message: String,
+}

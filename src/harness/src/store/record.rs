@@ -13,13 +13,25 @@ use crate::plan::Cell;
 pub enum Outcome {
     Done,
     /// The worker stopped with an error.
-    Failed { message: String },
+    Failed {
+        message: String,
+    },
     /// Loss or gradient became NaN or infinite.
-    Diverged { epoch: usize, step: usize, message: String },
-    TimedOut { seconds: f64 },
-    OutOfMemory { message: String },
+    Diverged {
+        epoch: usize,
+        step: usize,
+        message: String,
+    },
+    TimedOut {
+        seconds: f64,
+    },
+    OutOfMemory {
+        message: String,
+    },
     /// An input changed while the run was under way: nothing is cached.
-    Tainted { message: String },
+    Tainted {
+        message: String,
+    },
 }
 
 impl Outcome {
@@ -127,6 +139,8 @@ pub struct EvalRecord {
     pub key: String,
     pub train_key: String,
     pub weights: String,
+    /// blake3 of `per_image.csv`; empty unless done.
+    pub scores: String,
     pub cell: Cell,
     pub profile: String,
     pub outcome: Outcome,
@@ -165,4 +179,31 @@ pub struct Sample {
     /// `worst`, `median`, `best` or `other`.
     pub role: String,
     pub dice: f64,
+}
+
+/// One epoch of training.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct HistoryRow {
+    /// 1-based.
+    pub epoch: usize,
+    pub learning_rate: f64,
+    pub loss: f64,
+    pub bce: f64,
+    pub dice_loss: f64,
+    /// Mean Dice on the selection part, 0..1, in epochs that scored it.
+    pub select_dice: Option<f64>,
+    pub gradient_norm: f64,
+    pub seconds: f64,
+}
+
+/// The scores of one image, 0..1.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ImageScores {
+    pub id: String,
+    pub scores: BTreeMap<Metric, f64>,
+}
+
+/// Seconds since 1970, UTC.
+pub fn now() -> u64 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_secs())
 }

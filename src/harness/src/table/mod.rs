@@ -1,1 +1,21 @@
 //! Tables as data, and their markups.
+//!
+//! [`results`] is the input, [`Table`] the one value that [`build`] makes of
+//! it, and each file of [`markup`] writes that value in one notation. What a
+//! table may claim (which digits are best, whether a reported value may stand
+//! beside a number, what the reader has to be told first) is decided in
+//! `build`, `rank` and `heading`, never in a markup.
+
+mod build;
+mod heading;
+pub mod markup;
+mod model;
+mod rank;
+pub mod results;
+#[cfg(test)]
+pub(crate) mod samples;
+
+pub use build::build;
+pub(crate) use heading::part_name;
+pub use markup::Markup;
+pub use model::{Block, Column, Emphasis, Entry, Row, RowGroup, Table, TableCell};

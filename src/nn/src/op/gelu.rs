@@ -79,7 +79,7 @@ mod flex {
         }
 
         fn gelu_exact_backward(x: Host, grad: Host) -> Host {
-            const INV_SQRT_TAU: f32 = 0.398_942_28;
+            const INV_SQRT_TAU: f32 = 0.398_942_3;
             let (x, grad) = (x.to_contiguous(), grad.to_contiguous());
             let (input, slope) = (values(&x), values(&grad));
             let mut output = vec![0.0; input.len()];

@@ -1,0 +1,60 @@
+# The front door. `make help` lists what there is.
+#
+#   PROFILE  settings of the experiments: paper (default), quick, smoke
+#   DATA     folder that holds the datasets by id
+#   DEVICE   auto (default), flex
+#   FILTER   cells to keep, e.g. FILTER='model=dyglnet,dataset=kvasir*'
+#   JOBS     cells at once (default: what the profile says)
+#   STORE    folder of results (default: .dygl)
+
+PROFILE ?= paper
+DEVICE  ?= auto
+STORE   ?= .dygl
+OUT     ?= reports/out
+
+TARGET  := $(or $(CARGO_TARGET_DIR),target)
+DYGL    := $(TARGET)/debug/dygl
+CARGO   ?= cargo
+
+WHERE   := --store '$(STORE)' --device '$(DEVICE)' $(if $(DATA),--data '$(DATA)') $(if $(FILTER),--filter '$(FILTER)')
+RUNS    := --keep-going $(if $(JOBS),--jobs $(JOBS))
+
+.PHONY: help build demo test check fmt clippy table2 regress report clean
+.DEFAULT_GOAL := help
+
+help:               ## this list
+	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 14
+
+build:              ## dygl and its worker (cargo's one profile serves demo, tests and CI)
+	@$(CARGO) build --workspace
+
+demo: build         ## the whole thing on built-in images: trains, evaluates, reports; no data, no GPU
+	@$(DYGL) run smoke --keep-going --store '$(STORE)'
+	@$(DYGL) report smoke --store '$(STORE)' --out '$(OUT)/smoke'
+
+test: build         ## all tests
+	@$(CARGO) test --workspace
+
+fmt:                ## formatting
+	@$(CARGO) fmt --all --check
+
+clippy:             ## lints
+	@$(CARGO) clippy --workspace --all-targets -- -D warnings
+
+check: fmt clippy test  ## formatting, lints, tests
+
+table2: build       ## Table 2: polyp segmentation (Kvasir-SEG, CVC-ClinicDB)
+	@$(DYGL) run $@ --profile '$(PROFILE)' $(WHERE) $(RUNS); ran=$$?; \
+	 $(DYGL) report $@ --profile '$(PROFILE)' $(WHERE) --out '$(OUT)/$@'; reported=$$?; \
+	 if [ $$ran -ne 0 ]; then exit $$ran; else exit $$reported; fi
+
+regress: build      ## fails when a score of the smoke experiment moved against its lock file
+	@$(DYGL) run smoke --store '$(STORE)'
+	@$(DYGL) check smoke --store '$(STORE)' --against lock
+
+report: build       ## tables and page of what is in the store; never trains
+	@$(DYGL) report table2 --profile '$(PROFILE)' $(WHERE) --out '$(OUT)/table2'
+
+clean:              ## build results and reports; never the store
+	@$(CARGO) clean
+	@rm -rf '$(OUT)'

@@ -1,0 +1,236 @@
+//! The command line: the contract with people and scripts.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::exec::device::Device;
+
+/// Regenerate, trace, verify and doubt the numbers of a paper's tables.
+#[derive(Debug, Parser)]
+#[command(
+    name = "dygl",
+    version,
+    max_term_width = 100,
+    after_help = "Example:\n  dygl run smoke && dygl report smoke\n\n\
+                  Exit codes: 0 ok, 1 some runs failed, 2 bad experiment or usage, 3 environment, 4 nothing selected,\n\
+                  5 altered, 6 regressed, 7 missing, 8 stale, 130 interrupted"
+)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// List the cells of experiments and what each would need
+    #[command(after_help = "Example:\n  dygl plan table2 --profile quick --filter 'model=dyglnet'")]
+    Plan(Selection),
+    /// Train and evaluate what is not in the store yet
+    #[command(
+        after_help = "Example:\n  dygl run table2 --profile quick --data ~/datasets --jobs 2 --keep-going"
+    )]
+    Run(Run),
+    /// Say which cells are done, failed, missing, stale or altered
+    #[command(after_help = "Example:\n  dygl status table2 --format json")]
+    Status(Selection),
+    /// Say why a cell would run again: field, old -> new
+    #[command(after_help = "Example:\n  dygl explain table2 --set loss.lambda=0.3")]
+    Explain(Selection),
+    /// Render tables and an HTML report from the store; never trains
+    #[command(after_help = "Example:\n  dygl report table2 --out reports/out")]
+    Report(Report),
+    /// Hold results against accepted ones; fails when a score moved
+    #[command(after_help = "Example:\n  dygl check smoke --against lock --junit check.xml")]
+    Check(Check),
+    /// Show everything the store knows of a key
+    #[command(after_help = "Example:\n  dygl show 3fa9c2d1")]
+    Show(KeyArgs),
+    /// Print the log of a run, finished or under way
+    #[command(after_help = "Example:\n  dygl logs 3fa9c2d1")]
+    Logs(KeyArgs),
+    /// Run a stored result again from its recorded cell and compare
+    #[command(after_help = "Example:\n  dygl reproduce 3fa9c2d1")]
+    Reproduce(KeyArgs),
+    /// Datasets: list, register, verify
+    #[command(subcommand, after_help = "Example:\n  dygl dataset add cvc-clinicdb ~/CVC-ClinicDB --partial")]
+    Dataset(Dataset),
+    /// Networks: list, run forward
+    #[command(subcommand, after_help = "Example:\n  dygl model list")]
+    Model(Model),
+    /// The store: list, verify
+    #[command(subcommand, after_help = "Example:\n  dygl store verify")]
+    Store(StoreVerb),
+    /// Look at this machine: what is here, what is missing, what to do
+    #[command(after_help = "Example:\n  dygl doctor")]
+    Doctor(Common),
+    /// Print a completion script
+    #[command(
+        after_help = "Example:\n  dygl completions bash > ~/.local/share/bash-completion/completions/dygl"
+    )]
+    Completions { shell: clap_complete::Shell },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    Text,
+    Json,
+}
+
+/// Where things are, and how answers look.
+#[derive(Debug, Clone, Args)]
+pub struct Common {
+    /// Folder of results and registered datasets
+    #[arg(long, value_name = "DIR", env = "DYGL_STORE", default_value = ".dygl")]
+    pub store: PathBuf,
+    /// How the answer on standard output is written
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: Format,
+}
+
+/// Which cells, under which settings.
+#[derive(Debug, Clone, Args)]
+pub struct Selection {
+    /// Experiments: names (table2, smoke, ...) or TOML files
+    #[arg(required = true, value_name = "EXP")]
+    pub experiments: Vec<String>,
+    /// Profile of settings: paper, quick, smoke, ...
+    #[arg(long, value_name = "P")]
+    pub profile: Option<String>,
+    /// Override a setting (`--set train.epochs=3`); `a,b` makes an axis
+    #[arg(long, value_name = "PATH=VALUE")]
+    pub set: Vec<String>,
+    /// Keep cells that match: `model=unet|dyglnet,dataset=kvasir*`; repeat for a union
+    #[arg(long, value_name = "F")]
+    pub filter: Vec<String>,
+    /// Folder that holds the datasets by id
+    #[arg(long, value_name = "DIR", env = "DYGL_DATA")]
+    pub data: Option<PathBuf>,
+    /// auto, any, flex, tch-cpu, tch:0, wgpu:0
+    #[arg(long, value_name = "D", default_value = "auto")]
+    pub device: Device,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Place {
+    Local,
+    Slurm,
+}
+
+#[derive(Debug, Args)]
+pub struct Run {
+    #[command(flatten)]
+    pub selection: Selection,
+    /// Where to run
+    #[arg(long, value_enum, default_value = "local")]
+    pub on: Place,
+    /// Cells at once
+    #[arg(long, value_name = "N")]
+    pub jobs: Option<usize>,
+    /// Begin further cells after one has failed
+    #[arg(long)]
+    pub keep_going: bool,
+    /// Run cells again that failed before
+    #[arg(long)]
+    pub retry_failed: bool,
+    /// Run cells again that are done; the new attempt is kept beside the old
+    #[arg(long)]
+    pub force: bool,
+    /// Stop at checkpoints after so many hours
+    #[arg(long, value_name = "H")]
+    pub max_hours: Option<f64>,
+}
+
+#[derive(Debug, Args)]
+pub struct Report {
+    #[command(flatten)]
+    pub selection: Selection,
+    /// Folder of the report
+    #[arg(long, value_name = "DIR", default_value = "reports/out")]
+    pub out: PathBuf,
+    /// Embed images of datasets whose terms forbid showing them to others
+    #[arg(long)]
+    pub embed_images: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Against {
+    /// The published numbers
+    Paper,
+    /// The accepted results in experiments/<EXP>.lock.toml
+    Lock,
+}
+
+#[derive(Debug, Args)]
+pub struct Check {
+    #[command(flatten)]
+    pub selection: Selection,
+    /// What to hold the results against
+    #[arg(long, value_enum, default_value = "lock")]
+    pub against: Against,
+    /// Accept today's results: write the lock file
+    #[arg(long)]
+    pub accept: bool,
+    /// Write a JUnit report
+    #[arg(long, value_name = "FILE")]
+    pub junit: Option<PathBuf>,
+    /// Write GitHub annotations to standard output
+    #[arg(long)]
+    pub github: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct KeyArgs {
+    /// Key of a result, or its first digits (4 at least)
+    pub key: String,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Dataset {
+    /// List known datasets and which are registered
+    List(Common),
+    /// Register a dataset: pair, check and hash its files
+    #[command(after_help = "Example:\n  dygl dataset add kvasir-seg-352 ~/kvasir-seg-352")]
+    Add {
+        name: String,
+        path: PathBuf,
+        /// Accept fewer images than the dataset has; tables say so
+        #[arg(long)]
+        partial: bool,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Hash every file of a registered dataset again
+    Verify {
+        name: String,
+        #[command(flatten)]
+        common: Common,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Model {
+    /// List the networks with their options and sizes
+    List(Common),
+    /// Run a network on given tensors (safetensors in, safetensors out)
+    #[command(
+        after_help = "Example:\n  dygl model forward --model dyglnet --weights w.safetensors --input x.safetensors --output y.safetensors"
+    )]
+    Forward {
+        /// Passed on to the worker; see `dygl-worker forward --help`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGS")]
+        arguments: Vec<String>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum StoreVerb {
+    /// List the results
+    List(Common),
+    /// Hash every stored file again
+    Verify(Common),
+}

@@ -1,0 +1,84 @@
+//! What most verbs begin with: the experiments, their cells, the store.
+
+use std::path::PathBuf;
+
+use crate::cli::Selection;
+use crate::data::KnownDatasets;
+use crate::exec::Inputs;
+use crate::exit::{Exit, Failure, OrExit};
+use crate::key::revision::Revisions;
+use crate::plan::{Filter, Plan, PlannedCell};
+use crate::spec::{self, Experiment, Request};
+use crate::store::Store;
+
+/// One experiment and the cells of it that were selected.
+pub struct Chosen {
+    pub experiment: Experiment,
+    pub cells: Vec<PlannedCell>,
+}
+
+/// Everything that a verb over cells needs.
+pub struct Context {
+    pub store: Store,
+    pub inputs: Inputs,
+    pub revisions: Revisions,
+    pub chosen: Vec<Chosen>,
+    /// `--data`, else the experiment's `ops.data`.
+    pub data: Option<PathBuf>,
+}
+
+impl Context {
+    /// Loads the experiments, expands and filters them.
+    ///
+    /// # Errors
+    /// Exit 2 with all mistakes of all experiments; exit 4 if no cell is left.
+    pub fn load(selection: &Selection) -> Result<Self, Failure> {
+        let root = std::env::current_dir().or_exit(Exit::Environment)?;
+        let filter = Filter::parse(&selection.filter)
+            .map_err(|found| Failure::new(Exit::Usage, found.render(super::colour_err())))?;
+        let mut mistakes = String::new();
+        let mut chosen = Vec::new();
+        let mut notes = Vec::new();
+        for name in &selection.experiments {
+            let request = Request {
+                experiment: name,
+                profile: selection.profile.as_deref(),
+                set: &selection.set,
+                root: &root,
+            };
+            match spec::load(&request, &KnownDatasets) {
+                Ok(experiment) => {
+                    let selected = filter.apply(&Plan::expand(&experiment));
+                    notes.extend(selected.notes);
+                    chosen.push(Chosen { experiment, cells: selected.cells });
+                }
+                Err(diagnostics) => mistakes.push_str(&diagnostics.render(super::colour_err())),
+            }
+        }
+        if !mistakes.is_empty() {
+            return Err(Failure::new(Exit::Usage, mistakes));
+        }
+        notes.dedup();
+        if chosen.iter().all(|c| c.cells.is_empty()) {
+            let filter = selection.filter.join("' or '");
+            let names = selection.experiments.join(" ");
+            notes.insert(0, format!("no cell of {names} matches '{filter}'; `dygl plan {names}` lists them"));
+            return Err(Failure::new(Exit::NothingSelected, notes.join("\n")));
+        }
+        notes.iter().for_each(|text| super::note(&format!("note: {text}")));
+        let data = selection.data.clone().or_else(|| chosen.first().map(|c| c.experiment.ops.data.clone()));
+        let store = Store::at(&selection.common.store);
+        Ok(Self {
+            inputs: Inputs::at(store.root()),
+            store,
+            revisions: Revisions::of_this_build(),
+            chosen,
+            data,
+        })
+    }
+
+    /// All selected cells; a cell of two experiments counts once.
+    pub fn cells(&self) -> Vec<PlannedCell> {
+        Plan::merge(self.chosen.iter().map(|chosen| Plan { cells: chosen.cells.clone() })).cells
+    }
+}

@@ -1,0 +1,105 @@
+//! `dygl doctor`: what this machine has, what it lacks, what to do about it.
+
+use serde_json::json;
+
+use crate::cli::{Common, Format};
+use crate::data::{self, Registry};
+use crate::exec::device::Device;
+use crate::exec::local::Local;
+use crate::exit::{Exit, Failure};
+use crate::key::revision;
+
+/// One finding.
+struct Finding {
+    what: &'static str,
+    fine: bool,
+    text: String,
+}
+
+pub fn doctor(common: &Common) -> Result<Exit, Failure> {
+    let findings = [program(), worker(), machine(), device(), store(common), datasets(common)];
+    let fine = findings.iter().all(|finding| finding.fine);
+    if common.format == Format::Json {
+        let listed: Vec<_> =
+            findings.iter().map(|f| json!({ "what": f.what, "fine": f.fine, "text": f.text })).collect();
+        super::answer_json(&json!({ "fine": fine, "findings": listed }))?;
+    } else {
+        let rows: Vec<Vec<String>> = findings
+            .iter()
+            .map(|f| vec![if f.fine { "ok" } else { "!!" }.to_owned(), f.what.to_owned(), f.text.clone()])
+            .collect();
+        super::answer(&super::columns(&rows));
+    }
+    Ok(if fine { Exit::Ok } else { Exit::Environment })
+}
+
+fn program() -> Finding {
+    let dirty = if revision::DIRTY { ", with uncommitted changes" } else { "" };
+    let commit = revision::COMMIT.get(..12).unwrap_or(revision::COMMIT);
+    Finding {
+        what: "program",
+        fine: true,
+        text: format!("dygl {} built from {commit}{dirty}", env!("CARGO_PKG_VERSION")),
+    }
+}
+
+fn worker() -> Finding {
+    match Local::beside_this_program() {
+        Ok(local) => Finding { what: "worker", fine: true, text: local.worker().display().to_string() },
+        Err(failure) => Finding { what: "worker", fine: false, text: failure.message },
+    }
+}
+
+fn machine() -> Finding {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let memory = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let total = memory
+        .lines()
+        .find_map(|line| {
+            line.strip_prefix("MemTotal:")?.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()
+        })
+        .unwrap_or(0);
+    Finding { what: "machine", fine: true, text: format!("{cores} cores, {} GiB of memory", total >> 20) }
+}
+
+fn device() -> Finding {
+    match Device::Auto.for_running() {
+        Ok((device, numerics)) => Finding {
+            what: "device",
+            fine: true,
+            text: format!("auto is {device} (numerics class {numerics})"),
+        },
+        Err(text) => Finding { what: "device", fine: false, text },
+    }
+}
+
+fn store(common: &Common) -> Finding {
+    let root = &common.store;
+    let there = if root.is_dir() { root.clone() } else { std::env::current_dir().unwrap_or_default() };
+    match tempfile::tempfile_in(&there) {
+        Ok(_) => {
+            let space = rustix::fs::statvfs(&there).map_or(0, |s| s.f_bavail * s.f_frsize);
+            let text = format!("{}: writable, {} GiB free", root.display(), space >> 30);
+            Finding { what: "store", fine: true, text }
+        }
+        Err(error) => Finding { what: "store", fine: false, text: format!("{}: {error}", there.display()) },
+    }
+}
+
+fn datasets(common: &Common) -> Finding {
+    let registry = Registry::at(&common.store);
+    let (mut here, mut absent) = (Vec::new(), Vec::new());
+    for entry in data::catalogue() {
+        match registry.get(&entry.id) {
+            Ok(Some(_)) => here.push(entry.id),
+            _ if entry.is_phantom => here.push(entry.id),
+            _ => absent.push(entry.id),
+        }
+    }
+    let mut text = format!("here: {}", here.join(", "));
+    if !absent.is_empty() {
+        text.push_str(&format!("; not registered: {} (dygl dataset add NAME PATH)", absent.join(", ")));
+    }
+    // Missing datasets are no fault of the machine: the phantoms are always there.
+    Finding { what: "datasets", fine: true, text }
+}

@@ -1,0 +1,73 @@
+//! `dygl explain`: why a cell would run, field by field.
+
+use serde_json::json;
+
+use super::context::Context;
+use super::read::{self, Reading, State};
+use crate::cli::{Format, Selection};
+use crate::exit::{Exit, Failure, OrExit};
+use crate::key::{self, Change};
+use crate::store::StoreError;
+
+pub fn explain(selection: &Selection) -> Result<Exit, Failure> {
+    let context = Context::load(selection)?;
+    let cells = context.cells();
+    let readings = read::cells(&context, selection, &cells).or_exit(Exit::Environment)?;
+    let mut listed = Vec::new();
+    let mut text = String::new();
+    for reading in &readings {
+        let (verdict, changes) = verdict(&context, reading).or_exit(Exit::Environment)?;
+        text.push_str(&format!("{}: {verdict}\n", reading.planned.cell.describe()));
+        for change in &changes {
+            text.push_str(&format!("  {}\n", change.describe()));
+        }
+        listed.push(json!({
+            "model": reading.planned.cell.model, "dataset": reading.planned.cell.dataset,
+            "seed": reading.planned.cell.seed, "state": reading.word(), "verdict": verdict, "changes": changes,
+        }));
+    }
+    if selection.common.format == Format::Json {
+        super::answer_json(&json!({ "cells": listed }))?;
+    } else {
+        super::answer(&text);
+    }
+    Ok(Exit::Ok)
+}
+
+/// What would happen to a cell, and what moved.
+fn verdict(context: &Context, reading: &Reading) -> Result<(String, Vec<Change>), StoreError> {
+    Ok(match &reading.state {
+        State::Done(done) => (
+            format!("up to date (training {}, evaluation {})", &done.train.key[..12], &done.eval.key[..12]),
+            Vec::new(),
+        ),
+        State::Stale(changes) => ("trains again".to_owned(), changes.clone()),
+        State::Missing(_) if reading.evaluation.is_some() => {
+            ("evaluates again, does not retrain".to_owned(), evaluation_changes(context, reading)?)
+        }
+        State::Missing(_) if reading.train.is_some() => {
+            ("runs: no earlier result of this network, dataset and seed".to_owned(), Vec::new())
+        }
+        State::Missing(reason) => (format!("cannot run: {reason}"), Vec::new()),
+        State::Failed { .. } => {
+            (format!("failed before ({}); runs with --retry-failed", reading.reason()), Vec::new())
+        }
+        State::Altered { .. } | State::Conflict(_) => (reading.reason(), Vec::new()),
+    })
+}
+
+/// Against the most similar evaluation of the same weights.
+fn evaluation_changes(context: &Context, reading: &Reading) -> Result<Vec<Change>, StoreError> {
+    let Some(today) = &reading.evaluation else { return Ok(Vec::new()) };
+    let mut nearest: Option<Vec<Change>> = None;
+    for stored in context.store.keys()? {
+        let Some(old) = read::preimage(&context.store, &stored)? else { continue };
+        if old.domain == today.domain && old.fields.get("train") == today.fields.get("train") {
+            let changes = key::compare(&old, today);
+            if nearest.as_ref().is_none_or(|best| changes.len() < best.len()) {
+                nearest = Some(changes);
+            }
+        }
+    }
+    Ok(nearest.unwrap_or_default())
+}

@@ -1,0 +1,61 @@
+//! `dygl model`: what networks there are; forward passes by the worker.
+
+use std::process::Command;
+
+use serde_json::json;
+
+use crate::cli::{Format, Model};
+use crate::exec::local::Local;
+use crate::exit::{Exit, Failure, OrExit};
+use crate::spec::network::NETWORKS;
+
+pub fn model(verb: &Model) -> Result<Exit, Failure> {
+    match verb {
+        Model::List(common) if common.format == Format::Json => {
+            let listed: Vec<_> = NETWORKS
+                .iter()
+                .map(|network| {
+                    let options: Vec<_> =
+                        network.options.iter().map(|o| json!({ "name": o.name, "values": o.values })).collect();
+                    json!({
+                        "name": network.name, "label": network.label, "group": network.group, "options": options,
+                        "size_multiple": network.size_multiple, "size_min": network.size_min,
+                    })
+                })
+                .collect();
+            super::answer_json(&json!({ "networks": listed }))?;
+            Ok(Exit::Ok)
+        }
+        Model::List(_) => {
+            let mut rows =
+                vec![["name", "group", "sizes", "options (default first)"].map(str::to_owned).to_vec()];
+            for network in NETWORKS {
+                let options: Vec<String> =
+                    network.options.iter().map(|o| format!("{}={}", o.name, o.values.join("|"))).collect();
+                let sizes = match network.size_multiple {
+                    1 => format!("from {}", network.size_min),
+                    n => format!("multiples of {n} from {}", network.size_min),
+                };
+                rows.push(vec![network.name.into(), network.group.label().into(), sizes, options.join(" ")]);
+            }
+            super::answer(&super::columns(&rows));
+            Ok(Exit::Ok)
+        }
+        Model::Forward { arguments } => forward(arguments),
+    }
+}
+
+/// Hands over to the worker: same arguments, same output, same exit code.
+fn forward(arguments: &[String]) -> Result<Exit, Failure> {
+    let local = Local::beside_this_program()?;
+    let status =
+        Command::new(local.worker()).arg("forward").args(arguments).status().or_exit(Exit::Environment)?;
+    Ok(match status.code() {
+        Some(0) => Exit::Ok,
+        Some(2) => Exit::Usage,
+        Some(3) => Exit::Environment,
+        Some(5) => Exit::Altered,
+        Some(130) => Exit::Interrupted,
+        _ => Exit::Failed,
+    })
+}

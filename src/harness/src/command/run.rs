@@ -1,0 +1,129 @@
+//! `dygl run`: train and evaluate what is not in the store yet.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::context::Context;
+use super::dataset;
+use super::progress::Progress;
+use crate::cli::{Format, Place, Run};
+use crate::exec::device::Device;
+use crate::exec::local::Local;
+use crate::exec::{CellOutcome, Options, Runner, Stop, Summary};
+use crate::exit::{Exit, Failure, OrExit};
+use crate::plan::Cell;
+
+pub fn run(arguments: &Run) -> Result<Exit, Failure> {
+    let selection = &arguments.selection;
+    if arguments.on == Place::Slurm {
+        return Err(Failure::new(Exit::Environment, "this build runs on this machine only: use --on local"));
+    }
+    let context = Context::load(selection)?;
+    let (device, numerics) = selection.device.for_running().or_exit(Exit::Environment)?;
+    let cells: Vec<Cell> = context.cells().into_iter().map(|planned| planned.cell).collect();
+    let missing = dataset::prepare(&context, &cells, arguments.keep_going)?;
+    let executor = Local::beside_this_program()?;
+    let options = options(arguments, &context, device, numerics)?;
+    let stop = Arc::new(Stop::default());
+    let progress = Progress::new(selection.common.format == Format::Json);
+    let watching = watch_signals(&stop, &progress)?;
+    let runner = Runner {
+        store: &context.store,
+        inputs: &context.inputs,
+        revisions: &context.revisions,
+        executor: &executor,
+        options: &options,
+        stop: &stop,
+        tell: &|event| progress.show(&event),
+    };
+    let summary = runner.run(&cells);
+    watching.store(false, Ordering::SeqCst);
+    progress.finish(&summary);
+    if selection.common.format == Format::Json {
+        let listed: Vec<_> = summary
+            .cells
+            .iter()
+            .map(|(name, outcome)| json!({ "cell": name, "outcome": word(outcome), "reason": reason(outcome) }))
+            .collect();
+        super::answer_json(&json!({ "cells": listed }))?;
+    }
+    Ok(exit_of(&summary, stop.level() > 0, missing))
+}
+
+fn options(arguments: &Run, context: &Context, device: Device, numerics: &str) -> Result<Options, Failure> {
+    let Some(first) = context.chosen.first() else {
+        return Err(Failure::new(Exit::NothingSelected, "no experiment"));
+    };
+    let ops = &first.experiment.ops;
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let jobs = arguments.jobs.unwrap_or(ops.jobs).max(1);
+    let hours = |hours: f64, name: &str| {
+        Duration::try_from_secs_f64(3600.0 * hours)
+            .map_err(|_| Failure::new(Exit::Usage, format!("{name}: {hours} is no number of hours")))
+    };
+    Ok(Options {
+        profile: first.experiment.profile.name.clone(),
+        jobs,
+        threads: if ops.threads > 0 { ops.threads } else { (cores / jobs).max(1) },
+        device: device.to_string(),
+        numerics: numerics.to_owned(),
+        keep_going: arguments.keep_going,
+        retry_failed: arguments.retry_failed,
+        force: arguments.force,
+        timeout: Some(hours(ops.timeout_hours, "ops.timeout_hours")?),
+        budget: arguments.max_hours.map(|h| hours(h, "--max-hours")).transpose()?,
+    })
+}
+
+/// Ctrl-C and termination become requests to stop: the first at the next
+/// checkpoint, the second now.
+fn watch_signals(stop: &Arc<Stop>, progress: &Progress) -> Result<Arc<AtomicBool>, Failure> {
+    use signal_hook::consts::{SIGINT, SIGTERM};
+    let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM]).or_exit(Exit::Environment)?;
+    let watching = Arc::new(AtomicBool::new(true));
+    let (stop, is_watching, progress) = (Arc::clone(stop), Arc::clone(&watching), progress.clone());
+    std::thread::spawn(move || {
+        for _ in signals.forever() {
+            if !is_watching.load(Ordering::SeqCst) {
+                break;
+            }
+            stop.request();
+            progress.stopping(stop.level());
+        }
+    });
+    Ok(watching)
+}
+
+fn word(outcome: &CellOutcome) -> &'static str {
+    match outcome {
+        CellOutcome::Done { ran: true } => "done",
+        CellOutcome::Done { ran: false } => "cached",
+        CellOutcome::Failed(outcome) => outcome.word(),
+        CellOutcome::Interrupted => "interrupted",
+        CellOutcome::NotStarted => "not started",
+        CellOutcome::Error(_) => "error",
+    }
+}
+
+fn reason(outcome: &CellOutcome) -> String {
+    match outcome {
+        CellOutcome::Failed(outcome) => outcome.reason(),
+        CellOutcome::Error(message) => message.clone(),
+        _ => String::new(),
+    }
+}
+
+fn exit_of(summary: &Summary, stopped: bool, missing: bool) -> Exit {
+    if stopped {
+        Exit::Interrupted
+    } else if missing {
+        Exit::Environment
+    } else if summary.count(|outcome| !matches!(outcome, CellOutcome::Done { .. })) > 0 {
+        Exit::Failed
+    } else {
+        Exit::Ok
+    }
+}

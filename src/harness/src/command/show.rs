@@ -1,0 +1,111 @@
+//! `dygl show` and `dygl logs`: what the store knows of a key.
+
+use serde_json::{Value, json};
+
+use crate::cli::{Format, KeyArgs};
+use crate::exit::{Exit, Failure, OrExit};
+use crate::key::Key;
+use crate::store::Store;
+
+/// The one key that starts with the given digits.
+pub fn find(store: &Store, digits: &str) -> Result<Key, Failure> {
+    if digits.len() < 4 || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return Err(Failure::new(Exit::Usage, format!("`{digits}` is no key: give 4 hex digits or more")));
+    }
+    let mut keys = store.keys_with_prefix(&digits.to_lowercase()).or_exit(Exit::Environment)?;
+    match keys.len() {
+        0 => Err(Failure::new(
+            Exit::Missing,
+            format!("no result {digits} in {}; `dygl store list` shows all", store.root().display()),
+        )),
+        1 => Ok(keys.remove(0)),
+        count => {
+            Err(Failure::new(Exit::Usage, format!("{count} keys start with {digits}; give more digits")))
+        }
+    }
+}
+
+pub fn show(arguments: &KeyArgs) -> Result<Exit, Failure> {
+    let store = Store::at(&arguments.common.store);
+    let key = find(&store, &arguments.key)?;
+    let mut altered = false;
+    let mut attempts = Vec::new();
+    for attempt in store.attempts(&key).or_exit(Exit::Environment)? {
+        let problems: Vec<String> = attempt.verify().iter().map(ToString::to_string).collect();
+        altered |= !problems.is_empty();
+        let record = if problems.is_empty() { attempt.read_json::<Value>("record.json").ok() } else { None };
+        let preimage = if problems.is_empty() { attempt.read_json::<Value>("key.json").ok() } else { None };
+        attempts.push(json!({
+            "attempt": attempt.digest(), "folder": attempt.folder(), "verified": problems.is_empty(),
+            "problems": problems, "record": record, "key": preimage,
+        }));
+    }
+    let all = json!({ "key": key, "attempts": attempts });
+    if arguments.common.format == Format::Json {
+        super::answer_json(&all)?;
+    } else {
+        super::answer(&describe(&key, &attempts));
+    }
+    Ok(if altered {
+        Exit::Altered
+    } else if attempts.is_empty() {
+        Exit::Missing
+    } else {
+        Exit::Ok
+    })
+}
+
+fn describe(key: &Key, attempts: &[Value]) -> String {
+    let mut text = format!("key {key}\n");
+    for attempt in attempts {
+        let verified = if attempt["verified"] == true { "verified" } else { "ALTERED" };
+        text.push_str(&format!("attempt {} ({verified})\n", plain(&attempt["attempt"])));
+        text.push_str(&format!("  folder {}\n", plain(&attempt["folder"])));
+        for problem in attempt["problems"].as_array().into_iter().flatten() {
+            text.push_str(&format!("  {}\n", plain(problem)));
+        }
+        for part in ["record", "key"] {
+            leaves(part, &attempt[part], &mut text);
+        }
+    }
+    text
+}
+
+/// One line for each leaf: `record.provenance.commit  1234`.
+fn leaves(name: &str, value: &Value, text: &mut String) {
+    match value {
+        Value::Null => {}
+        Value::Object(entries) => {
+            for (key, entry) in entries {
+                leaves(&format!("{name}.{key}"), entry, text);
+            }
+        }
+        other => text.push_str(&format!("  {name}  {}\n", plain(other))),
+    }
+}
+
+fn plain(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+pub fn logs(arguments: &KeyArgs) -> Result<Exit, Failure> {
+    let store = Store::at(&arguments.common.store);
+    let key = find(&store, &arguments.key)?;
+    let mut text = String::new();
+    for attempt in store.attempts(&key).or_exit(Exit::Environment)? {
+        text.push_str(&format!("== attempt {}\n", attempt.short()));
+        for name in ["log.txt", "events.jsonl"] {
+            if let Ok(bytes) = attempt.read(name) {
+                text.push_str(&String::from_utf8_lossy(&bytes));
+            }
+        }
+    }
+    let work = store.folder(&key).join("work");
+    for name in ["log.txt", "events.jsonl"] {
+        if let Ok(log) = std::fs::read_to_string(work.join(name)) {
+            text.push_str(&format!("== under way: {}\n{log}", work.join(name).display()));
+        }
+    }
+    super::answer(&text);
+    Ok(Exit::Ok)
+}

@@ -1,0 +1,291 @@
+//! An opened dataset: the one thing that the rest of the house sees.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use image::{GrayImage, RgbImage};
+use serde::Serialize;
+
+use super::error::alike;
+use super::ingest::Registration;
+use super::manifest::{Counts, Manifest, SplitKind};
+use super::phantom::{Family, Phantom};
+use super::registry::Registry;
+use super::split::{Partition, seeded};
+use super::{DataError, Problem, decode, unknown_dataset};
+use crate::spec::name::Named;
+use crate::spec::protocol::{Part, Split, SplitSource};
+
+/// One image with its truth, both of the same size.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sample {
+    pub image: RgbImage,
+    /// Grey as stored, 0..=255; labels of objects already mapped to 0 and 255.
+    pub mask: GrayImage,
+}
+
+/// An opened dataset; cheap to clone, shared between threads.
+#[derive(Debug, Clone)]
+pub struct Dataset {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    id: Named,
+    title: String,
+    digest: String,
+    ids: Vec<String>,
+    expected: usize,
+    source: Source,
+}
+
+#[derive(Debug)]
+enum Source {
+    Folder {
+        manifest: &'static Manifest,
+        registration: Registration,
+        /// Place of each id in the registration.
+        places: HashMap<String, usize>,
+    },
+    Phantom(Phantom),
+}
+
+/// Parts of the phantoms, as proportions.
+const PHANTOM_PARTS: Counts = Counts { train: 8, validation: 1, test: 1 };
+
+impl Dataset {
+    /// Opens a dataset. Folders must be registered; phantoms need nothing.
+    /// No image is read: [`Registry::check`] says whether the files are still
+    /// there, and [`Dataset::load`] checks the content of what it reads.
+    pub fn open(named: &Named, registry: &Registry) -> Result<Self, DataError> {
+        let id = Self::resolve(named)?;
+        if let Some(phantom) = Phantom::parse(&id) {
+            return Ok(Self::of_phantom(id, phantom?));
+        }
+        let manifest = Manifest::find(&id.name)?.ok_or_else(|| unknown_dataset(&id.name))?;
+        let registration = registry.require(&id.name)?;
+        let ids: Vec<String> = registration.entries.iter().map(|e| e.id.clone()).collect();
+        let places = ids.iter().cloned().zip(0..).collect();
+        let inner = Inner {
+            id,
+            title: manifest.title.clone(),
+            digest: registration.digest.clone(),
+            ids,
+            expected: registration.expected,
+            source: Source::Folder { manifest, registration, places },
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    fn of_phantom(id: Named, phantom: Phantom) -> Self {
+        let inner = Inner {
+            id,
+            title: phantom.family.title().to_owned(),
+            digest: phantom.digest(),
+            ids: phantom.ids(),
+            expected: phantom.count,
+            source: Source::Phantom(phantom),
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// The canonical form of a name: the id is known, options are valid and,
+    /// for phantoms, all written out; folders take none. Needs no registry.
+    pub fn resolve(named: &Named) -> Result<Named, DataError> {
+        if let Some(phantom) = Phantom::parse(named) {
+            return Ok(phantom?.named());
+        }
+        if Manifest::find(&named.name)?.is_none() {
+            return Err(unknown_dataset(&named.name));
+        }
+        if let Some(option) = named.options.keys().next() {
+            return Err(DataError::UnknownOption {
+                dataset: named.name.clone(),
+                option: option.clone(),
+                candidates: alike(option, []),
+                options: Vec::new(),
+            });
+        }
+        Ok(named.clone())
+    }
+
+    /// Canonical.
+    pub fn id(&self) -> &Named {
+        &self.inner.id
+    }
+
+    pub fn title(&self) -> &str {
+        &self.inner.title
+    }
+
+    /// Digest of the content, hex: of the files, or of what phantoms are drawn from.
+    pub fn digest(&self) -> &str {
+        &self.inner.digest
+    }
+
+    /// Images present.
+    pub fn images(&self) -> usize {
+        self.inner.ids.len()
+    }
+
+    /// Images of the whole dataset.
+    pub fn expected(&self) -> usize {
+        self.inner.expected
+    }
+
+    /// Whether its terms allow showing its images to others.
+    pub fn redistributable(&self) -> bool {
+        match &self.inner.source {
+            Source::Folder { manifest, .. } => manifest.redistributable,
+            Source::Phantom(_) => true,
+        }
+    }
+
+    /// Every image id, in byte order.
+    pub fn ids(&self) -> &[String] {
+        &self.inner.ids
+    }
+
+    /// What the image shares a patient, slide or video with, where ids tell.
+    pub fn group<'a>(&self, id: &'a str) -> Option<&'a str> {
+        match &self.inner.source {
+            Source::Folder { manifest, .. } => manifest.group.as_ref().map(|rule| rule.group(id)),
+            Source::Phantom(_) => None,
+        }
+    }
+
+    /// A pixel of a sample's mask is foreground where it is greater than this.
+    pub fn mask_threshold(&self) -> u8 {
+        match &self.inner.source {
+            Source::Folder { manifest, .. } => manifest.mask.threshold(),
+            Source::Phantom(_) => 127,
+        }
+    }
+
+    /// The registration behind a dataset of files; `None` for phantoms.
+    pub fn registration(&self) -> Option<&Registration> {
+        match &self.inner.source {
+            Source::Folder { registration, .. } => Some(registration),
+            Source::Phantom(_) => None,
+        }
+    }
+
+    /// [`Registry::check`] of the registration behind it; phantoms never change.
+    pub fn check(&self, registry: &Registry) -> Result<Vec<Problem>, DataError> {
+        self.registration().map_or_else(|| Ok(Vec::new()), |registration| registry.check(registration))
+    }
+
+    /// Reads (or draws) one image with its mask. The bytes of files are hashed
+    /// as they are read: content that is not the registered one is an error.
+    pub fn load(&self, id: &str) -> Result<Sample, DataError> {
+        let unknown = || DataError::UnknownImage { dataset: self.inner.id.to_string(), id: id.to_owned() };
+        match &self.inner.source {
+            Source::Phantom(phantom) => {
+                let index = self.inner.ids.binary_search_by(|known| known.as_str().cmp(id));
+                Ok(phantom.draw(index.map_err(|_| unknown())?))
+            }
+            Source::Folder { manifest, registration, places } => {
+                let entry = &registration.entries[*places.get(id).ok_or_else(unknown)?];
+                let (path, bytes) = self.read(&registration.root, &entry.image.path, &entry.image.blake3)?;
+                let image = decode::rgb(&bytes, &path)?;
+                let (path, bytes) = self.read(&registration.root, &entry.mask.path, &entry.mask.blake3)?;
+                let mask = decode::mask(&bytes, &path, manifest.mask)?;
+                if image.dimensions() != mask.dimensions() {
+                    let (mask_size, image_size) = (mask.dimensions(), image.dimensions());
+                    return Err(DataError::SizeMismatch { mask: path, mask_size, image_size });
+                }
+                Ok(Sample { image, mask })
+            }
+        }
+    }
+
+    fn read(&self, root: &Path, path: &str, blake3: &str) -> Result<(PathBuf, Vec<u8>), DataError> {
+        let path = root.join(path);
+        match std::fs::read(&path) {
+            Ok(bytes) if blake3::hash(&bytes).to_hex().as_str() == blake3 => Ok((path, bytes)),
+            Ok(_) => Err(DataError::Altered { name: self.inner.id.name.clone(), path }),
+            Err(source) => Err(DataError::Read { path, source }),
+        }
+    }
+
+    /// Divides the ids. `Manifest` takes the dataset's own folders where it has
+    /// them, and else, as `Seeded` always, a shuffle with the counts of the
+    /// paper, in proportion where images are missing. Phantoms are divided
+    /// 80:10:10.
+    pub fn split(&self, split: &Split) -> Result<Partition, DataError> {
+        let name = &self.inner.id.name;
+        let counts = match &self.inner.source {
+            Source::Phantom(_) => PHANTOM_PARTS,
+            Source::Folder { manifest, registration, .. } => {
+                if manifest.split == SplitKind::Folders && split.source == SplitSource::Manifest {
+                    return own_folders(name, registration);
+                }
+                manifest.paper
+            }
+        };
+        seeded(name, &self.inner.ids, counts, split.seed)
+    }
+}
+
+/// The split that the folders themselves make.
+fn own_folders(name: &str, registration: &Registration) -> Result<Partition, DataError> {
+    let of = |part: Part| -> Vec<String> {
+        registration.entries.iter().filter(|e| e.part == Some(part)).map(|e| e.id.clone()).collect()
+    };
+    let partition = Partition::new(of(Part::Train), of(Part::Validation), of(Part::Test));
+    if partition.train.is_empty() || partition.test.is_empty() {
+        return Err(DataError::TooFew {
+            dataset: name.to_owned(),
+            images: registration.images,
+            needed: "its own split: the folders train and test must both hold images".to_owned(),
+        });
+    }
+    Ok(partition)
+}
+
+/// One line of `dygl dataset list`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CatalogueEntry {
+    pub id: String,
+    pub title: String,
+    pub modality: String,
+    /// Images of the whole dataset; for phantoms the default count.
+    pub images: usize,
+    pub terms: String,
+    pub redistributable: bool,
+    /// Where to get it; empty for phantoms.
+    pub page: String,
+    /// Drawn on demand and always there; else files that the user registers.
+    pub is_phantom: bool,
+}
+
+/// Every dataset that the program knows: folders first, then phantoms.
+/// (Manifests are compiled in and tested; a broken one would be left out.)
+pub fn catalogue() -> Vec<CatalogueEntry> {
+    let folders = Manifest::all().unwrap_or_default().iter().map(|m| CatalogueEntry {
+        id: m.id.clone(),
+        title: m.title.clone(),
+        modality: m.modality.clone(),
+        images: m.images,
+        terms: m.terms.clone(),
+        redistributable: m.redistributable,
+        page: m.page.clone(),
+        is_phantom: false,
+    });
+    let phantoms = Family::ALL.into_iter().filter_map(|family| {
+        let phantom = Phantom::parse(&Named::plain(family.id()))?.ok()?;
+        Some(CatalogueEntry {
+            id: family.id().to_owned(),
+            title: family.title().to_owned(),
+            modality: family.modality().to_owned(),
+            images: phantom.count,
+            terms: "none: drawn by this program".to_owned(),
+            redistributable: true,
+            page: String::new(),
+            is_phantom: true,
+        })
+    });
+    folders.chain(phantoms).collect()
+}

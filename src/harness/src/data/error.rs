@@ -1,0 +1,139 @@
+//! Why a dataset cannot be used, with the remedy.
+
+use std::io;
+use std::path::PathBuf;
+
+use super::Problem;
+
+/// An error of this room.
+#[derive(Debug, thiserror::Error)]
+pub enum DataError {
+    #[error("there is no dataset `{name}`{}; `dygl dataset list` shows all", did_you_mean(.candidates))]
+    UnknownDataset {
+        name: String,
+        /// Ids that look alike, best first.
+        candidates: Vec<String>,
+    },
+    #[error("dataset `{dataset}` has no option `{option}`{}; {}", did_you_mean(.candidates), known(.options))]
+    UnknownOption {
+        dataset: String,
+        option: String,
+        candidates: Vec<String>,
+        /// Every option that the dataset takes.
+        options: Vec<String>,
+    },
+    #[error("option `{option}={value}` of dataset `{dataset}`: expected {expected}")]
+    BadOption { dataset: String, option: String, value: String, expected: String },
+    #[error("dataset `{name}` is not registered: dygl dataset add {name} PATH")]
+    NotRegistered { name: String },
+    #[error("{}: no files of dataset `{name}` found; looked for {}", .path.display(), .looked_for.join(", or "))]
+    NoLayout { name: String, path: PathBuf, looked_for: Vec<String> },
+    #[error("dataset `{name}` in {} has {} problem(s):{}", .path.display(), .problems.len(), list(.problems))]
+    Problems { name: String, path: PathBuf, problems: Vec<Problem> },
+    #[error("dataset `{dataset}` has no image `{id}`")]
+    UnknownImage { dataset: String, id: String },
+    #[error("dataset `{dataset}` has {images} image(s), too few for {needed}")]
+    TooFew { dataset: String, images: usize, needed: String },
+    #[error("{}: {source}", .path.display())]
+    Read { path: PathBuf, source: io::Error },
+    #[error("{}: does not decode: {message}", .path.display())]
+    Decode { path: PathBuf, message: String },
+    #[error("{}: {width}x{height} pixels are more than the {limit} allowed", .path.display())]
+    TooLarge { path: PathBuf, width: u32, height: u32, limit: String },
+    #[error("{}: is {}x{}, but its image is {}x{}", .mask.display(), .mask_size.0, .mask_size.1, .image_size.0, .image_size.1)]
+    SizeMismatch { mask: PathBuf, mask_size: (u32, u32), image_size: (u32, u32) },
+    #[error(
+        "{}: altered since dataset `{name}` was registered; restore it, or register anew: \
+         dygl dataset add {name} PATH", .path.display()
+    )]
+    Altered { name: String, path: PathBuf },
+    #[error("{}: the registration is damaged ({message}); register anew: dygl dataset add {name} PATH", .path.display())]
+    Registration { name: String, path: PathBuf, message: String },
+    #[error("{}: cannot be written: {source}", .path.display())]
+    Write { path: PathBuf, source: io::Error },
+    #[error("manifest `{name}`: {message}")]
+    Manifest { name: String, message: String },
+}
+
+impl DataError {
+    /// Names that look like the unknown one, best first; empty for other errors.
+    pub fn candidates(&self) -> Vec<String> {
+        match self {
+            DataError::UnknownDataset { candidates, .. } | DataError::UnknownOption { candidates, .. } => {
+                candidates.clone()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// The word of the dataset's name (`NAME,option=value`) that is wrong: the
+    /// name, an option or a value; empty for errors that are not about one.
+    pub fn word(&self) -> &str {
+        match self {
+            DataError::UnknownDataset { name, .. } => name,
+            DataError::UnknownOption { option, .. } => option,
+            DataError::BadOption { value, .. } => value,
+            _ => "",
+        }
+    }
+}
+
+/// The names that look like `wanted`, best first.
+pub(crate) fn alike<'a>(wanted: &str, names: impl IntoIterator<Item = &'a str>) -> Vec<String> {
+    let mut scored: Vec<(f64, &str)> = names
+        .into_iter()
+        .map(|name| (strsim::jaro_winkler(wanted, name), name))
+        .filter(|(s, _)| *s > 0.75)
+        .collect();
+    scored.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(b.1)));
+    scored.into_iter().take(3).map(|(_, name)| name.to_owned()).collect()
+}
+
+fn did_you_mean(candidates: &[String]) -> String {
+    match candidates.first() {
+        Some(best) => format!(" (did you mean `{best}`?)"),
+        None => String::new(),
+    }
+}
+
+fn known(options: &[String]) -> String {
+    if options.is_empty() { "it takes none".to_owned() } else { format!("it takes {}", options.join(", ")) }
+}
+
+/// The first problems, one a line.
+fn list(problems: &[Problem]) -> String {
+    const SHOWN: usize = 20;
+    let mut text: String = problems.iter().take(SHOWN).map(|p| format!("\n  {p}")).collect();
+    if problems.len() > SHOWN {
+        text.push_str(&format!("\n  and {} more", problems.len() - SHOWN));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_say_what_to_do() {
+        let error = DataError::NotRegistered { name: "cvc-clinicdb".into() };
+        assert_eq!(
+            error.to_string(),
+            "dataset `cvc-clinicdb` is not registered: dygl dataset add cvc-clinicdb PATH"
+        );
+    }
+
+    #[test]
+    fn names_that_look_alike_are_offered() {
+        assert_eq!(alike("cvc-clinic", ["tnbc", "cvc-clinicdb"]), ["cvc-clinicdb"]);
+        assert!(alike("zzz", ["tnbc", "cvc-clinicdb"]).is_empty());
+    }
+
+    #[test]
+    fn a_long_list_is_cut() {
+        let problems = (0..25).map(|i| Problem::Missing { file: format!("{i}.png") }).collect();
+        let text = DataError::Problems { name: "x".into(), path: "/x".into(), problems }.to_string();
+        assert_eq!(text.lines().count(), 22);
+        assert!(text.ends_with("and 5 more"));
+    }
+}

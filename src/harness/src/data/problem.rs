@@ -1,0 +1,101 @@
+//! What can be wrong with the files of a dataset, each naming its file.
+
+use std::fmt;
+
+use serde::Serialize;
+
+/// One thing wrong with a dataset on disk. File names are relative to the
+/// dataset's folder, with `/` between parts.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Problem {
+    /// The whole folder is gone.
+    NoFolder { folder: String },
+    /// An image without its mask.
+    MissingMask { image: String, expected: String },
+    /// A mask without its image.
+    MissingImage { mask: String, expected: String },
+    /// Two files claim the same image id.
+    Duplicate { id: String, file: String },
+    /// The file does not decode.
+    Undecodable { file: String, message: String },
+    /// The file cannot be read.
+    Unreadable { file: String, message: String },
+    /// Image and mask differ in size (width, height; pixels).
+    SizeMismatch { image: String, image_size: (u32, u32), mask: String, mask_size: (u32, u32) },
+    /// Not the number of pairs that the manifest states.
+    WrongCount { found: usize, expected: usize },
+    /// The content is not what was registered.
+    Altered { file: String },
+    /// A registered file is gone.
+    Missing { file: String },
+    /// A file that was not there at registration and belongs to the layout.
+    Extra { file: String },
+}
+
+impl Problem {
+    /// The file that the problem is about, if it is about one.
+    pub fn file(&self) -> Option<&str> {
+        match self {
+            Problem::MissingMask { image: file, .. }
+            | Problem::MissingImage { mask: file, .. }
+            | Problem::SizeMismatch { mask: file, .. }
+            | Problem::Duplicate { file, .. }
+            | Problem::Undecodable { file, .. }
+            | Problem::Unreadable { file, .. }
+            | Problem::Altered { file }
+            | Problem::Missing { file }
+            | Problem::Extra { file } => Some(file),
+            Problem::NoFolder { .. } | Problem::WrongCount { .. } => None,
+        }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Problem::NoFolder { folder } => write!(f, "{folder}: the folder is not there"),
+            Problem::MissingMask { image, expected } => {
+                write!(f, "{image}: has no mask (expected {expected})")
+            }
+            Problem::MissingImage { mask, expected } => {
+                write!(f, "{mask}: is a mask without image (expected {expected})")
+            }
+            Problem::Duplicate { id, file } => write!(f, "{file}: the id `{id}` is taken by another file"),
+            Problem::Undecodable { file, message } => write!(f, "{file}: does not decode: {message}"),
+            Problem::Unreadable { file, message } => write!(f, "{file}: cannot be read: {message}"),
+            Problem::SizeMismatch { image, image_size, mask, mask_size } => write!(
+                f,
+                "{mask}: is {}x{}, but {image} is {}x{}",
+                mask_size.0, mask_size.1, image_size.0, image_size.1
+            ),
+            Problem::WrongCount { found, expected } => {
+                write!(
+                    f,
+                    "{found} pairs found, the dataset has {expected} (--partial registers what is there)"
+                )
+            }
+            Problem::Altered { file } => write!(f, "{file}: altered since it was registered"),
+            Problem::Missing { file } => write!(f, "{file}: missing"),
+            Problem::Extra { file } => write!(f, "{file}: was not there when the dataset was registered"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_name_the_file() {
+        let problem = Problem::SizeMismatch {
+            image: "images/1.png".into(),
+            image_size: (384, 288),
+            mask: "masks/1.png".into(),
+            mask_size: (288, 384),
+        };
+        assert_eq!(problem.to_string(), "masks/1.png: is 288x384, but images/1.png is 384x288");
+        assert_eq!(problem.file(), Some("masks/1.png"));
+        assert_eq!(Problem::WrongCount { found: 1, expected: 2 }.file(), None);
+    }
+}

@@ -1,0 +1,180 @@
+//! Which datasets are there, and whether they still are what they were.
+//!
+//! `<store>/datasets/<id>.json` holds a [`Registration`]; it is replaced as a
+//! whole (written beside, synced, renamed), so a reader sees the old or the
+//! new one.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use rayon::prelude::*;
+
+use super::files::{Depth, FileEntry, State};
+use super::ingest::{FORMAT, Progress, Registration, extras, ingest};
+use super::manifest::Manifest;
+use super::{DataError, Problem};
+
+/// What comparing one file gave.
+type Look = io::Result<State>;
+
+/// The registered datasets of a store.
+#[derive(Debug, Clone)]
+pub struct Registry {
+    folder: PathBuf,
+}
+
+impl Registry {
+    /// The registry of a store. Nothing is created until something is added.
+    pub fn at(store_root: &Path) -> Self {
+        Self { folder: store_root.join("datasets") }
+    }
+
+    /// Reads the folder at `path` and registers it in place of any earlier
+    /// registration. Every problem found is in the error. `progress` is called
+    /// with (pairs done, pairs in all), from several threads.
+    pub fn add(
+        &self,
+        manifest: &Manifest,
+        path: &Path,
+        partial: bool,
+        progress: Progress<'_>,
+    ) -> Result<Registration, DataError> {
+        let registration = ingest(manifest, path, partial, progress)?;
+        self.write(&registration)?;
+        Ok(registration)
+    }
+
+    /// The registration of a dataset, `None` if there is none.
+    pub fn get(&self, id: &str) -> Result<Option<Registration>, DataError> {
+        let path = self.path(id);
+        let text = match fs::read(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(source) => return Err(DataError::Read { path, source }),
+        };
+        let damaged =
+            |message: String| DataError::Registration { name: id.to_owned(), path: path.clone(), message };
+        let found: Registration = serde_json::from_slice(&text).map_err(|e| damaged(e.to_string()))?;
+        if found.format != FORMAT {
+            return Err(damaged(format!("its format is {}, this program writes {FORMAT}", found.format)));
+        }
+        if found.dataset != id || found.images != found.entries.len() {
+            return Err(damaged("it contradicts itself".to_owned()));
+        }
+        if found.digest != found.content_digest() {
+            return Err(damaged("its digest is not that of its entries".to_owned()));
+        }
+        Ok(Some(found))
+    }
+
+    /// The registration of a dataset; an error with the remedy if there is none.
+    pub fn require(&self, id: &str) -> Result<Registration, DataError> {
+        self.get(id)?.ok_or_else(|| DataError::NotRegistered { name: id.to_owned() })
+    }
+
+    /// Whether the files are still what was registered. Files whose stat data
+    /// are as recorded are not read (see `files.rs` for when that is safe); the
+    /// others are hashed, and where their content proves the same the
+    /// registration is refreshed. No problem means: unchanged.
+    pub fn check(&self, registration: &Registration) -> Result<Vec<Problem>, DataError> {
+        self.compare(registration, Depth::Stat, &|_, _| {})
+    }
+
+    /// The same, reading every byte.
+    pub fn verify(&self, id: &str, progress: Progress<'_>) -> Result<Vec<Problem>, DataError> {
+        self.compare(&self.require(id)?, Depth::Content, progress)
+    }
+
+    fn compare(
+        &self,
+        registration: &Registration,
+        depth: Depth,
+        progress: Progress<'_>,
+    ) -> Result<Vec<Problem>, DataError> {
+        let root = &registration.root;
+        if !root.is_dir() {
+            return Ok(vec![Problem::NoFolder { folder: root.display().to_string() }]);
+        }
+        let id = &registration.dataset;
+        let manifest = Manifest::find(id)?.ok_or_else(|| super::unknown_dataset(id))?;
+
+        let total = registration.entries.len();
+        let done = AtomicUsize::new(0);
+        let looked: Vec<[(Look, &FileEntry); 2]> = registration
+            .entries
+            .par_iter()
+            .map(|entry| {
+                let found = [&entry.image, &entry.mask].map(|file| (file.state(root, depth), file));
+                progress(done.fetch_add(1, Ordering::Relaxed) + 1, total);
+                found
+            })
+            .collect();
+
+        let mut refreshed = registration.clone();
+        let mut touched = false;
+        let mut problems = Vec::new();
+        for (entry, states) in refreshed.entries.iter_mut().zip(looked) {
+            for ((state, file), into) in states.into_iter().zip([&mut entry.image, &mut entry.mask]) {
+                let name = file.path.clone();
+                match state {
+                    Ok(State::Unchanged) => {}
+                    Ok(State::Touched(anew)) => {
+                        touched = true;
+                        *into = anew;
+                    }
+                    Ok(State::Altered) => problems.push(Problem::Altered { file: name }),
+                    Ok(State::Missing) => problems.push(Problem::Missing { file: name }),
+                    Err(error) => {
+                        problems.push(Problem::Unreadable { file: name, message: error.to_string() });
+                    }
+                }
+            }
+        }
+        problems.extend(extras(manifest, registration)?);
+        if touched {
+            self.refresh(registration, &refreshed)?;
+        }
+        Ok(problems)
+    }
+
+    /// Writes refreshed stat data, unless another registration took the place
+    /// meanwhile. A store that cannot be written to costs speed, not truth.
+    fn refresh(&self, from: &Registration, to: &Registration) -> Result<(), DataError> {
+        match self.get(&from.dataset) {
+            Ok(Some(current)) if current.root == from.root && current.digest == from.digest => {
+                match self.write(to) {
+                    Err(DataError::Write { source, .. })
+                        if matches!(
+                            source.kind(),
+                            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem
+                        ) =>
+                    {
+                        Ok(())
+                    }
+                    other => other,
+                }
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn path(&self, id: &str) -> PathBuf {
+        self.folder.join(format!("{id}.json"))
+    }
+
+    fn write(&self, registration: &Registration) -> Result<(), DataError> {
+        let path = self.path(&registration.dataset);
+        let write = || -> io::Result<()> {
+            fs::create_dir_all(&self.folder)?;
+            let mut file = tempfile::NamedTempFile::new_in(&self.folder)?;
+            serde_json::to_writer(io::BufWriter::new(file.as_file_mut()), registration)?;
+            file.as_file_mut().write_all(b"\n")?;
+            file.as_file().sync_all()?;
+            file.persist(&path).map_err(|e| e.error)?;
+            fs::File::open(&self.folder)?.sync_all()
+        };
+        write().map_err(|source| DataError::Write { path: path.clone(), source })
+    }
+}

@@ -1,0 +1,421 @@
+//! The runner: decides what has to run, runs it on a number of slots, and
+//! publishes what came out.
+
+use std::collections::VecDeque;
+use std::path::Path;
+use std::sync::{Condvar, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::event::{RunEvent, Stage};
+use super::inputs::{CellInputs, Inputs};
+use super::job::{Job, Task};
+use super::{Ended, Executor, Stop};
+use crate::key::revision::Revisions;
+use crate::key::{self, Preimage};
+use crate::plan::Cell;
+use crate::store::record::{EvalRecord, Outcome, TrainRecord, Trivial};
+use crate::store::{Attempt, Claim, Lookup, Store, StoreError};
+
+/// How a run is to be carried out; none of it is keyed.
+#[derive(Debug, Clone)]
+pub struct Options {
+    pub profile: String,
+    pub jobs: usize,
+    /// Threads of each worker.
+    pub threads: usize,
+    pub device: String,
+    pub numerics: String,
+    pub keep_going: bool,
+    pub retry_failed: bool,
+    /// Run again what is there already.
+    pub force: bool,
+    /// Limit of one stage of one cell.
+    pub timeout: Option<Duration>,
+    /// Limit of the whole run: afterwards it stops at checkpoints.
+    pub budget: Option<Duration>,
+}
+
+/// How a cell stands after a run.
+#[derive(Debug, Clone, PartialEq)]
+pub enum CellOutcome {
+    /// Both stages are in the store. `ran` says whether any of them ran now.
+    Done {
+        ran: bool,
+    },
+    Failed(Outcome),
+    Interrupted,
+    /// Not begun, because an earlier cell failed or a stop was requested.
+    NotStarted,
+    /// The dataset or the store cannot be used.
+    Error(String),
+}
+
+/// What a run came to, by cell.
+#[derive(Debug, Clone, Default)]
+pub struct Summary {
+    pub cells: Vec<(String, CellOutcome)>,
+}
+
+impl Summary {
+    /// How many cells satisfy the predicate.
+    pub fn count(&self, which: impl Fn(&CellOutcome) -> bool) -> usize {
+        self.cells.iter().filter(|(_, outcome)| which(outcome)).count()
+    }
+}
+
+/// Runs the cells of a plan.
+pub struct Runner<'a> {
+    pub store: &'a Store,
+    pub inputs: &'a Inputs,
+    pub revisions: &'a Revisions,
+    pub executor: &'a dyn Executor,
+    pub options: &'a Options,
+    pub stop: &'a Stop,
+    pub tell: &'a (dyn Fn(RunEvent) + Sync),
+}
+
+/// What a slot makes of a cell.
+enum Step {
+    Ended(CellOutcome),
+    /// Another process is at work on it: look again later.
+    Held(String),
+}
+
+struct Queue {
+    waiting: VecDeque<usize>,
+    failed: bool,
+}
+
+impl Runner<'_> {
+    /// Runs the cells that are not in the store yet. One cell's failure never
+    /// ends the others that have begun.
+    pub fn run(&self, cells: &[Cell]) -> Summary {
+        (self.tell)(RunEvent::Planned { cells: cells.len(), jobs: self.options.jobs });
+        let started = Instant::now();
+        let queue = Mutex::new(Queue { waiting: (0..cells.len()).collect(), failed: false });
+        let outcomes = Mutex::new(vec![CellOutcome::NotStarted; cells.len()]);
+        let over = (Mutex::new(false), Condvar::new());
+        std::thread::scope(|scope| {
+            scope.spawn(|| self.watch_budget(started, &over));
+            let slots: Vec<_> = (0..self.options.jobs.max(1))
+                .map(|_| scope.spawn(|| self.slot(cells, &queue, &outcomes)))
+                .collect();
+            for slot in slots {
+                // A panicking slot leaves its cell `NotStarted`; the others go on.
+                let _ = slot.join();
+            }
+            *over.0.lock().unwrap_or_else(PoisonError::into_inner) = true;
+            over.1.notify_all();
+        });
+        let outcomes = outcomes.into_inner().unwrap_or_else(PoisonError::into_inner);
+        Summary { cells: cells.iter().map(Cell::describe).zip(outcomes).collect() }
+    }
+
+    /// Requests a stop when the time is up.
+    fn watch_budget(&self, started: Instant, over: &(Mutex<bool>, Condvar)) {
+        let Some(budget) = self.options.budget else { return };
+        let mut is_over = over.0.lock().unwrap_or_else(PoisonError::into_inner);
+        while !*is_over {
+            let left = budget.saturating_sub(started.elapsed());
+            if left.is_zero() {
+                self.stop.request();
+                (self.tell)(RunEvent::Stopping { level: 1 });
+                return;
+            }
+            let waited = over.1.wait_timeout(is_over, left);
+            is_over = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    fn slot(&self, cells: &[Cell], queue: &Mutex<Queue>, outcomes: &Mutex<Vec<CellOutcome>>) {
+        loop {
+            let next = {
+                let mut queue = queue.lock().unwrap_or_else(PoisonError::into_inner);
+                if self.stop.level() > 0 || (queue.failed && !self.options.keep_going) {
+                    return;
+                }
+                queue.waiting.pop_front()
+            };
+            let Some(index) = next else { return };
+            match self.cell(index, &cells[index]) {
+                Step::Ended(outcome) => {
+                    let bad = matches!(outcome, CellOutcome::Failed(_) | CellOutcome::Error(_));
+                    outcomes.lock().unwrap_or_else(PoisonError::into_inner)[index] = outcome;
+                    queue.lock().unwrap_or_else(PoisonError::into_inner).failed |= bad;
+                }
+                Step::Held(holder) => {
+                    (self.tell)(RunEvent::Waiting { cell: index, name: cells[index].describe(), holder });
+                    queue.lock().unwrap_or_else(PoisonError::into_inner).waiting.push_back(index);
+                    std::thread::sleep(Duration::from_millis(500));
+                }
+            }
+        }
+    }
+
+    /// Trains and evaluates one cell, as far as that is not in the store.
+    fn cell(&self, index: usize, cell: &Cell) -> Step {
+        let inputs = match self.inputs.of(cell) {
+            Ok(inputs) => inputs,
+            Err(error) => return Step::Ended(CellOutcome::Error(error.to_string())),
+        };
+        let preimage = inputs.train_key(cell, &self.options.numerics, self.revisions);
+        let (trained, ran) =
+            match self.stage(index, cell, &inputs, &preimage, Stage::Train, &|| Ok(Task::Train)) {
+                Ok(done) => done,
+                Err(step) => return step,
+            };
+        let record: TrainRecord = match trained.read_json("record.json") {
+            Ok(record) => record,
+            Err(problem) => return Step::Ended(CellOutcome::Error(problem.to_string())),
+        };
+        let train_key = preimage.key();
+        let preimage =
+            key::evaluation(&train_key, &record.weights, cell, &self.options.numerics, self.revisions);
+        let task = || {
+            let weights = trained.folder().join("model.safetensors");
+            // Weights are large and were not read by the lookup.
+            match trained.verify().into_iter().next() {
+                None => Ok(Task::Evaluate {
+                    train_key: train_key.as_str().to_owned(),
+                    weights,
+                    weights_digest: record.weights.clone(),
+                }),
+                Some(problem) => {
+                    let moved = self.quarantine(index, cell, &train_key, &trained, problem.path());
+                    let told = moved.map_or_else(
+                        |error| error.to_string(),
+                        |()| "put aside; run again to retrain".into(),
+                    );
+                    Err(format!("{problem}: {told}"))
+                }
+            }
+        };
+        match self.stage(index, cell, &inputs, &preimage, Stage::Evaluate, &task) {
+            Ok((_, evaluated)) => Step::Ended(CellOutcome::Done { ran: ran || evaluated }),
+            Err(step) => step,
+        }
+    }
+
+    /// One stage: from the store, or run and published.
+    fn stage(
+        &self,
+        index: usize,
+        cell: &Cell,
+        inputs: &CellInputs,
+        preimage: &Preimage,
+        stage: Stage,
+        task: &dyn Fn() -> Result<Task, String>,
+    ) -> Result<(Attempt, bool), Step> {
+        let failed = |error: &dyn std::fmt::Display| Step::Ended(CellOutcome::Error(error.to_string()));
+        let key = preimage.key();
+        let mut claim = None;
+        // Twice: what was missing may have been published while we claimed.
+        loop {
+            match self.store.lookup(&key).map_err(|error| failed(&error))? {
+                Lookup::Hit(attempt) if !self.options.force => {
+                    let name = cell.describe();
+                    (self.tell)(RunEvent::Cached { cell: index, name, stage, key: key.to_string() });
+                    return Ok((attempt, false));
+                }
+                Lookup::Conflict(mut attempts) if !self.options.force && !attempts.is_empty() => {
+                    return Ok((attempts.swap_remove(0), false));
+                }
+                Lookup::Failed(_, outcome) if !self.options.retry_failed && !self.options.force => {
+                    return Err(Step::Ended(CellOutcome::Failed(outcome)));
+                }
+                Lookup::Altered(attempt, problem) => {
+                    self.quarantine(index, cell, &key, &attempt, problem.path())
+                        .map_err(|error| failed(&error))?;
+                    continue;
+                }
+                _ => {}
+            }
+            if let Some(claim) = claim.take() {
+                let task = task().map_err(|error| failed(&error))?;
+                return self.work(index, cell, inputs, &claim, stage, task);
+            }
+            claim = Some(match self.store.claim(preimage) {
+                Ok(claim) => claim,
+                Err(StoreError::Held { holder, .. }) => return Err(Step::Held(holder.to_string())),
+                Err(error) => return Err(failed(&error)),
+            });
+        }
+    }
+
+    fn quarantine(
+        &self,
+        index: usize,
+        cell: &Cell,
+        key: &key::Key,
+        attempt: &Attempt,
+        file: &Path,
+    ) -> Result<(), StoreError> {
+        let moved = self.store.quarantine(key, attempt)?;
+        (self.tell)(RunEvent::Quarantined {
+            cell: index,
+            name: cell.describe(),
+            file: file.display().to_string(),
+            moved_to: moved.display().to_string(),
+        });
+        Ok(())
+    }
+
+    /// Runs a stage under its claim and publishes what came of it.
+    fn work(
+        &self,
+        index: usize,
+        cell: &Cell,
+        inputs: &CellInputs,
+        claim: &Claim,
+        stage: Stage,
+        task: Task,
+    ) -> Result<(Attempt, bool), Step> {
+        let started = Instant::now();
+        let name = cell.describe();
+        let key = claim.key().to_string();
+        (self.tell)(RunEvent::Started { cell: index, name: name.clone(), stage, key: key.clone() });
+        let job = Job {
+            task,
+            key: key.clone(),
+            cell: cell.clone(),
+            profile: self.options.profile.clone(),
+            root: self.store.root().to_owned(),
+            device: self.options.device.clone(),
+            numerics: self.options.numerics.clone(),
+            threads: self.options.threads,
+            dataset_digest: inputs.dataset.digest().to_owned(),
+            split_digest: inputs.partition.digest.clone(),
+            revisions: self.revisions.clone(),
+            timeout_seconds: self.options.timeout.map(|limit| limit.as_secs_f64()),
+        };
+        let ended = self.executor.run(&job, &claim.work(), self.stop, &|event| {
+            (self.tell)(RunEvent::Worker { cell: index, told: event });
+        });
+        let outcome = match ended {
+            Ended::Interrupted => Err(Step::Ended(CellOutcome::Interrupted)),
+            Ended::Recorded => self.accept(&job, inputs, claim),
+            Ended::Died(outcome) => self.record_failure(&job, inputs, claim, outcome),
+        };
+        let (word, reason) = match &outcome {
+            Ok(_) => ("done", String::new()),
+            Err(Step::Ended(CellOutcome::Failed(outcome))) => (outcome.word(), outcome.reason()),
+            Err(Step::Ended(CellOutcome::Error(message))) => ("failed", message.clone()),
+            Err(_) => ("interrupted", String::new()),
+        };
+        let (outcome_word, seconds) = (word.to_owned(), started.elapsed().as_secs_f64());
+        (self.tell)(RunEvent::Finished {
+            cell: index,
+            name,
+            stage,
+            key,
+            outcome: outcome_word,
+            reason,
+            seconds,
+        });
+        outcome.map(|attempt| (attempt, true))
+    }
+
+    /// Publishes what a worker recorded, unless its inputs changed meanwhile.
+    fn accept(&self, job: &Job, inputs: &CellInputs, claim: &Claim) -> Result<Attempt, Step> {
+        let changed = match inputs.dataset.check(self.inputs.registry()) {
+            Ok(problems) => problems.first().map(ToString::to_string),
+            Err(error) => Some(error.to_string()),
+        };
+        if let Some(change) = changed {
+            let message = format!("the dataset changed while the run was under way: {change}");
+            return self.record_failure(job, inputs, claim, Outcome::Tainted { message });
+        }
+        #[derive(serde::Deserialize)]
+        struct Head {
+            outcome: Outcome,
+        }
+        let path = claim.work().join("record.json");
+        let head = std::fs::read(&path)
+            .map_err(|error| error.to_string())
+            .and_then(|bytes| serde_json::from_slice::<Head>(&bytes).map_err(|error| error.to_string()));
+        let outcome = match head {
+            Ok(head) => head.outcome,
+            Err(message) => {
+                let message = format!("{}: {message}", path.display());
+                return self.record_failure(job, inputs, claim, Outcome::Failed { message });
+            }
+        };
+        let attempt =
+            claim.publish(false).map_err(|error| Step::Ended(CellOutcome::Error(error.to_string())))?;
+        if outcome.is_done() { Ok(attempt) } else { Err(Step::Ended(CellOutcome::Failed(outcome))) }
+    }
+
+    /// Keeps a failure as data. A run that only lacked time keeps its checkpoint.
+    fn record_failure(
+        &self,
+        job: &Job,
+        inputs: &CellInputs,
+        claim: &Claim,
+        outcome: Outcome,
+    ) -> Result<Attempt, Step> {
+        let keep = matches!(outcome, Outcome::TimedOut { .. });
+        let written = match &job.task {
+            Task::Train => write_record(&claim.work(), &failed_training(job, inputs, outcome.clone())),
+            Task::Evaluate { train_key, weights_digest, .. } => write_record(
+                &claim.work(),
+                &failed_evaluation(job, inputs, train_key, weights_digest, outcome.clone()),
+            ),
+        };
+        let error = |error: &dyn std::fmt::Display| Step::Ended(CellOutcome::Error(error.to_string()));
+        written.map_err(|e| error(&e))?;
+        claim.publish(keep).map_err(|e| error(&e))?;
+        Err(Step::Ended(CellOutcome::Failed(outcome)))
+    }
+}
+
+pub(super) fn write_record(folder: &Path, record: &impl serde::Serialize) -> std::io::Result<()> {
+    let text = serde_json::to_vec_pretty(record)?;
+    std::fs::write(folder.join("record.json"), text)
+}
+
+fn failed_training(job: &Job, inputs: &CellInputs, outcome: Outcome) -> TrainRecord {
+    TrainRecord {
+        key: job.key.clone(),
+        cell: job.cell.clone(),
+        profile: job.profile.clone(),
+        outcome,
+        dataset: Some(inputs.facts()),
+        weights: String::new(),
+        parameters: 0,
+        selected_epoch: 0,
+        epochs_done: 0,
+        steps_done: 0,
+        final_loss: 0.0,
+        train_seconds: 0.0,
+        peak_memory_bytes: 0,
+        resumed: 0,
+        provenance: job.provenance(),
+    }
+}
+
+fn failed_evaluation(
+    job: &Job,
+    inputs: &CellInputs,
+    train_key: &str,
+    weights: &str,
+    outcome: Outcome,
+) -> EvalRecord {
+    EvalRecord {
+        key: job.key.clone(),
+        train_key: train_key.to_owned(),
+        weights: weights.to_owned(),
+        scores: String::new(),
+        cell: job.cell.clone(),
+        profile: job.profile.clone(),
+        outcome,
+        dataset: Some(inputs.facts()),
+        images: 0,
+        skipped: 0,
+        mean: Default::default(),
+        std: Default::default(),
+        trivial: Trivial::default(),
+        samples: Vec::new(),
+        eval_seconds: 0.0,
+        provenance: job.provenance(),
+    }
+}

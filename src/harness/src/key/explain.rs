@@ -1,0 +1,79 @@
+//! Why a result is not the one that is asked for: field, old -> new.
+
+use serde::Serialize;
+
+use super::Preimage;
+
+/// One field in which two pre-images differ.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Change {
+    pub field: String,
+    /// `None` where the older result has no such field.
+    pub old: Option<String>,
+    /// `None` where today's key has no such field.
+    pub new: Option<String>,
+}
+
+impl Change {
+    /// What moved, in words a user can act on.
+    pub fn describe(&self) -> String {
+        let old = self.old.as_deref().map_or_else(|| "(absent)".to_owned(), shorten);
+        let new = self.new.as_deref().map_or_else(|| "(absent)".to_owned(), shorten);
+        let note = match self.field.as_str() {
+            "revision.network" => "  the network's source, or a layer it uses, was edited",
+            "revision.data" => {
+                "  the source of decoding, resizing, splits, phantoms or augmentation was edited"
+            }
+            "revision.train" => "  the source of the training loop was edited",
+            "revision.metric" => "  the source of the scores was edited: re-evaluates, does not retrain",
+            "revision.library.tensor" | "revision.library.image" => "  a computing crate was updated",
+            "dataset.digest" => "  the dataset's bytes differ",
+            "split.digest" => "  other images in the parts of the split",
+            "train" | "weights" => "  other weights",
+            _ => "",
+        };
+        format!("{}: {old} -> {new}{note}", self.field)
+    }
+}
+
+/// Digests are told apart by their first digits.
+fn shorten(value: &str) -> String {
+    let is_digest = value.len() >= 32 && value.bytes().all(|b| b.is_ascii_hexdigit());
+    if is_digest { value[..12].to_owned() } else { value.to_owned() }
+}
+
+/// The fields in which `old` and `new` differ, by name.
+pub fn compare(old: &Preimage, new: &Preimage) -> Vec<Change> {
+    let mut names: Vec<&String> = old.fields.keys().chain(new.fields.keys()).collect();
+    names.sort();
+    names.dedup();
+    names
+        .into_iter()
+        .filter_map(|name| {
+            let (before, after) = (old.fields.get(name), new.fields.get(name));
+            (before != after).then(|| Change {
+                field: name.clone(),
+                old: before.cloned(),
+                new: after.cloned(),
+            })
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_changed_field_is_named_with_both_values() {
+        let mut old = Preimage::new("train");
+        old.put("seed", "42");
+        old.put("protocol.loss.lambda", "0.5");
+        let mut new = old.clone();
+        new.put("protocol.loss.lambda", "0.3");
+        let changes = compare(&old, &new);
+        assert_eq!(changes.len(), 1);
+        assert_eq!(changes[0].describe(), "protocol.loss.lambda: 0.5 -> 0.3");
+        assert!(compare(&old, &old).is_empty());
+    }
+}

@@ -1,0 +1,71 @@
+//! The revisions that this program was built from.
+
+use std::collections::BTreeMap;
+
+mod built {
+    include!(concat!(env!("OUT_DIR"), "/revisions.rs"));
+}
+
+pub use built::{COMMIT, DIRTY};
+
+/// Revision name -> digest. [`Revisions::of_this_build`] unless a test says
+/// otherwise.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Revisions(BTreeMap<String, String>);
+
+impl Revisions {
+    pub fn of_this_build() -> Self {
+        Self(built::REVISIONS.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect())
+    }
+
+    /// The digest of that name, or `absent`.
+    pub fn get(&self, name: &str) -> &str {
+        self.0.get(name).map_or("absent", String::as_str)
+    }
+
+    /// The digest of a network's sources.
+    pub fn network(&self, name: &str) -> &str {
+        self.get(&format!("network.{name}"))
+    }
+
+    /// The same revisions with one replaced: for tests of what moves.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: &str) -> Self {
+        self.0.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    /// The crates that compute, by name: `tensor` and `image`.
+    pub fn libraries(&self) -> BTreeMap<String, String> {
+        self.0
+            .iter()
+            .filter_map(|(name, value)| Some((name.strip_prefix("library.")?.to_owned(), value.clone())))
+            .collect()
+    }
+
+    /// Names whose digests differ between the two, for one network.
+    pub fn differences(&self, other: &Self, network: &str) -> Vec<String> {
+        let network = format!("network.{network}");
+        ["data", "train", "metric", "library.tensor", "library.image", network.as_str()]
+            .into_iter()
+            .filter(|name| self.get(name) != other.get(name))
+            .map(str::to_owned)
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_network_has_a_revision() {
+        let revisions = Revisions::of_this_build();
+        for network in crate::spec::network::NETWORKS {
+            assert_ne!(revisions.network(network.name), "absent", "{}", network.name);
+        }
+        for name in ["data", "train", "metric", "library.tensor", "library.image"] {
+            assert_ne!(revisions.get(name), "absent", "{name}");
+        }
+    }
+}

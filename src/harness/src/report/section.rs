@@ -1,0 +1,229 @@
+//! The section of one cell: scores, warnings, figures, overlays, provenance.
+
+use serde::Serialize;
+
+use super::overlay::{data_uri, overlay};
+use super::provenance::{Facts, provenance};
+use super::{Options, ReportError, format};
+use crate::metric::Metric;
+use crate::plot;
+use crate::random::Stream;
+use crate::stats::{self, Interval};
+use crate::table::part_name;
+use crate::table::results::{CellResult, CellState, Finished};
+
+const RESAMPLES: usize = 1_000;
+const LEVEL: f64 = 0.95;
+/// Below this many images a percentile interval is known to be too narrow.
+const ENOUGH_IMAGES: usize = 50;
+
+/// A cell with at least one number.
+#[derive(Debug, Serialize)]
+pub(super) struct Section {
+    anchor: String,
+    label: String,
+    model: String,
+    dataset_title: String,
+    dataset: String,
+    /// Set where another dataset stands in.
+    asked: Option<String>,
+    seed: u64,
+    /// Reason of a conflict.
+    conflict: Option<String>,
+    attempts: Vec<Attempt>,
+}
+
+#[derive(Debug, Serialize)]
+struct Attempt {
+    digest: String,
+    scores: Vec<Score>,
+    images: usize,
+    skipped: usize,
+    interval_note: String,
+    all_foreground: String,
+    mean_mask: String,
+    warnings: Vec<String>,
+    figures: Vec<Figure>,
+    overlays: Vec<Overlay>,
+    images_withheld: bool,
+    provenance: Vec<Facts>,
+}
+
+#[derive(Debug, Serialize)]
+struct Score {
+    metric: &'static str,
+    mean: String,
+    interval: Option<String>,
+    std: String,
+    median: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Figure {
+    title: &'static str,
+    svg: String,
+}
+
+#[derive(Debug, Serialize)]
+struct Overlay {
+    role: String,
+    id: String,
+    dice: String,
+    uri: String,
+}
+
+/// The section of a cell that has numbers, else `None`.
+pub(super) fn section(cell: &CellResult, options: &Options) -> Result<Option<Section>, ReportError> {
+    let finished = cell.state.finished();
+    if finished.is_empty() {
+        return Ok(None);
+    }
+    let attempts = finished.iter().map(|one| attempt(one, options)).collect::<Result<Vec<_>, _>>()?;
+    Ok(Some(Section {
+        anchor: cell.anchor(),
+        label: cell.label.clone(),
+        model: cell.cell.model.to_string(),
+        dataset_title: cell.dataset_title.clone(),
+        dataset: cell.cell.dataset.to_string(),
+        asked: cell.cell.is_substituted().then(|| cell.cell.asked.to_string()),
+        seed: cell.cell.seed,
+        conflict: matches!(cell.state, CellState::Conflict(_)).then(|| cell.state.reason()),
+        attempts,
+    }))
+}
+
+fn attempt(finished: &Finished, options: &Options) -> Result<Attempt, ReportError> {
+    let eval = &finished.eval;
+    // Terms that are not stated are taken as restrictive.
+    let redistributable = eval.dataset.as_ref().is_some_and(|facts| facts.redistributable);
+    let show_images = redistributable || options.embed_images;
+    let mut overlays = Vec::new();
+    for sample in &finished.samples {
+        let image = sample.image.as_ref().filter(|_| show_images);
+        overlays.push(Overlay {
+            role: sample.sample.role.clone(),
+            id: sample.sample.id.clone(),
+            dice: format::percent(sample.sample.dice),
+            uri: data_uri(&overlay(image, &sample.truth, &sample.prediction)?)?,
+        });
+    }
+    let scores: Vec<(Metric, Vec<f64>)> = eval.mean.keys().map(|m| (*m, values(finished, *m))).collect();
+    let dice_interval = interval(finished, Metric::Dice);
+    Ok(Attempt {
+        digest: finished.attempt.clone(),
+        scores: scores.iter().map(|(metric, values)| score(finished, *metric, values)).collect(),
+        images: eval.images,
+        skipped: eval.skipped,
+        interval_note: format!(
+            "{:.0} % CI over {} images ({RESAMPLES} bootstrap resamples)",
+            LEVEL * 100.0,
+            part_name(eval.cell.protocol.evaluate.part)
+        ),
+        all_foreground: format::percent(eval.trivial.all_foreground),
+        mean_mask: format::percent(eval.trivial.mean_mask),
+        warnings: warnings(finished, dice_interval),
+        figures: figures(finished)?,
+        images_withheld: !show_images && finished.samples.iter().any(|s| s.image.is_some()),
+        overlays,
+        provenance: provenance(finished),
+    })
+}
+
+fn values(finished: &Finished, metric: Metric) -> Vec<f64> {
+    let scores = finished.per_image.iter().filter_map(|image| image.scores.get(&metric).copied());
+    scores.filter(|score| score.is_finite()).collect()
+}
+
+/// Bootstrap interval over the images; the evaluation key names the stream.
+fn interval(finished: &Finished, metric: Metric) -> Option<Interval> {
+    let stream = Stream::new(0, "bootstrap", &[&finished.eval.key, metric.name()]);
+    stats::bootstrap_mean(&values(finished, metric), RESAMPLES, LEVEL, stream)
+}
+
+fn score(finished: &Finished, metric: Metric, values: &[f64]) -> Score {
+    let range = |i: Interval| format!("{} to {}", format::percent(i.low), format::percent(i.high));
+    let recorded = |from: &std::collections::BTreeMap<Metric, f64>| {
+        format::percent(from.get(&metric).copied().unwrap_or(f64::NAN))
+    };
+    Score {
+        metric: metric.label(),
+        mean: recorded(&finished.eval.mean),
+        interval: interval(finished, metric).map(range),
+        std: recorded(&finished.eval.std),
+        median: stats::median(values).map(format::percent),
+    }
+}
+
+/// What a reader of the numbers must not overlook.
+fn warnings(finished: &Finished, dice_interval: Option<Interval>) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let trivial = &finished.eval.trivial;
+    let (name, floor) = if trivial.all_foreground >= trivial.mean_mask {
+        ("marks everything as foreground", trivial.all_foreground)
+    } else {
+        ("gives the mean training mask for every image", trivial.mean_mask)
+    };
+    let dice = finished.eval.mean.get(&Metric::Dice).copied().unwrap_or(f64::NAN);
+    let floor_text = format::percent(floor);
+    if dice <= floor {
+        warnings.push(format!("The network does not beat a predictor that {name} (Dice {floor_text})."));
+    } else if dice_interval.is_some_and(|interval| interval.low <= floor) {
+        warnings.push(format!(
+            "The interval of the Dice reaches down to that of a predictor that {name} ({floor_text})."
+        ));
+    }
+    let scores = values(finished, Metric::Dice);
+    match stats::mean(&scores) {
+        Some(mean) if (mean - dice).abs() > 1e-6 => warnings.push(format!(
+            "The per-image scores average to {}, the record says {}.",
+            format::percent(mean),
+            format::percent(dice)
+        )),
+        Some(_) if scores.len() < ENOUGH_IMAGES => warnings.push(format!(
+            "{} images are few: the intervals are narrower than they should be.",
+            scores.len()
+        )),
+        Some(_) => {}
+        None => warnings.push("No per-image scores were kept: no interval can be given.".to_owned()),
+    }
+    warnings
+}
+
+fn figures(finished: &Finished) -> Result<Vec<Figure>, ReportError> {
+    let drawn = [
+        ("Training loss", plot::loss(&finished.history)?),
+        ("Dice on the selection part", plot::selection(&finished.history)?),
+        ("Learning rate", plot::learning_rate(&finished.history)?),
+        ("Dice per image", plot::dice_distribution(&values(finished, Metric::Dice))?),
+    ];
+    Ok(drawn.into_iter().filter_map(|(title, svg)| Some(Figure { title, svg: svg? })).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::table::samples;
+
+    fn first(change: impl FnMut(&mut Finished)) -> Vec<String> {
+        let mut results = samples::done();
+        samples::each_finished(&mut results, change);
+        let finished = &results.cells[0].state.finished()[0];
+        warnings(finished, interval(finished, Metric::Dice))
+    }
+
+    #[test]
+    fn a_good_result_needs_no_warning() {
+        assert_eq!(first(|_| {}), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_weak_result_is_called_weak() {
+        assert!(first(|f| f.eval.trivial.all_foreground = 0.9)[0].contains("everything as foreground"));
+        assert!(first(|f| f.eval.trivial.mean_mask = 0.8795)[0].contains("reaches down"));
+        assert!(first(|f| f.per_image.clear())[0].contains("No per-image scores"));
+        let wrong = first(|f| {
+            f.eval.mean.insert(Metric::Dice, 0.99);
+        });
+        assert!(wrong[0].contains("the record says 99.00"));
+    }
+}

@@ -1,0 +1,59 @@
+//! Files that appear whole or not at all.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use super::ReportError;
+
+/// Makes the folder and those above it.
+pub(super) fn folder(path: &Path) -> Result<(), ReportError> {
+    std::fs::create_dir_all(path).map_err(|source| ReportError::Write { path: path.to_owned(), source })
+}
+
+/// Writes a temporary sibling and renames it over `folder/name`.
+pub(super) fn file(folder: &Path, name: &str, content: &str) -> Result<PathBuf, ReportError> {
+    let path = folder.join(name);
+    let written = || -> std::io::Result<()> {
+        let mut temporary = builder().tempfile_in(folder)?;
+        temporary.write_all(content.as_bytes())?;
+        temporary.as_file().sync_all()?;
+        temporary.persist(&path).map_err(|e| e.error)?;
+        Ok(())
+    };
+    written().map_err(|source| ReportError::Write { path: path.clone(), source })?;
+    Ok(path)
+}
+
+fn builder() -> tempfile::Builder<'static, 'static> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".report-");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        // Temporary files are private; a report is for others. The process's
+        // umask still applies.
+        builder.permissions(std::fs::Permissions::from_mode(0o666));
+    }
+    builder
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_replaced_and_nothing_is_left_beside_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        file(folder.path(), "a.txt", "old").expect("written");
+        let path = file(folder.path(), "a.txt", "new").expect("written");
+        assert_eq!(std::fs::read_to_string(path).expect("readable"), "new");
+        assert_eq!(std::fs::read_dir(folder.path()).expect("readable").count(), 1);
+    }
+
+    #[test]
+    fn the_path_is_named_in_errors() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let error = file(&folder.path().join("absent"), "a.txt", "").expect_err("no folder");
+        assert!(error.to_string().contains("a.txt"));
+    }
+}

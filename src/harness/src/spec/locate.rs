@@ -1,0 +1,99 @@
+//! Which texts an experiment is read from. A file in the working directory wins
+//! over the one built into the program.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use super::diagnostic::Diagnostic;
+use super::embedded;
+use super::source::{Origin, SourceMap};
+
+/// The three texts, as indices into the source map.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Located {
+    pub(super) experiment: usize,
+    pub(super) protocol: usize,
+    pub(super) profiles: usize,
+}
+
+/// Finds and reads the texts. `name` with a `/` or ending in `.toml` is a path;
+/// else `experiments/<name>.toml` is looked for, then the built-in experiment.
+/// `protocol.toml` and `profiles.toml` are taken from the experiment's folder
+/// (`experiments/` for a built-in one) if they are there.
+pub(super) fn locate(
+    name: &str,
+    root: &Path,
+    sources: &mut SourceMap,
+    found: &mut Vec<Diagnostic>,
+) -> Option<Located> {
+    let shown = if is_path(name) { PathBuf::from(name) } else { in_folder(name) };
+    let folder = shown.parent().map(Path::to_path_buf).unwrap_or_default();
+    let experiment = match read(root, &shown, found)? {
+        Some(text) => sources.add(Origin::File(shown), text),
+        None => match embedded::experiment(name) {
+            Some(built_in) => sources.add(Origin::Embedded(built_in.path), built_in.text),
+            None => {
+                found.push(missing(name, &shown, root));
+                return None;
+            }
+        },
+    };
+    let mut beside = |file: &str, path: &'static str, text: &'static str| {
+        let shown = folder.join(file);
+        match read(root, &shown, found) {
+            Some(Some(text)) => Some(sources.add(Origin::File(shown), text)),
+            Some(None) => Some(sources.add(Origin::Embedded(path), text)),
+            None => None,
+        }
+    };
+    let protocol = beside("protocol.toml", "experiments/protocol.toml", embedded::PROTOCOL);
+    let profiles = beside("profiles.toml", "experiments/profiles.toml", embedded::PROFILES);
+    Some(Located { experiment, protocol: protocol?, profiles: profiles? })
+}
+
+/// Names of the experiments that can be named: those of the folder and the built-in ones.
+pub fn known_experiments(root: &Path) -> Vec<String> {
+    let mut names: Vec<String> = embedded::EXPERIMENTS.iter().map(|e| e.name.to_owned()).collect();
+    if let Ok(entries) = fs::read_dir(root.join("experiments")) {
+        let files = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
+        let stems = files
+            .filter(|file| embedded::is_experiment_file(file))
+            .filter_map(|file| file.strip_suffix(".toml").map(str::to_owned));
+        names.extend(stems);
+    }
+    names.sort();
+    names.dedup();
+    names
+}
+
+fn is_path(name: &str) -> bool {
+    name.contains(['/', '\\']) || name.ends_with(".toml")
+}
+
+fn in_folder(name: &str) -> PathBuf {
+    Path::new("experiments").join(format!("{name}.toml"))
+}
+
+/// The text of a file, `Some(None)` if there is none, `None` after a diagnostic.
+fn read(root: &Path, path: &Path, found: &mut Vec<Diagnostic>) -> Option<Option<String>> {
+    match fs::read_to_string(root.join(path)) {
+        Ok(text) => Some(Some(text)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Some(None),
+        Err(error) => {
+            found.push(Diagnostic::nowhere(format!("failed to read {}: {error}", path.display())));
+            None
+        }
+    }
+}
+
+fn missing(name: &str, looked: &Path, root: &Path) -> Diagnostic {
+    let known = known_experiments(root);
+    if is_path(name) {
+        return Diagnostic::nowhere(format!("there is no experiment file {}", looked.display()))
+            .help(format!("experiments that need no path: {}", known.join(", ")));
+    }
+    Diagnostic::nowhere(format!("there is no experiment `{name}`"))
+        .suggest(name, &known, "experiments")
+        .help(format!("looked for {} and among the built-in ones", looked.display()))
+}

@@ -1,0 +1,117 @@
+//! Notations of a [`Table`]. Each is one function in one file and decides
+//! nothing about content. Another notation (LaTeX, say) is another file, a
+//! variant of [`Markup`] and an arm of [`Markup::render`].
+
+mod csv;
+mod html;
+mod json;
+mod markdown;
+mod terminal;
+
+pub use csv::csv;
+pub use html::{escape, html};
+pub use json::json;
+pub use markdown::markdown;
+pub use terminal::{Style, terminal};
+
+use super::model::Table;
+
+/// Why a table could not be written in a notation.
+#[derive(Debug, thiserror::Error)]
+pub enum MarkupError {
+    #[error("failed to write the table as CSV")]
+    Csv(#[from] ::csv::Error),
+    #[error("failed to write the table as JSON")]
+    Json(#[from] serde_json::Error),
+    #[error("failed to write the table as CSV: {0}")]
+    Flush(String),
+}
+
+/// The notations that a table is written in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Markup {
+    Terminal(Style),
+    Markdown,
+    Csv,
+    /// A fragment without a page around it.
+    Html,
+    Json,
+}
+
+impl Markup {
+    /// The notations that are written as files beside a report.
+    pub const FILES: [Markup; 3] = [Markup::Markdown, Markup::Csv, Markup::Json];
+
+    /// Extension of its files.
+    pub fn extension(self) -> &'static str {
+        match self {
+            Markup::Terminal(_) => "txt",
+            Markup::Markdown => "md",
+            Markup::Csv => "csv",
+            Markup::Html => "html",
+            Markup::Json => "json",
+        }
+    }
+
+    /// Writes the table.
+    pub fn render(self, table: &Table) -> Result<String, MarkupError> {
+        match self {
+            Markup::Terminal(style) => Ok(terminal(table, style)),
+            Markup::Markdown => Ok(markdown(table)),
+            Markup::Csv => csv(table),
+            Markup::Html => Ok(html(table)),
+            Markup::Json => json(table),
+        }
+    }
+}
+
+/// Footnote numbers as superscript digits: `¹²` for 12, `¹ ²` for 1 and 2.
+fn superscript(numbers: &[usize]) -> String {
+    const DIGITS: [char; 10] = ['⁰', '¹', '²', '³', '⁴', '⁵', '⁶', '⁷', '⁸', '⁹'];
+    let raised = |number: &usize| -> String {
+        number.to_string().chars().filter_map(|c| Some(DIGITS[c.to_digit(10)? as usize])).collect()
+    };
+    numbers.iter().map(raised).collect::<Vec<_>>().join("\u{2009}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::build;
+    use super::super::samples::{self, Paper};
+    use super::*;
+
+    #[test]
+    fn superscripts() {
+        assert_eq!(superscript(&[1, 12]), "¹\u{2009}¹²");
+        assert_eq!(superscript(&[]), "");
+    }
+
+    #[test]
+    fn every_notation_of_a_table_with_every_state() {
+        let table = build(&samples::mixed(), &Paper);
+        for (name, markup) in [
+            ("terminal", Markup::Terminal(Style { ansi: false, width: Some(100) })),
+            ("terminal_ansi", Markup::Terminal(Style { ansi: true, width: None })),
+            ("markdown", Markup::Markdown),
+            ("csv", Markup::Csv),
+            ("html", Markup::Html),
+        ] {
+            insta::assert_snapshot!(name, markup.render(&table).expect("renders"));
+        }
+    }
+
+    #[test]
+    fn no_notation_prints_a_number_for_altered_cells() {
+        let mut results = samples::mixed();
+        results.cells.retain(|c| c.state.word() == "altered");
+        let table = build(&results, &Paper);
+        let number = regex::Regex::new(r"\b\d{1,3}\.\d{2}\b|\b0\.\d+").expect("valid");
+        for markup in
+            [Markup::Terminal(Style::default()), Markup::Markdown, Markup::Csv, Markup::Html, Markup::Json]
+        {
+            let text = markup.render(&table).expect("renders");
+            assert!(text.contains("altered"));
+            assert!(!number.is_match(&text), "{text}");
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! The chain as a whole.
+
+use dygl::data::prepare;
+use dygl::spec::protocol::{
+    Augment, BrightnessContrast, Crop, DecayExclude, Elastic, EmptyRule, Evaluate, Filter, Image, Loss,
+    MaskMode, Optimizer, OptimizerName, Part, Pooling, Precision, Rotate, Schedule, ScheduleUnit, Selection,
+    SelectionRule, Split, SplitSource, Train,
+};
+use image::{GrayImage, Luma, Rgb, RgbImage};
+
+use super::*;
+
+/// A blob whose red channel is its mask.
+fn sample() -> Sample {
+    let inside = |x: u32, y: u32| (f64::from(x) - 90.0).hypot(f64::from(y) - 70.0) < 45.0;
+    let value = |x, y| if inside(x, y) { 255 } else { 0 };
+    Sample {
+        image: RgbImage::from_fn(200, 150, |x, y| Rgb([value(x, y), x as u8, y as u8])),
+        mask: GrayImage::from_fn(200, 150, |x, y| Luma([value(x, y)])),
+    }
+}
+
+/// A protocol whose steps all have the probability p.
+fn protocol(p: f64) -> Protocol {
+    Protocol {
+        image: Image {
+            size: 96,
+            filter: Filter::Bilinear,
+            mean: [0.0; 3],
+            std: [1.0; 3],
+            training_masks: MaskMode::Threshold,
+        },
+        augment: Augment {
+            horizontal_flip: p,
+            vertical_flip: p,
+            crop: Crop { probability: p, scale: [0.5, 1.0], aspect: [0.75, 4.0 / 3.0] },
+            rotate: Rotate { probability: p, degrees: 15.0 },
+            elastic: Elastic { probability: p, alpha: 60.0, sigma: 6.0 },
+            brightness_contrast: BrightnessContrast { probability: p, brightness: 0.2, contrast: 0.2 },
+        },
+        // What follows has no part in augmentation.
+        loss: Loss { lambda: 0.5, dice_smoothing: 1.0, dice_pooling: Pooling::Batch },
+        optimizer: Optimizer {
+            name: OptimizerName::Adamw,
+            learning_rate: 1e-3,
+            betas: [0.9, 0.999],
+            epsilon: 1e-8,
+            weight_decay: 0.0,
+            decay_exclude: DecayExclude::Nothing,
+            clip_norm: 0.0,
+        },
+        schedule: Schedule { warmup_epochs: 0, warmup_start: 0.1, power: 0.9, unit: ScheduleUnit::Step },
+        train: Train {
+            epochs: 1,
+            batch_size: 1,
+            drop_last: false,
+            images_per_epoch: 0,
+            precision: Precision::F32,
+        },
+        selection: Selection { rule: SelectionRule::Last, part: Part::Validation, every: 0 },
+        split: Split { source: SplitSource::Manifest, seed: 1 },
+        evaluate: Evaluate { part: Part::Test, threshold: 0.5, epsilon: 1e-8, empty: EmptyRule::Formula },
+    }
+}
+
+#[test]
+fn draws_depend_on_seed_epoch_and_id_alone() {
+    let (sample, protocol) = (sample(), protocol(0.5));
+    let once = augment(&sample, "a", 1, 3, &protocol);
+    assert_eq!(once, augment(&sample, "a", 1, 3, &protocol));
+    for other in [
+        augment(&sample, "a", 2, 3, &protocol),
+        augment(&sample, "a", 1, 4, &protocol),
+        augment(&sample, "b", 1, 3, &protocol),
+    ] {
+        assert_ne!(once, other);
+    }
+}
+
+#[test]
+fn image_and_mask_stay_aligned() {
+    let (sample, protocol) = (sample(), protocol(1.0));
+    for epoch in 0..20 {
+        let image = augment(&sample, "a", 7, epoch, &protocol);
+        let red = image.rgb.chunks_exact(3).map(|pixel| pixel[0]);
+        let agreeing = red.zip(&image.mask).filter(|(r, m)| (*r > 127) == (**m > 127)).count();
+        let share = agreeing as f64 / image.mask.len() as f64;
+        assert!(share > 0.95, "epoch {epoch}: {share}");
+        assert!(image.mask.iter().all(|m| *m == 0 || *m == 255));
+    }
+}
+
+#[test]
+fn no_probability_is_the_plain_resize() {
+    let (sample, protocol) = (sample(), protocol(0.0));
+    assert_eq!(augment(&sample, "a", 7, 0, &protocol), prepare::resized(&sample, &protocol.image));
+}
+
+#[test]
+fn switching_a_step_off_leaves_the_other_draws_alone() {
+    let (sample, mut protocol) = (sample(), protocol(1.0));
+    protocol.augment.brightness_contrast.probability = 0.0;
+    let without = augment(&sample, "a", 7, 0, &protocol);
+    protocol.augment.brightness_contrast.probability = 1.0;
+    let with = augment(&sample, "a", 7, 0, &protocol);
+    assert_eq!(with.mask, without.mask);
+    assert_ne!(with.rgb, without.rgb);
+}

@@ -1,0 +1,172 @@
+//! Evaluation: masks, per-image scores, trivial predictors, sample images.
+
+mod samples;
+mod trivial;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use burn::tensor::Tensor;
+use burn::tensor::activation::sigmoid;
+use dygl::data::prepare::{self, Resized};
+use dygl::data::{DataError, Dataset, Partition};
+use dygl::exec::event::WorkerEvent;
+use dygl::exec::job::Job;
+use dygl::metric::{self, Counts, Metric, Scores, Summary};
+use dygl::spec::protocol::Protocol;
+use dygl::store::record::{Sample, Trivial};
+use rayon::prelude::*;
+
+use crate::batch;
+use crate::device::Backend;
+use crate::net::Net;
+use crate::tell::Teller;
+use crate::weights::{self, WeightsError};
+
+/// Why an evaluation ended without scores.
+#[derive(Debug, thiserror::Error)]
+pub enum EvaluateError {
+    #[error(transparent)]
+    Data(#[from] DataError),
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
+    #[error("{0}")]
+    Network(String),
+    #[error("the network's output cannot be read back: {0}")]
+    Readback(String),
+    #[error("the network gives NaN for image `{0}`")]
+    NotANumber(String),
+    #[error("the reported part `{0}` holds no image")]
+    NoImages(String),
+    #[error("{}: {source}", path.display())]
+    Write { path: PathBuf, source: io::Error },
+}
+
+/// One scored image.
+#[derive(Debug)]
+pub struct ScoredImage {
+    pub id: String,
+    /// Predicted foreground at the network size, row-major.
+    pub prediction: Vec<bool>,
+    pub resized: Resized,
+    /// None where the empty-mask rule leaves the image out.
+    pub scores: Option<Scores>,
+}
+
+/// Scores the images of `ids` in their order. `net` must not be in training
+/// mode.
+///
+/// # Errors
+/// An image cannot be loaded, or the output cannot be read back.
+pub fn score(
+    net: &Net,
+    dataset: &Dataset,
+    ids: &[String],
+    protocol: &Protocol,
+    backend: &Backend,
+    progress: &mut dyn FnMut(usize),
+) -> Result<Vec<ScoredImage>, EvaluateError> {
+    let threshold = dataset.mask_threshold();
+    let plane = protocol.image.size * protocol.image.size;
+    let mut scored = Vec::with_capacity(ids.len());
+    for chunk in ids.chunks(protocol.train.batch_size) {
+        let prepared: Vec<Resized> = chunk
+            .par_iter()
+            .map(|id| Ok(prepare::resized(&dataset.load(id)?, &protocol.image)))
+            .collect::<Result<_, DataError>>()?;
+        let (images, _) = batch::stack(&prepared, protocol, threshold).to_device(&backend.device);
+        let probabilities = probabilities(net.forward(images))?;
+        for ((id, resized), values) in chunk.iter().zip(prepared).zip(probabilities.chunks_exact(plane)) {
+            if values.iter().any(|p| p.is_nan()) {
+                return Err(EvaluateError::NotANumber(id.clone()));
+            }
+            let prediction: Vec<bool> =
+                values.iter().map(|p| f64::from(*p) > protocol.evaluate.threshold).collect();
+            let counts = Counts::of(&prediction, &resized.truth(threshold))
+                .map_err(|error| EvaluateError::Readback(error.to_string()))?;
+            let scores = metric::scores(&counts, &protocol.evaluate);
+            scored.push(ScoredImage { id: id.clone(), prediction, resized, scores });
+        }
+        progress(scored.len());
+    }
+    Ok(scored)
+}
+
+fn probabilities(logits: Tensor<4>) -> Result<Vec<f32>, EvaluateError> {
+    let data = sigmoid(logits).try_into_data().map_err(|error| EvaluateError::Readback(error.to_string()))?;
+    data.try_to_vec::<f32>().map_err(|error| EvaluateError::Readback(format!("{error:?}")))
+}
+
+/// The means of scored images.
+pub fn summarise(scored: &[ScoredImage]) -> BTreeMap<Metric, Summary> {
+    let scores: Vec<Option<Scores>> = scored.iter().map(|image| image.scores).collect();
+    metric::summarise(&scores)
+}
+
+/// What an evaluation came to.
+pub struct Evaluated {
+    pub images: usize,
+    pub summary: BTreeMap<Metric, Summary>,
+    pub trivial: Trivial,
+    pub samples: Vec<Sample>,
+    /// blake3 of `per_image.csv`.
+    pub scores_digest: String,
+}
+
+/// Scores the reported part with stored weights and leaves `per_image.csv`
+/// and `samples/` in `folder`.
+///
+/// # Errors
+/// See [`EvaluateError`].
+pub fn evaluate(
+    job: &Job,
+    weights: &Path,
+    folder: &Path,
+    dataset: &Dataset,
+    partition: &Partition,
+    backend: &Backend,
+    teller: &mut Teller,
+) -> Result<Evaluated, EvaluateError> {
+    let protocol = &job.cell.protocol;
+    let ids = partition.part(protocol.evaluate.part);
+    if ids.is_empty() {
+        return Err(EvaluateError::NoImages(format!("{:?}", protocol.evaluate.part).to_lowercase()));
+    }
+    let net = Net::build(&job.cell.model, &backend.device)
+        .map_err(|error| EvaluateError::Network(error.to_string()))?;
+    let parameters = net.parameters() as u64;
+    let net = weights::load(net, weights)?;
+    teller.tell(&WorkerEvent::Started { steps: ids.len(), done: 0, parameters });
+    let scored = score(&net, dataset, ids, protocol, backend, &mut |done| {
+        teller.pace(&WorkerEvent::Scored { done });
+    })?;
+    let scores_digest = write_scores(&folder.join("per_image.csv"), &scored)?;
+    Ok(Evaluated {
+        images: scored.len(),
+        summary: summarise(&scored),
+        trivial: trivial::dice(dataset, partition, &scored, protocol)?,
+        samples: samples::write(&folder.join("samples"), &scored, dataset.mask_threshold())?,
+        scores_digest,
+    })
+}
+
+/// One line an image, in the order of the ids; empty fields where the
+/// empty-mask rule leaves it out. Returns the file's blake3.
+fn write_scores(path: &Path, scored: &[ScoredImage]) -> Result<String, EvaluateError> {
+    let failed = |source: io::Error| EvaluateError::Write { path: path.to_owned(), source };
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    let header = std::iter::once("id").chain(Metric::ALL.iter().map(|metric| metric.name()));
+    writer.write_record(header).map_err(|error| failed(error.into()))?;
+    for image in scored {
+        let values = Metric::ALL
+            .iter()
+            .map(|metric| image.scores.map_or_else(String::new, |s| s.get(*metric).to_string()));
+        writer
+            .write_record(std::iter::once(image.id.clone()).chain(values))
+            .map_err(|error| failed(error.into()))?;
+    }
+    let bytes = writer.into_inner().map_err(|error| failed(io::Error::other(error.to_string())))?;
+    std::fs::write(path, &bytes).map_err(failed)?;
+    Ok(blake3::hash(&bytes).to_hex().to_string())
+}

@@ -1,0 +1,59 @@
+//! Predictors that look at no image: what a network must beat.
+
+use dygl::data::prepare;
+use dygl::data::{DataError, Dataset, Partition};
+use dygl::metric::{self, Counts, Metric};
+use dygl::spec::protocol::Protocol;
+use dygl::store::record::Trivial;
+use rayon::prelude::*;
+
+use super::{EvaluateError, ScoredImage};
+
+/// Mean Dice on the scored images of "all is foreground" and of the mean
+/// training mask, thresholded where that serves the training masks best.
+pub(super) fn dice(
+    dataset: &Dataset,
+    partition: &Partition,
+    scored: &[ScoredImage],
+    protocol: &Protocol,
+) -> Result<Trivial, EvaluateError> {
+    let threshold = dataset.mask_threshold();
+    let plane = protocol.image.size * protocol.image.size;
+    let training: Vec<Vec<bool>> = partition
+        .train
+        .par_iter()
+        .map(|id| Ok(prepare::resized(&dataset.load(id)?, &protocol.image).truth(threshold)))
+        .collect::<Result<_, DataError>>()?;
+    let mut frequency = vec![0.0; plane];
+    for mask in &training {
+        for (count, is_foreground) in frequency.iter_mut().zip(mask) {
+            *count += f64::from(u8::from(*is_foreground)) / training.len() as f64;
+        }
+    }
+    let truths: Vec<Vec<bool>> = scored.iter().map(|image| image.resized.truth(threshold)).collect();
+    let mut best = (vec![false; plane], f64::NEG_INFINITY);
+    for tenths in 1..10 {
+        let mask: Vec<bool> = frequency.iter().map(|f| *f > f64::from(tenths) / 10.0).collect();
+        let dice = mean_dice(&mask, &training, protocol)?;
+        if dice > best.1 {
+            best = (mask, dice);
+        }
+    }
+    Ok(Trivial {
+        all_foreground: mean_dice(&vec![true; plane], &truths, protocol)?,
+        mean_mask: mean_dice(&best.0, &truths, protocol)?,
+    })
+}
+
+/// Mean Dice of one mask against many.
+fn mean_dice(mask: &[bool], truths: &[Vec<bool>], protocol: &Protocol) -> Result<f64, EvaluateError> {
+    let scores: Vec<_> = truths
+        .iter()
+        .map(|truth| {
+            let counts =
+                Counts::of(mask, truth).map_err(|error| EvaluateError::Readback(error.to_string()))?;
+            Ok(metric::scores(&counts, &protocol.evaluate))
+        })
+        .collect::<Result<_, EvaluateError>>()?;
+    Ok(metric::summarise(&scores).get(&Metric::Dice).map_or(0.0, |summary| summary.mean))
+}

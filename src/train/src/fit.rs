@@ -1,0 +1,310 @@
+//! The training loop.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use burn::module::Module;
+use burn::tensor::Tensor;
+use dygl::data::{DataError, Dataset, Partition};
+use dygl::exec::event::WorkerEvent;
+use dygl::exec::job::Job;
+use dygl::metric::Metric;
+use dygl::spec::protocol::{Protocol, SelectionRule};
+use dygl::store::record::{HistoryRow, Outcome};
+
+use crate::batch;
+use crate::checkpoint::{self, CheckpointError, State};
+use crate::device::Backend;
+use crate::evaluate::{self, EvaluateError};
+use crate::init;
+use crate::loss::loss;
+use crate::net::Net;
+use crate::optim::{AdamW, GradientSet};
+use crate::schedule::LearningRate;
+use crate::tell::Teller;
+use crate::tensors::{self, TensorFileError, Tensors};
+use crate::weights;
+
+/// Between checkpoints; a stop writes one at once after its epoch. Neither
+/// touches the result.
+const CHECKPOINT_EVERY: Duration = Duration::from_secs(60);
+
+/// Why training ended without weights.
+#[derive(Debug, thiserror::Error)]
+pub enum FitError {
+    #[error(transparent)]
+    Data(#[from] DataError),
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    #[error(transparent)]
+    Tensors(#[from] TensorFileError),
+    #[error(transparent)]
+    Evaluate(#[from] EvaluateError),
+    #[error("{0}")]
+    Network(String),
+    #[error("failed to write {}: {source}", path.display())]
+    Write { path: PathBuf, source: std::io::Error },
+    #[error("diverged in epoch {epoch}, step {step}: {message}")]
+    Diverged { epoch: usize, step: usize, message: String },
+    #[error("the training part is empty")]
+    NoImages,
+}
+
+impl FitError {
+    /// As a record keeps it.
+    pub fn outcome(&self) -> Outcome {
+        match self {
+            FitError::Diverged { epoch, step, message } => {
+                Outcome::Diverged { epoch: *epoch, step: *step, message: message.clone() }
+            }
+            other => Outcome::Failed { message: other.to_string() },
+        }
+    }
+}
+
+/// What training came to.
+pub enum Fitted {
+    Done(State, u64),
+    /// Stopped on request; the checkpoint is written.
+    Stopped,
+}
+
+/// Trains a cell and leaves `model.safetensors` and `history.csv` in `folder`.
+///
+/// # Errors
+/// See [`FitError`].
+pub fn fit(
+    job: &Job,
+    folder: &Path,
+    dataset: &Dataset,
+    partition: &Partition,
+    backend: &Backend,
+    teller: &mut Teller,
+    stop: &AtomicBool,
+) -> Result<Fitted, FitError> {
+    let protocol = &job.cell.protocol;
+    if partition.train.is_empty() {
+        return Err(FitError::NoImages);
+    }
+    let net =
+        Net::build(&job.cell.model, &backend.device).map_err(|error| FitError::Network(error.to_string()))?;
+    let parameters = net.parameters() as u64;
+    let mut run = Training::begin(job, folder, net)?;
+    let steps_per_epoch = batch::order(&partition.train, job.cell.seed, 0, &protocol.train).len();
+    let rate =
+        LearningRate::new(&protocol.optimizer, &protocol.schedule, protocol.train.epochs, steps_per_epoch);
+    teller.tell(&WorkerEvent::Started {
+        steps: steps_per_epoch * protocol.train.epochs,
+        done: run.state.steps_done,
+        parameters,
+    });
+    let mut saved = Instant::now();
+    for epoch in run.state.epochs_done..protocol.train.epochs {
+        run.epoch(job, dataset, partition, backend, &rate, epoch, teller)?;
+        let is_last = epoch + 1 == protocol.train.epochs;
+        let stopping = stop.load(Ordering::SeqCst) && !is_last;
+        if stopping || (saved.elapsed() >= CHECKPOINT_EVERY && !is_last) {
+            checkpoint::save(folder, &run.net, &run.optimizer, run.best.as_ref(), &run.state)?;
+            teller.tell(&WorkerEvent::Checkpoint { epoch: epoch + 1 });
+            saved = Instant::now();
+        }
+        if stopping {
+            return Ok(Fitted::Stopped);
+        }
+    }
+    let path = folder.join("model.safetensors");
+    match &run.best {
+        Some(best) => tensors::write(&path, best)?,
+        None => tensors::write(&path, &weights::snapshot(&run.net))?,
+    }
+    if run.best.is_none() {
+        run.state.best_epoch = run.state.epochs_done;
+    }
+    write_history(&folder.join("history.csv"), &run.state.history)?;
+    Ok(Fitted::Done(run.state, parameters))
+}
+
+/// A training under way.
+struct Training {
+    net: Net,
+    optimizer: AdamW,
+    /// Weights of the best epoch, where the rule wants them.
+    best: Option<Tensors>,
+    state: State,
+}
+
+impl Training {
+    fn begin(job: &Job, folder: &Path, net: Net) -> Result<Self, FitError> {
+        let spec = &job.cell.protocol.optimizer;
+        match checkpoint::load(folder, &job.key, net, spec)? {
+            Ok(resumed) => Ok(Self {
+                net: resumed.net.train(),
+                optimizer: resumed.optimizer,
+                best: resumed.best,
+                state: resumed.state,
+            }),
+            Err(net) => Ok(Self {
+                net: init::initialise(net, job.cell.seed).train(),
+                optimizer: AdamW::new(spec),
+                best: None,
+                state: State { key: job.key.clone(), ..State::default() },
+            }),
+        }
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn epoch(
+        &mut self,
+        job: &Job,
+        dataset: &Dataset,
+        partition: &Partition,
+        backend: &Backend,
+        rate: &LearningRate,
+        epoch: usize,
+        teller: &mut Teller,
+    ) -> Result<(), FitError> {
+        let protocol = &job.cell.protocol;
+        let started = Instant::now();
+        let steps = batch::order(&partition.train, job.cell.seed, epoch, &protocol.train);
+        let device = backend.device.clone().autodiff();
+        let mut sums = Sums::default();
+        batch::for_each(dataset, &steps, job.cell.seed, epoch, protocol, |step, batch| {
+            let (images, targets) = batch.to_device(&device);
+            let count = images.dims()[0] as f64;
+            let parts = self.step(images, targets, protocol, epoch, step, rate.at(epoch, step))?;
+            sums.add(&parts, count);
+            self.state.steps_done += 1;
+            teller.pace(&WorkerEvent::Step {
+                done: self.state.steps_done,
+                epoch: epoch + 1,
+                loss: parts.loss,
+            });
+            Ok::<(), FitError>(())
+        })?;
+        self.state.epochs_done = epoch + 1;
+        let select_dice = self.select(job, dataset, partition, backend, epoch)?;
+        let seconds = started.elapsed().as_secs_f64();
+        self.state.seconds += seconds;
+        let row = HistoryRow {
+            epoch: epoch + 1,
+            learning_rate: rate.at(epoch, steps.len().saturating_sub(1)),
+            loss: sums.loss / sums.images,
+            bce: sums.bce / sums.images,
+            dice_loss: sums.dice / sums.images,
+            select_dice,
+            gradient_norm: sums.norm / sums.images,
+            seconds,
+        };
+        teller.tell(&WorkerEvent::Epoch {
+            epoch: epoch + 1,
+            epochs: protocol.train.epochs,
+            loss: row.loss,
+            learning_rate: row.learning_rate,
+            select_dice,
+            seconds,
+        });
+        self.state.history.push(row);
+        Ok(())
+    }
+
+    /// One optimizer step; refuses to step on anything that is not finite.
+    fn step(
+        &mut self,
+        images: Tensor<4>,
+        targets: Tensor<4>,
+        protocol: &Protocol,
+        epoch: usize,
+        step: usize,
+        rate: f64,
+    ) -> Result<StepParts, FitError> {
+        let diverged = |message: String| FitError::Diverged { epoch: epoch + 1, step: step + 1, message };
+        let parts = loss(self.net.forward(images), targets, &protocol.loss);
+        let value = scalar(parts.total.clone());
+        if !value.is_finite() {
+            return Err(diverged(format!("the loss is {value}")));
+        }
+        let (bce, dice) = (scalar(parts.bce), scalar(parts.dice));
+        let grads = parts.total.backward();
+        let gradients =
+            GradientSet::collect(&self.net, &grads).map_err(|error| diverged(error.to_string()))?;
+        let norm = gradients.norm();
+        // The network moves through the optimizer; a clone shares its tensors.
+        self.net = self.optimizer.step(self.net.clone(), gradients, rate);
+        Ok(StepParts { loss: value, bce, dice, norm })
+    }
+
+    /// Scores the selection part where this epoch is due, and remembers the
+    /// best weights where the rule wants them.
+    fn select(
+        &mut self,
+        job: &Job,
+        dataset: &Dataset,
+        partition: &Partition,
+        backend: &Backend,
+        epoch: usize,
+    ) -> Result<Option<f64>, FitError> {
+        let selection = &job.cell.protocol.selection;
+        let ids = partition.part(selection.part);
+        if selection.every == 0 || !(epoch + 1).is_multiple_of(selection.every) || ids.is_empty() {
+            return Ok(None);
+        }
+        let scored =
+            evaluate::score(&self.net.valid(), dataset, ids, &job.cell.protocol, backend, &mut |_| {})?;
+        let Some(dice) = evaluate::summarise(&scored).get(&Metric::Dice).map(|summary| summary.mean) else {
+            return Ok(None);
+        };
+        if selection.rule == SelectionRule::BestDice && (self.best.is_none() || dice > self.state.best_dice) {
+            self.state.best_dice = dice;
+            self.state.best_epoch = epoch + 1;
+            self.best = Some(weights::snapshot(&self.net));
+        }
+        Ok(Some(dice))
+    }
+}
+
+struct StepParts {
+    loss: f64,
+    bce: f64,
+    dice: f64,
+    norm: f64,
+}
+
+/// Sums over an epoch's images.
+#[derive(Default)]
+struct Sums {
+    loss: f64,
+    bce: f64,
+    dice: f64,
+    norm: f64,
+    images: f64,
+}
+
+impl Sums {
+    fn add(&mut self, parts: &StepParts, images: f64) {
+        self.loss += parts.loss * images;
+        self.bce += parts.bce * images;
+        self.dice += parts.dice * images;
+        self.norm += parts.norm * images;
+        self.images += images;
+    }
+}
+
+/// The value of a tensor of one element; NaN if it cannot be read.
+fn scalar(tensor: Tensor<1>) -> f64 {
+    tensor
+        .try_into_data()
+        .ok()
+        .and_then(|data| data.try_to_vec::<f32>().ok())
+        .and_then(|values| values.first().copied())
+        .map_or(f64::NAN, f64::from)
+}
+
+fn write_history(path: &Path, history: &[HistoryRow]) -> Result<(), FitError> {
+    let failed = |error: csv::Error| FitError::Write { path: path.to_owned(), source: error.into() };
+    let mut writer = csv::Writer::from_path(path).map_err(failed)?;
+    for row in history {
+        writer.serialize(row).map_err(failed)?;
+    }
+    writer.flush().map_err(|source| FitError::Write { path: path.to_owned(), source })
+}

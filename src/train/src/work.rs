@@ -1,0 +1,267 @@
+//! `dygl-worker run FOLDER`: does the job that lies in a folder and leaves
+//! its record there.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
+
+use dygl::data::{DataError, Dataset, Partition, Registry};
+use dygl::exec::facts;
+use dygl::exec::job::{self, Job, Task};
+use dygl::exec::local::PARENT;
+use dygl::exit::Exit;
+use dygl::key::revision::Revisions;
+use dygl::store::record::{self, DatasetFacts, EvalRecord, Outcome, Provenance, TrainRecord, Trivial};
+use rustix::process::Signal;
+
+use crate::device::{self, Backend, DeviceError};
+use crate::evaluate;
+use crate::fit::{self, Fitted};
+use crate::tell::Teller;
+
+/// Why a job could not even be begun.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkError {
+    #[error("{}: {message}", path.display())]
+    Job { path: PathBuf, message: String },
+    #[error("failed to {0}")]
+    Device(#[from] DeviceError),
+    #[error(transparent)]
+    Data(#[from] DataError),
+    #[error("{what} is {found}, the job names {expected}: it changed since the run was planned")]
+    Changed { what: &'static str, expected: String, found: String },
+    #[error(
+        "this worker was built from other sources than the runner ({}): build both with `make`",
+        .0.join(", ")
+    )]
+    Revisions(Vec<String>),
+    #[error("{}: {source}", path.display())]
+    Io { path: PathBuf, source: std::io::Error },
+}
+
+/// Does the job in `folder`.
+///
+/// # Errors
+/// The job cannot be begun, or its record cannot be written. A training that
+/// fails is no error here: the record says so.
+pub fn run(folder: &Path) -> Result<Exit, WorkError> {
+    die_with_parent();
+    let io = |path: PathBuf| move |source| WorkError::Io { path, source };
+    let record_path = folder.join("record.json");
+    // A runner that was killed may have left one.
+    match std::fs::remove_file(&record_path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        other => other.map_err(io(record_path.clone()))?,
+    }
+    let job = read(folder)?;
+    let backend = device::parse(&job.device)?;
+    check(&job, &backend)?;
+    let registry = Registry::at(&job.root);
+    let dataset = Dataset::open(&job.cell.dataset, &registry)?;
+    let partition = dataset.split(&job.cell.protocol.split)?;
+    same("the dataset's digest", &job.dataset_digest, dataset.digest())?;
+    same("the split's digest", &job.split_digest, &partition.digest)?;
+
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        signal_hook::flag::register(signal, Arc::clone(&stop)).map_err(io(folder.to_owned()))?;
+    }
+    let teller = Teller::into_folder(folder).map_err(io(folder.join("events.jsonl")))?;
+    let worker = Worker { job: &job, folder, dataset: &dataset, partition: &partition, backend: &backend };
+    let (outcome, written) = match &job.task {
+        Task::Train => match worker.train(teller, &stop) {
+            None => return Ok(Exit::Interrupted),
+            Some(record) => (record.outcome.clone(), write(&record_path, &record)),
+        },
+        Task::Evaluate { train_key, weights, weights_digest } => {
+            let record = worker.evaluate(train_key, weights, weights_digest, teller);
+            (record.outcome.clone(), write(&record_path, &record))
+        }
+    };
+    written.map_err(io(record_path))?;
+    Ok(if outcome.is_done() { Exit::Ok } else { Exit::Failed })
+}
+
+fn write(path: &Path, record: &impl serde::Serialize) -> std::io::Result<()> {
+    let text = serde_json::to_vec_pretty(record)?;
+    let temporary = path.with_extension("json.new");
+    std::fs::write(&temporary, text)?;
+    std::fs::rename(&temporary, path)
+}
+
+/// A worker must not outlive its runner: its work could not be published.
+fn die_with_parent() {
+    let Some(parent) = std::env::var(PARENT).ok().and_then(|text| text.parse::<i32>().ok()) else { return };
+    // Where the system knows no such signal, an orphan merely wastes time.
+    let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
+    let is_orphan = rustix::process::getppid().is_none_or(|pid| pid.as_raw_nonzero().get() != parent);
+    if is_orphan {
+        std::process::exit(Exit::Interrupted as i32);
+    }
+}
+
+fn read(folder: &Path) -> Result<Job, WorkError> {
+    let path = folder.join(job::FILE);
+    let text = std::fs::read(&path).map_err(|source| WorkError::Io { path: path.clone(), source })?;
+    serde_json::from_slice(&text).map_err(|error| WorkError::Job { path, message: error.to_string() })
+}
+
+/// The key names sources and numerics class; another worker's numbers would
+/// stand under a false name.
+fn check(job: &Job, backend: &Backend) -> Result<(), WorkError> {
+    let differ = Revisions::of_this_build().differences(&job.revisions, &job.cell.model.name);
+    if !differ.is_empty() {
+        return Err(WorkError::Revisions(differ));
+    }
+    same("the numerics class", &job.numerics, backend.numerics)
+}
+
+fn same(what: &'static str, expected: &str, found: &str) -> Result<(), WorkError> {
+    if expected == found {
+        return Ok(());
+    }
+    Err(WorkError::Changed { what, expected: expected.to_owned(), found: found.to_owned() })
+}
+
+struct Worker<'a> {
+    job: &'a Job,
+    folder: &'a Path,
+    dataset: &'a Dataset,
+    partition: &'a Partition,
+    backend: &'a Backend,
+}
+
+impl Worker<'_> {
+    /// None if it was stopped at a checkpoint.
+    fn train(&self, mut teller: Teller, stop: &AtomicBool) -> Option<TrainRecord> {
+        let started = record::now();
+        let job = self.job;
+        let fitted =
+            fit::fit(job, self.folder, self.dataset, self.partition, self.backend, &mut teller, stop);
+        let mut record = TrainRecord {
+            key: job.key.clone(),
+            cell: job.cell.clone(),
+            profile: job.profile.clone(),
+            outcome: Outcome::Done,
+            dataset: Some(self.facts()),
+            weights: String::new(),
+            parameters: 0,
+            selected_epoch: 0,
+            epochs_done: 0,
+            steps_done: 0,
+            final_loss: 0.0,
+            train_seconds: 0.0,
+            peak_memory_bytes: peak_memory(),
+            resumed: 0,
+            provenance: self.provenance(started),
+        };
+        match fitted {
+            Ok(Fitted::Stopped) => return None,
+            Ok(Fitted::Done(state, parameters)) => {
+                record.parameters = parameters;
+                record.selected_epoch = state.best_epoch;
+                record.epochs_done = state.epochs_done;
+                record.steps_done = state.steps_done;
+                record.final_loss = state.history.last().map_or(0.0, |row| row.loss);
+                record.train_seconds = state.seconds;
+                record.resumed = state.resumed;
+                match digest(&self.folder.join("model.safetensors")) {
+                    Ok(digest) => record.weights = digest,
+                    Err(error) => record.outcome = Outcome::Failed { message: error.to_string() },
+                }
+            }
+            Err(error) => record.outcome = error.outcome(),
+        }
+        Some(record)
+    }
+
+    fn evaluate(
+        &self,
+        train_key: &str,
+        weights: &Path,
+        weights_digest: &str,
+        mut teller: Teller,
+    ) -> EvalRecord {
+        let (started, clock) = (record::now(), Instant::now());
+        let job = self.job;
+        let mut record = EvalRecord {
+            key: job.key.clone(),
+            train_key: train_key.to_owned(),
+            weights: weights_digest.to_owned(),
+            scores: String::new(),
+            cell: job.cell.clone(),
+            profile: job.profile.clone(),
+            outcome: Outcome::Done,
+            dataset: Some(self.facts()),
+            images: 0,
+            skipped: 0,
+            mean: Default::default(),
+            std: Default::default(),
+            trivial: Trivial::default(),
+            samples: Vec::new(),
+            eval_seconds: 0.0,
+            provenance: self.provenance(started),
+        };
+        match self.scores(weights, weights_digest, &mut teller) {
+            Ok(evaluated) => {
+                record.scores = evaluated.scores_digest;
+                record.images = evaluated.images;
+                record.skipped = evaluated.summary.values().next().map_or(evaluated.images, |s| s.skipped);
+                record.mean = evaluated.summary.iter().map(|(metric, s)| (*metric, s.mean)).collect();
+                record.std = evaluated.summary.iter().map(|(metric, s)| (*metric, s.std)).collect();
+                record.trivial = evaluated.trivial;
+                record.samples = evaluated.samples;
+            }
+            Err(message) => record.outcome = Outcome::Failed { message },
+        }
+        record.eval_seconds = clock.elapsed().as_secs_f64();
+        record.provenance.finished = record::now();
+        record
+    }
+
+    fn scores(
+        &self,
+        weights: &Path,
+        weights_digest: &str,
+        teller: &mut Teller,
+    ) -> Result<evaluate::Evaluated, String> {
+        let found = digest(weights).map_err(|error| format!("{}: {error}", weights.display()))?;
+        if found != weights_digest {
+            return Err(format!("{}: the weights were altered", weights.display()));
+        }
+        evaluate::evaluate(self.job, weights, self.folder, self.dataset, self.partition, self.backend, teller)
+            .map_err(|error| error.to_string())
+    }
+
+    fn facts(&self) -> DatasetFacts {
+        facts(self.dataset, self.partition)
+    }
+
+    fn provenance(&self, started: u64) -> Provenance {
+        Provenance {
+            device: self.backend.description.clone(),
+            simd: self.backend.simd.to_owned(),
+            threads: rayon::current_num_threads(),
+            started,
+            finished: record::now(),
+            ..self.job.provenance()
+        }
+    }
+}
+
+fn digest(path: &Path) -> std::io::Result<String> {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update_reader(std::fs::File::open(path)?)?;
+    Ok(hasher.finalize().to_hex().to_string())
+}
+
+/// Highest resident memory of this process so far, bytes; 0 where the system
+/// does not tell.
+fn peak_memory() -> u64 {
+    std::fs::read_to_string("/proc/self/status")
+        .unwrap_or_default()
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix("kB")?.trim().parse::<u64>().ok())
+        .map_or(0, |kib| kib * 1024)
+}

@@ -1,0 +1,155 @@
+//! A laboratory in a temporary folder: experiments, store, the real programs.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// What a command came to.
+#[derive(Debug)]
+pub struct Output {
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Output {
+    /// Holds the exit code against the expected one.
+    #[track_caller]
+    pub fn exits(self, code: i32) -> Self {
+        assert_eq!(self.code, code, "stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
+        self
+    }
+
+    /// Standard output as JSON.
+    #[track_caller]
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {}", self.stdout))
+    }
+}
+
+/// A folder to work in, removed afterwards.
+pub struct Lab {
+    folder: TempDir,
+}
+
+impl Default for Lab {
+    fn default() -> Self {
+        Self { folder: tempfile::tempdir().expect("temporary folder") }
+    }
+}
+
+/// A program of the workspace, beside this test.
+pub fn program(name: &str) -> PathBuf {
+    let own = std::env::current_exe().expect("own path");
+    let folder = own.parent().and_then(Path::parent).expect("target/debug/deps");
+    let path = folder.join(name);
+    assert!(
+        path.is_file(),
+        "{} is missing: run `cargo build --workspace` first (`make test` does)",
+        path.display()
+    );
+    path
+}
+
+impl Lab {
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Writes a file, making its folders.
+    pub fn write(&self, path: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.path().join(path);
+        fs::create_dir_all(path.parent().expect("a folder")).expect("folder made");
+        fs::write(&path, content).expect("file written");
+        path
+    }
+
+    /// An experiment of real but tiny runs: 32 pixels, a few phantoms.
+    #[must_use]
+    pub fn with_experiment(self, name: &str, models: &str, epochs: usize) -> Self {
+        let text = format!(
+            r#"[experiment]
+name = "{name}"
+title = "A tiny matrix"
+question = "Does it run?"
+
+[matrix]
+model = {models}
+dataset = ["phantom-polyp,count=12,seed=1,size=32"]
+seed = [42]
+
+[protocol]
+image.size = 32
+train = {{ epochs = {epochs}, batch_size = 4 }}
+schedule.warmup_epochs = 0
+selection.every = 1
+
+[table]
+kind = "results"
+metrics = ["dice", "iou"]
+
+[ops]
+threads = 1
+"#
+        );
+        self.write(&format!("experiments/{name}.toml"), text);
+        self
+    }
+
+    /// `dygl` with arguments, in this folder, with nothing of the caller's environment.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(program("dygl"));
+        command
+            .args(arguments)
+            .current_dir(self.path())
+            .env_remove("DYGL_STORE")
+            .env_remove("DYGL_DATA")
+            .env("NO_COLOR", "1");
+        command
+    }
+
+    /// Runs `dygl` to its end.
+    pub fn dygl(&self, arguments: &[&str]) -> Output {
+        let output = self.command(arguments).output().expect("dygl starts");
+        Output {
+            code: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
+    /// Starts `dygl` and leaves it running; its output is thrown away.
+    pub fn start(&self, arguments: &[&str]) -> Child {
+        self.command(arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("dygl starts")
+    }
+
+    /// Files of the store with this name, sorted.
+    pub fn stored(&self, name: &str) -> Vec<PathBuf> {
+        let mut found = Vec::new();
+        collect(&self.path().join(".dygl/store"), name, &mut found);
+        found.sort();
+        found
+    }
+}
+
+fn collect(folder: &Path, name: &str, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            collect(&path, name, found);
+        } else if path.file_name().is_some_and(|file| file == name) {
+            found.push(path);
+        }
+    }
+}
+
+/// Alters one byte in the middle of a file.
+pub fn alter(path: &Path) {
+    let mut bytes = fs::read(path).expect("read");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(path, bytes).expect("written");
+}
