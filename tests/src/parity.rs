@@ -346,11 +346,12 @@ pub fn compare(fixture: &Fixture, outcome: &Outcome) -> Result<Deviation> {
         let (got, want) = (got.unwrap_or(0.0), want.unwrap_or(0.0));
         let excess = ((got - want).abs() - ROUNDING * fixture.largest).max(0.0);
         let relative = if excess > 0.0 { excess / want } else { 0.0 };
-        if !(relative <= deviation.gradient) {
+        ensure!(relative.is_finite(), "{}: the gradient of {name} is {got}, not {want}", fixture.name);
+        if relative > deviation.gradient {
             deviation.gradient = relative;
             worst = format!("{name}: {got:e} instead of {want:e}");
         }
-        deviation.beyond += usize::from(!(relative <= fixture.bounds.most));
+        deviation.beyond += usize::from(relative > fixture.bounds.most);
     }
     let bounds = fixture.bounds;
     let allowed = fixture.norms.len().div_ceil(100);

@@ -13,8 +13,18 @@ use anyhow::Result;
 use dygl_tests::parity::{self, Fixture};
 
 /// Fixture and the worker's `--model`.
-const FIXTURES: &[(&str, &str)] =
-    &[("unet_p0", "unet"), ("unet", "unet,variant=table-exact"), ("dyglnet", "dyglnet")];
+const FIXTURES: &[(&str, &str)] = &[
+    ("unet_p0", "unet"),
+    ("unet", "unet,variant=table-exact"),
+    ("dyglnet", "dyglnet"),
+    ("dyglnet_bi", "dyglnet,upsample=bilinear"),
+    ("dyglnet_tconv", "dyglnet,upsample=transposed"),
+    ("dyglnet_wo_dyt", "dyglnet,norm=group"),
+    ("dyglnet_wo_dc", "dyglnet,local=none"),
+    ("dyglnet_wo_sa", "dyglnet,global=none"),
+    ("dyglnet_split_dc", "dyglnet,split=local"),
+    ("dyglnet_split_sa", "dyglnet,split=global"),
+];
 
 fn golden(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("golden/parity").join(format!("{name}.json"))
@@ -49,6 +59,41 @@ fn unet_table_exact() -> Result<()> {
 #[test]
 fn dyglnet() -> Result<()> {
     check("dyglnet")
+}
+
+#[test]
+fn dyglnet_bilinear() -> Result<()> {
+    check("dyglnet_bi")
+}
+
+#[test]
+fn dyglnet_transposed() -> Result<()> {
+    check("dyglnet_tconv")
+}
+
+#[test]
+fn dyglnet_without_dyt() -> Result<()> {
+    check("dyglnet_wo_dyt")
+}
+
+#[test]
+fn dyglnet_without_dilated_convolutions() -> Result<()> {
+    check("dyglnet_wo_dc")
+}
+
+#[test]
+fn dyglnet_without_attention() -> Result<()> {
+    check("dyglnet_wo_sa")
+}
+
+#[test]
+fn dyglnet_split_local() -> Result<()> {
+    check("dyglnet_split_dc")
+}
+
+#[test]
+fn dyglnet_split_global() -> Result<()> {
+    check("dyglnet_split_sa")
 }
 
 #[test]

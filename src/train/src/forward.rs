@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use burn::module::Module;
 use burn::tensor::{Tensor, TensorData};
+use dygl::exit::Exit;
 use dygl::spec::name::{NameError, Named};
 use dygl::spec::network::{self, Network, NetworkError};
 
@@ -14,11 +15,6 @@ use crate::loss::{self, LossParts};
 use crate::net::Net;
 use crate::tensors::{self, TensorFileError, Tensors};
 use crate::weights::{self, WeightsError};
-
-/// Exit code: bad usage.
-const USAGE: u8 = 2;
-/// Exit code: a file, device or library is missing.
-const ENVIRONMENT: u8 = 3;
 
 /// Arguments of `dygl-worker forward`.
 #[derive(Debug, Clone, clap::Args)]
@@ -87,14 +83,16 @@ pub enum ForwardError {
 
 impl ForwardError {
     /// The exit code that says what kind of failure it is.
-    pub fn exit_code(&self) -> u8 {
+    pub fn exit(&self) -> Exit {
         match self {
-            Self::Device(DeviceError::NotCompiled { .. }) => ENVIRONMENT,
-            Self::File(error) | Self::Weights(WeightsError::File(error)) if error.is_missing() => ENVIRONMENT,
+            Self::Device(DeviceError::NotCompiled { .. }) => Exit::Environment,
+            Self::File(error) | Self::Weights(WeightsError::File(error)) if error.is_missing() => {
+                Exit::Environment
+            }
             Self::File(TensorFileError::Read { .. } | TensorFileError::Write { .. })
             | Self::Weights(WeightsError::File(TensorFileError::Read { .. }))
-            | Self::Readback(_) => ENVIRONMENT,
-            _ => USAGE,
+            | Self::Readback(_) => Exit::Environment,
+            _ => Exit::Usage,
         }
     }
 }
@@ -216,4 +214,117 @@ fn scalar(tensor: Tensor<1>) -> Result<f32, ForwardError> {
     let data = tensor.try_into_data().map_err(|error| ForwardError::Readback(error.to_string()))?;
     let values = data.try_to_vec::<f32>().map_err(|error| ForwardError::Readback(format!("{error:?}")))?;
     values.first().copied().ok_or_else(|| ForwardError::Readback("an empty tensor".into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::init::initialise;
+
+    /// A folder with intact weights of the plain U-Net.
+    struct Bench {
+        folder: tempfile::TempDir,
+    }
+
+    impl Bench {
+        fn new() -> Self {
+            let folder = tempfile::tempdir().expect("folder");
+            let device = device::parse("flex").expect("flex").device;
+            let net = Net::build(&Named::plain("unet"), &device).expect("known");
+            weights::save(&initialise(net, 1), &folder.path().join("weights")).expect("saved");
+            Self { folder }
+        }
+
+        fn path(&self, name: &str) -> PathBuf {
+            self.folder.path().join(name)
+        }
+
+        fn put(&self, name: &str, tensor: &str, shape: &[usize], value: f32) {
+            let data = TensorData::new(vec![value; shape.iter().product()], shape.to_vec());
+            tensors::write(&self.path(name), &Tensors::from([(tensor.to_owned(), data)])).expect("written");
+        }
+
+        fn arguments(&self) -> Arguments {
+            Arguments {
+                model: "unet".into(),
+                weights: self.path("weights"),
+                input: self.path("input"),
+                output: self.path("output"),
+                train: false,
+                target: None,
+                gradients: None,
+                device: "flex".into(),
+            }
+        }
+
+        fn fails(&self, arguments: &Arguments) -> (Exit, String) {
+            let error = run(arguments).expect_err("refused");
+            (error.exit(), error.to_string())
+        }
+    }
+
+    #[test]
+    fn bad_requests_are_told_in_one_line_with_the_remedy() {
+        let bench = Bench::new();
+        let arguments = bench.arguments();
+        assert_eq!(bench.fails(&arguments).0, Exit::Environment);
+
+        bench.put("input", "image", &[1, 3, 32, 32], 0.0);
+        let (exit, text) = bench.fails(&arguments);
+        assert!(exit == Exit::Usage && text.contains("no tensor `input` (it holds: image)"), "{text}");
+
+        bench.put("input", "input", &[3, 32, 32], 0.0);
+        let (exit, text) = bench.fails(&arguments);
+        assert!(exit == Exit::Usage && text.contains("[3, 32, 32] and should be [B, 3, H, W]"), "{text}");
+
+        bench.put("input", "input", &[1, 3, 40, 24], 0.0);
+        let (exit, text) = bench.fails(&arguments);
+        assert!(exit == Exit::Usage && text.contains("width of 24") && text.contains("take 32"), "{text}");
+
+        bench.put("input", "input", &[1, 3, 40, 40], 0.0);
+        let sized = Arguments { model: "dyglnet".into(), ..bench.arguments() };
+        let (exit, text) = bench.fails(&sized);
+        assert!(exit == Exit::Usage && text.contains("multiples of 16") && text.contains("take 48"), "{text}");
+
+        bench.put("input", "input", &[1, 3, 32, 32], 0.0);
+        let (exit, text) = bench.fails(&Arguments { model: "dyglnet".into(), ..bench.arguments() });
+        assert!(exit == Exit::Usage && text.contains("missing") && text.contains("unexpected"), "{text}");
+
+        let (exit, text) = bench.fails(&Arguments { model: "unett".into(), ..bench.arguments() });
+        assert!(exit == Exit::Usage && text.contains("known: unet"), "{text}");
+
+        let (exit, _) = bench.fails(&Arguments { device: "tch:0".into(), ..bench.arguments() });
+        assert_eq!(exit, Exit::Environment);
+
+        fs::write(bench.path("weights"), b"not a tensor file").expect("written");
+        let (exit, text) = bench.fails(&arguments);
+        assert!(exit == Exit::Usage && text.contains("no intact safetensors file"), "{text}");
+        assert!(!text.contains('\n'));
+    }
+
+    #[test]
+    fn training_reports_loss_and_gradients_and_checks_the_target() {
+        let bench = Bench::new();
+        bench.put("input", "input", &[1, 3, 32, 32], 0.5);
+        let arguments = Arguments {
+            train: true,
+            target: Some(bench.path("target")),
+            gradients: Some(bench.path("gradients")),
+            ..bench.arguments()
+        };
+        bench.put("target", "target", &[1, 1, 32, 16], 1.0);
+        assert_eq!(bench.fails(&arguments).0, Exit::Usage);
+        bench.put("target", "target", &[1, 1, 32, 32], 255.0);
+        assert!(bench.fails(&arguments).1.contains("targets are in 0..1"));
+        bench.put("target", "target", &[1, 1, 32, 32], 0.25);
+        let line = run(&arguments).expect("run").expect("a line");
+        let line: serde_json::Value = serde_json::from_str(&line).expect("JSON");
+        let part = |key: &str| line[key].as_f64().expect("number");
+        assert!((part("loss") - 0.5 * (part("bce") + part("dice_loss"))).abs() < 1e-6);
+        let gradients = tensors::read(&bench.path("gradients")).expect("gradients");
+        assert_eq!(gradients["outc.conv.weight"].shape().to_vec(), [1, 64, 1, 1]);
+        assert!(!gradients.keys().any(|name| name.ends_with("running_mean")));
+    }
 }

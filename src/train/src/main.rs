@@ -39,7 +39,7 @@ fn main() -> ExitCode {
         }
         Err(error) => {
             eprintln!("error: failed to {error}");
-            ExitCode::from(error.exit_code())
+            error.exit().into()
         }
     }
 }

@@ -16,6 +16,7 @@ macro_rules! networks {
     ($($name:literal => $variant:ident($type:ident), $config:expr;)*) => {
         /// Any of the networks.
         #[derive(Module, Debug)]
+        #[allow(clippy::large_enum_variant, reason = "a process holds one or two networks")]
         pub enum Net {
             $($variant($type),)*
         }
@@ -152,9 +153,18 @@ mod tests {
 
     #[test]
     fn parameter_counts_are_the_reference_counts() {
-        for (named, count) in
-            [("dyglnet", 9_980_098), ("unet", 31_037_633), ("unet,variant=table-exact", 31_037_633)]
-        {
+        for (named, count) in [
+            ("dyglnet", 9_980_098),
+            ("dyglnet,upsample=bilinear", 9_956_418),
+            ("dyglnet,upsample=transposed", 10_216_002),
+            ("dyglnet,norm=group", 9_980_089),
+            ("dyglnet,local=none", 9_915_286),
+            ("dyglnet,global=none", 9_928_025),
+            ("dyglnet,split=local", 10_521_562),
+            ("dyglnet,split=global", 9_139_562),
+            ("unet", 31_037_633),
+            ("unet,variant=table-exact", 31_037_633),
+        ] {
             assert_eq!(build(named).parameters(), count, "{named}");
         }
     }

@@ -298,3 +298,46 @@ impl FieldPath {
         Site { name: self.name(), layer, shape: shape.to_vec() }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::Device;
+    use dygl::spec::name::Named;
+
+    use super::*;
+    use crate::init::initialise;
+
+    fn unet(seed: u64) -> Net {
+        initialise(Net::build(&Named::plain("unet"), &Device::flex()).expect("known"), seed)
+    }
+
+    #[test]
+    fn every_difference_is_told_at_once() {
+        let mut tensors = snapshot(&unet(1));
+        let moved = tensors.remove("outc.conv.bias").expect("there");
+        tensors.insert("outc.bias".into(), moved);
+        tensors.insert("inc.double_conv.1.weight".into(), TensorData::new(vec![0.0f32; 3], [3]));
+        tensors.insert("inc.double_conv.1.num_batches_tracked".into(), TensorData::new(vec![1i64], [1]));
+        let mismatch = apply(unet(2), tensors).expect_err("different");
+        assert_eq!(mismatch.missing, ["outc.conv.bias"]);
+        assert_eq!(mismatch.unexpected, ["outc.bias"]);
+        assert_eq!(mismatch.misshaped, [("inc.double_conv.1.weight".into(), vec![64], vec![3])]);
+    }
+
+    #[test]
+    fn running_statistics_are_saved_as_they_are_right_after_a_step() {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("w");
+        let net = unet(1).train();
+        let device = Device::flex().autodiff();
+        let _ = net.forward(Tensor::ones([2, 3, 32, 32], &device));
+        save(&net, &path).expect("saved");
+        let again = load(unet(2).train(), &path).expect("loaded");
+        assert!(snapshot(&net) == snapshot(&again));
+        let moved = snapshot(&net)["inc.double_conv.1.running_mean"].try_to_vec::<f32>().expect("f32");
+        assert!(moved.iter().any(|value| *value != 0.0));
+        // The loaded network still trains.
+        let grads = again.forward(Tensor::ones([2, 3, 32, 32], &device)).sum().backward();
+        assert!(gradients(&again, &grads).contains_key("inc.double_conv.0.weight"));
+    }
+}

@@ -6,7 +6,7 @@ use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Device, Tensor};
 
 use super::zeros;
-use crate::op;
+use crate::op::{self, Window};
 
 /// Configuration of a [`Conv2d`]: square kernel; stride 1, no padding,
 /// dilation 1, one group and a bias unless said otherwise.
@@ -90,7 +90,8 @@ impl Conv2d {
             return op::pointwise(x, weight, bias);
         }
         if per_group == 1 && self.groups == output && bias.is_none() {
-            return op::depthwise(x, weight, self.stride, self.padding, self.dilation);
+            let Self { stride, padding, dilation, .. } = *self;
+            return op::depthwise(x, weight, Window { stride, padding, dilation });
         }
         let options = ConvOptions::new([self.stride; 2], [self.padding; 2], [self.dilation; 2], self.groups);
         conv2d(x, weight, bias, options)

@@ -1,0 +1,204 @@
+//! Batch norm with the batch's own statistics, forward and backward. On flex
+//! burn composes it of a dozen passes without threads.
+
+use burn::backend::autodiff::checkpoint::base::Checkpointer;
+use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
+use burn::backend::autodiff::grads::Gradients;
+use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{Autodiff, AutodiffBackend, Backend, backend_extension};
+
+/// Batch norm in training on a backend. Shapes: x, grad [B, C, H, W]; others [C].
+#[backend_extension(Flex: cfg(feature = "flex"), Autodiff)]
+pub trait BatchNormOps: Backend {
+    /// (y, mean, biased variance); the latter two carry no gradient.
+    fn normalise(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        epsilon: f64,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        let result = Self::batch_norm_train(x, weight, bias, epsilon);
+        (result.output, result.mean, result.variance)
+    }
+
+    /// Gradients of x, weight and bias.
+    fn normalise_backward(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        mean: FloatTensor<Self>,
+        variance: FloatTensor<Self>,
+        epsilon: f64,
+        grad: FloatTensor<Self>,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        let result = Self::batch_norm_train_backward(x, weight, mean, variance, epsilon, grad);
+        (result.x_grad, result.gamma_grad, result.beta_grad)
+    }
+}
+
+#[derive(Debug)]
+struct Normalise;
+
+impl<B: Backend + BatchNormOps> Backward<B, 3> for Normalise {
+    /// x, weight, mean, variance, epsilon.
+    type State = (FloatTensor<B>, FloatTensor<B>, FloatTensor<B>, FloatTensor<B>, f64);
+
+    fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let grad = grads.consume::<B>(&ops.node);
+        let (x, weight, mean, variance, epsilon) = ops.state;
+        let (x, weight, bias) = B::normalise_backward(x, weight, mean, variance, epsilon, grad);
+        for (node, gradient) in ops.parents.into_iter().zip([x, weight, bias]) {
+            if let Some(node) = node {
+                grads.register::<B>(node.id, gradient);
+            }
+        }
+    }
+}
+
+impl<B: Backend + BatchNormOps, C: CheckpointStrategy> BatchNormOps for Autodiff<B, C> {
+    fn normalise(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        epsilon: f64,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        let (x, x_node) = x.into_parts();
+        let (weight, weight_node) = weight.into_parts();
+        let (bias, bias_node) = bias.into_parts();
+        let (y, mean, variance) = B::normalise(x.clone(), weight.clone(), bias, epsilon);
+        let constants = (
+            <Self as AutodiffBackend>::from_inner(mean.clone()),
+            <Self as AutodiffBackend>::from_inner(variance.clone()),
+        );
+        let y = match Normalise.prepare::<C>([x_node, weight_node, bias_node]).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => prep.finish((x, weight, mean, variance, epsilon), y),
+            OpsKind::UnTracked(prep) => prep.finish(y),
+        };
+        (y, constants.0, constants.1)
+    }
+}
+
+#[cfg(feature = "flex")]
+mod flex {
+    use burn::backend::{Flex, TensorMetadata};
+    use burn::tensor::TensorData;
+    use rayon::prelude::*;
+
+    use super::BatchNormOps;
+    use crate::op::host::{Host, sum2, tensor, values, vectorised};
+
+    /// Images, channels and pixels per plane.
+    fn sizes(x: &Host) -> [usize; 3] {
+        let shape = x.shape();
+        let (batch, channels) = (shape[0], shape[1]);
+        [batch, channels, shape.num_elements() / (batch * channels).max(1)]
+    }
+
+    impl BatchNormOps for Flex {
+        fn normalise(x: Host, weight: Host, bias: Host, epsilon: f64) -> (Host, Host, Host) {
+            let (x, weight, bias) = (x.to_contiguous(), weight.to_contiguous(), bias.to_contiguous());
+            let [batch, channels, pixels] = sizes(&x);
+            let (input, scale, shift) = (values(&x), values(&weight), values(&bias));
+            let n = (batch * pixels) as f64;
+            let plane = |b: usize, c: usize| &input[(b * channels + c) * pixels..][..pixels];
+            let statistics: Vec<(f32, f32)> = (0..channels)
+                .into_par_iter()
+                .map(|c| {
+                    vectorised(
+                        #[inline(always)]
+                        || {
+                            let sum: f64 = (0..batch).map(|b| sum2(plane(b, c), plane(b, c), |x, _| x)).sum();
+                            let mean = (sum / n) as f32;
+                            let centred = |x: f32, _| (x - mean) * (x - mean);
+                            let squares: f64 =
+                                (0..batch).map(|b| sum2(plane(b, c), plane(b, c), centred)).sum();
+                            (mean, (squares / n) as f32)
+                        },
+                    )
+                })
+                .collect();
+            let mut output = vec![0.0; input.len()];
+            output.par_chunks_mut(pixels).zip(input.par_chunks(pixels)).enumerate().for_each(
+                |(index, (y, x))| {
+                    let c = index % channels;
+                    let (mean, variance) = statistics[c];
+                    let slope = scale[c] * deviation(variance, epsilon);
+                    let shift = shift[c];
+                    vectorised(
+                        #[inline(always)]
+                        || y.iter_mut().zip(x).for_each(|(y, x)| *y = (x - mean) * slope + shift),
+                    );
+                },
+            );
+            let (mean, variance) = statistics.into_iter().unzip();
+            (
+                Host::from_data(TensorData::new(output, x.shape())),
+                tensor(mean, [channels]),
+                tensor(variance, [channels]),
+            )
+        }
+
+        fn normalise_backward(
+            x: Host,
+            weight: Host,
+            mean: Host,
+            variance: Host,
+            epsilon: f64,
+            grad: Host,
+        ) -> (Host, Host, Host) {
+            let (x, grad) = (x.to_contiguous(), grad.to_contiguous());
+            let [batch, channels, pixels] = sizes(&x);
+            let (input, slope) = (values(&x), values(&grad));
+            let (scale, mean, variance) = (values(&weight), values(&mean), values(&variance));
+            let n = (batch * pixels) as f64;
+            // Per channel: sum of grad, and of grad times the normalised input.
+            let sums: Vec<(f64, f64)> = (0..channels)
+                .into_par_iter()
+                .map(|c| {
+                    let (mean, inverse) = (mean[c], deviation(variance[c], epsilon));
+                    let plane = |b: usize| {
+                        let start = (b * channels + c) * pixels;
+                        start..start + pixels
+                    };
+                    vectorised(
+                        #[inline(always)]
+                        || {
+                            (0..batch).fold((0.0, 0.0), |(plain, along), b| {
+                                let (g, x) = (&slope[plane(b)], &input[plane(b)]);
+                                let along_plane = sum2(g, x, |g, x| g * ((x - mean) * inverse));
+                                (plain + sum2(g, g, |g, _| g), along + along_plane)
+                            })
+                        },
+                    )
+                })
+                .collect();
+            let mut output = vec![0.0; input.len()];
+            let planes = input.par_chunks(pixels).zip(slope.par_chunks(pixels));
+            output.par_chunks_mut(pixels).zip(planes).enumerate().for_each(|(index, (y, (x, g)))| {
+                let c = index % channels;
+                let (mean, inverse) = (mean[c], deviation(variance[c], epsilon));
+                let (plain, along) = ((sums[c].0 / n) as f32, (sums[c].1 / n) as f32);
+                let factor = scale[c] * inverse;
+                vectorised(
+                    #[inline(always)]
+                    || {
+                        for ((y, x), g) in y.iter_mut().zip(x).zip(g) {
+                            *y = factor * ((g - plain) - ((x - mean) * inverse) * along);
+                        }
+                    },
+                );
+            });
+            let weight_grad = sums.iter().map(|sums| sums.1 as f32).collect();
+            let bias_grad = sums.iter().map(|sums| sums.0 as f32).collect();
+            (
+                Host::from_data(TensorData::new(output, x.shape())),
+                tensor(weight_grad, [channels]),
+                tensor(bias_grad, [channels]),
+            )
+        }
+    }
+
+    fn deviation(variance: f32, epsilon: f64) -> f32 {
+        (f64::from(variance) + epsilon).sqrt().recip() as f32
+    }
+}

@@ -1,0 +1,110 @@
+//! Operations of the optimizer, on flat tensors without gradients.
+
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{Backend, Scalar, backend_extension};
+
+/// Constants of one AdamW step.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct AdamWStep {
+    /// Factor on the gradient.
+    pub clip: f64,
+    pub beta1: f64,
+    pub beta2: f64,
+    pub epsilon: f64,
+    /// Factor on the parameter, 1 - rate x decay.
+    pub decay: f64,
+    /// rate / (1 - beta1^t).
+    pub size: f64,
+    /// sqrt(1 - beta2^t).
+    pub correction: f64,
+}
+
+/// The optimizer's operations on a backend. All tensors are flat, of one length.
+#[backend_extension(Flex: cfg(feature = "flex"))]
+pub trait UpdateOps: Backend {
+    /// Sum of the squares [1].
+    fn sum_of_squares(x: FloatTensor<Self>) -> FloatTensor<Self> {
+        Self::float_sum(Self::float_mul(x.clone(), x))
+    }
+
+    /// The new (parameter, m, v).
+    fn adamw(
+        parameter: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        m: FloatTensor<Self>,
+        v: FloatTensor<Self>,
+        step: AdamWStep,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        let times = |x, factor| Self::float_mul_scalar(x, Scalar::Float(factor));
+        let gradient = times(gradient, step.clip);
+        let square = Self::float_mul(gradient.clone(), gradient.clone());
+        let m = Self::float_add(times(m, step.beta1), times(gradient, 1.0 - step.beta1));
+        let v = Self::float_add(times(v, step.beta2), times(square, 1.0 - step.beta2));
+        let root = times(Self::float_sqrt(v.clone()), step.correction.recip());
+        let root = Self::float_add_scalar(root, Scalar::Float(step.epsilon));
+        let update = Self::float_div(times(m.clone(), step.size), root);
+        (Self::float_sub(times(parameter, step.decay), update), m, v)
+    }
+}
+
+#[cfg(feature = "flex")]
+mod flex {
+    use burn::backend::Flex;
+    use rayon::prelude::*;
+
+    use super::{AdamWStep, UpdateOps};
+    use crate::op::host::{CHUNK, Host, sum2, tensor, values, vectorised};
+
+    /// The values, to be written to; in place if nobody else holds them.
+    fn owned(x: Host) -> Host {
+        let x = x.to_contiguous();
+        let whole = x.layout().start_offset() == 0 && x.storage::<f32>().len() == values(&x).len();
+        if whole { x } else { tensor(values(&x).to_vec(), [values(&x).len()]) }
+    }
+
+    impl UpdateOps for Flex {
+        fn sum_of_squares(x: Host) -> Host {
+            let x = x.to_contiguous();
+            let parts: Vec<f64> = values(&x)
+                .par_chunks(CHUNK)
+                .map(|x| {
+                    vectorised(
+                        #[inline(always)]
+                        || sum2(x, x, |x, _| x * x),
+                    )
+                })
+                .collect();
+            tensor(vec![parts.iter().sum::<f64>() as f32], [1])
+        }
+
+        fn adamw(parameter: Host, gradient: Host, m: Host, v: Host, step: AdamWStep) -> (Host, Host, Host) {
+            let gradient = gradient.to_contiguous();
+            let (mut parameter, mut m, mut v) = (owned(parameter), owned(m), owned(v));
+            let narrow = |value: f64| value as f32;
+            let [clip, beta1, beta2] = [step.clip, step.beta1, step.beta2].map(narrow);
+            let [rest1, rest2] = [1.0 - step.beta1, 1.0 - step.beta2].map(narrow);
+            let [epsilon, decay, size, root] =
+                [step.epsilon, step.decay, step.size, step.correction.recip()].map(narrow);
+            parameter
+                .storage_mut::<f32>()
+                .par_chunks_mut(CHUNK)
+                .zip(values(&gradient).par_chunks(CHUNK))
+                .zip(m.storage_mut::<f32>().par_chunks_mut(CHUNK))
+                .zip(v.storage_mut::<f32>().par_chunks_mut(CHUNK))
+                .for_each(|(((p, g), m), v)| {
+                    vectorised(
+                        #[inline(always)]
+                        || {
+                            for (((p, g), m), v) in p.iter_mut().zip(g).zip(m).zip(v) {
+                                let g = g * clip;
+                                *m = *m * beta1 + g * rest1;
+                                *v = *v * beta2 + g * g * rest2;
+                                *p = *p * decay - *m * size / (v.sqrt() * root + epsilon);
+                            }
+                        },
+                    );
+                });
+            (parameter, m, v)
+        }
+    }
+}
