@@ -100,3 +100,13 @@ fn networks_and_datasets_are_listed() {
     assert!(datasets["datasets"].as_array().expect("list").iter().any(|d| d["id"] == "phantom-polyp"));
     lab.dygl(&["doctor"]).exits(0);
 }
+
+#[test]
+fn every_shipped_experiment_plans_under_every_profile() {
+    let lab = Lab::default();
+    for experiment in ["smoke", "table2"] {
+        for profile in ["paper", "quick", "smoke", "slurm"] {
+            lab.dygl(&["plan", experiment, "--profile", profile]).exits(0);
+        }
+    }
+}

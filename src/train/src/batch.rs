@@ -32,12 +32,16 @@ impl Batch {
 
 /// The ids of an epoch (0-based) by step.
 pub fn order(ids: &[String], seed: u64, epoch: usize, train: &Train) -> Vec<Vec<String>> {
-    let mut shuffled = ids.to_vec();
-    Stream::new(seed, "order", &[&epoch.to_string()]).shuffle(&mut shuffled);
-    if train.images_per_epoch > 0 {
-        shuffled.truncate(train.images_per_epoch);
+    let wanted = if train.images_per_epoch > 0 { train.images_per_epoch } else { ids.len() };
+    let mut drawn: Vec<String> = Vec::with_capacity(wanted + ids.len());
+    while drawn.len() < wanted && !ids.is_empty() {
+        let pass = (drawn.len() / ids.len()).to_string();
+        let mut shuffled = ids.to_vec();
+        Stream::new(seed, "order", &[&epoch.to_string(), &pass]).shuffle(&mut shuffled);
+        drawn.append(&mut shuffled);
     }
-    let mut steps: Vec<Vec<String>> = shuffled.chunks(train.batch_size).map(<[String]>::to_vec).collect();
+    drawn.truncate(wanted);
+    let mut steps: Vec<Vec<String>> = drawn.chunks(train.batch_size).map(<[String]>::to_vec).collect();
     let is_short = steps.last().is_some_and(|last| last.len() < train.batch_size);
     if train.drop_last && is_short && steps.len() > 1 {
         steps.pop();
@@ -129,6 +133,11 @@ mod tests {
     fn short_batches_and_short_epochs_are_as_asked() {
         assert_eq!(order(&ids(), 1, 0, &train(4, true, 0)).concat().len(), 8);
         assert_eq!(order(&ids(), 1, 0, &train(4, false, 6)).concat().len(), 6);
+        // More than there are: whole passes, each in an order of its own.
+        let long = order(&ids(), 1, 0, &train(4, false, 25)).concat();
+        assert_eq!(long.len(), 25);
+        assert_ne!(long[..10], long[10..20]);
+        assert!(ids().iter().all(|id| long.iter().filter(|drawn| *drawn == id).count() >= 2));
         // A dataset smaller than a batch still trains.
         assert_eq!(order(&ids(), 1, 0, &train(16, true, 0)).concat().len(), 10);
     }

@@ -191,7 +191,8 @@ pub struct Train {
     pub batch_size: usize,
     /// Whether the last, smaller batch of an epoch is left out.
     pub drop_last: bool,
-    /// Images per epoch, drawn without replacement; 0 takes all.
+    /// Images per epoch: 0 takes each once; fewer than there are is a part of
+    /// a pass; more is further passes, each shuffled anew.
     pub images_per_epoch: usize,
     pub precision: Precision,
 }
