@@ -286,7 +286,10 @@ mod tests {
         bench.put("input", "input", &[1, 3, 40, 40], 0.0);
         let sized = Arguments { model: "dyglnet".into(), ..bench.arguments() };
         let (exit, text) = bench.fails(&sized);
-        assert!(exit == Exit::Usage && text.contains("multiples of 16") && text.contains("take 48"), "{text}");
+        assert!(
+            exit == Exit::Usage && text.contains("multiples of 16") && text.contains("take 48"),
+            "{text}"
+        );
 
         bench.put("input", "input", &[1, 3, 32, 32], 0.0);
         let (exit, text) = bench.fails(&Arguments { model: "dyglnet".into(), ..bench.arguments() });

@@ -6,6 +6,7 @@
 use burn::backend::Flex;
 use burn::backend::tensor::FloatTensor;
 use burn::tensor::TensorData;
+use macerator::Simd;
 
 /// A tensor of the flex backend, f32.
 pub(crate) type Host = FloatTensor<Flex>;
@@ -30,7 +31,14 @@ pub(crate) fn tensor<const D: usize>(values: Vec<f32>, shape: [usize; D]) -> Hos
 /// loop contracts products and sums, so the width does not change results.
 #[inline(always)]
 pub(crate) fn vectorised<R>(f: impl FnOnce() -> R) -> R {
-    pulp::Arch::new().dispatch(f)
+    dispatch(f)
+}
+
+/// The compiler vectorises `f` for each instruction set that it is inlined for.
+#[allow(clippy::extra_unused_type_parameters, reason = "the macro asks for the instruction set's type")]
+#[macerator::with_simd]
+fn dispatch<S: Simd, R, F: FnOnce() -> R>(f: F) -> R {
+    f()
 }
 
 /// Sum of f(a, b) over two slices: f32 lanes over blocks, f64 over the blocks.
