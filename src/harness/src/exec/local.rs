@@ -23,6 +23,15 @@ pub const LOG: &str = "log.txt";
 /// Tells the worker which process it must not outlive.
 pub const PARENT: &str = "DYGL_PARENT";
 
+/// glibc gives large blocks back to the system and asks for them anew in each
+/// step, and the kernel clears every page again. Keeping them saves about a
+/// tenth of a training step; no number depends on it.
+const ALLOCATOR: [(&str, &str); 3] = [
+    ("MALLOC_TRIM_THRESHOLD_", "17179869184"),
+    ("MALLOC_MMAP_THRESHOLD_", "33554432"),
+    ("MALLOC_TOP_PAD_", "67108864"),
+];
+
 /// How often a running worker is looked after.
 const TICK: Duration = Duration::from_millis(50);
 
@@ -64,6 +73,7 @@ impl Local {
             .arg(folder)
             .env("RAYON_NUM_THREADS", job.threads.to_string())
             .env(PARENT, std::process::id().to_string())
+            .envs(ALLOCATOR)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log)
