@@ -97,7 +97,7 @@ pub struct Rotate {
 #[serde(deny_unknown_fields)]
 pub struct Elastic {
     pub probability: f64,
-    /// Amplitude of the displacement, pixels at the network size.
+    /// Factor on the smoothed noise (drawn from -1..1), pixels at the network size.
     pub alpha: f64,
     /// Standard deviation of the smoothing Gaussian, pixels.
     pub sigma: f64,

@@ -81,7 +81,11 @@ fn listed<T: ToString>(items: impl IntoIterator<Item = T>) -> String {
 pub(super) fn heading(results: &Results, shows_reported: bool) -> Vec<String> {
     let mut lines = Vec::new();
     if !results.paper_profile {
-        lines.push(format!("Profile `{}`: not the paper's training protocol.", results.profile));
+        lines.push(match results.profile.as_str() {
+            // The experiment itself departs from the protocol that its profile leaves alone.
+            "paper" => "Not the paper's training protocol: the experiment changes it.".to_owned(),
+            profile => format!("Profile `{profile}`: not the paper's training protocol."),
+        });
     }
     let by_hand = results.marks.iter().filter(|(_, _, mark)| mark == COMMAND_LINE);
     let by_hand: Vec<String> = by_hand.map(|(path, value, _)| format!("{path} = {value}")).collect();
