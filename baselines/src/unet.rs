@@ -43,6 +43,16 @@ pub struct UNetConfig {
 }
 
 impl UNetConfig {
+    /// What the options of an experiment stand for; `option` gives the value
+    /// of one, its default if it is not set.
+    pub fn of_options<'a>(option: &dyn Fn(&str) -> &'a str) -> Self {
+        let variant = match option("variant") {
+            "table-exact" => Variant::TableExact,
+            _ => Variant::Published,
+        };
+        Self { variant }
+    }
+
     /// The network; the convolutions are zero until initialised or loaded.
     pub fn init(&self, device: &Device) -> UNet {
         let [w1, w2, w3, w4, w5] = WIDTHS;

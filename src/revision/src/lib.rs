@@ -9,7 +9,7 @@
 //! |---|---|
 //! | `network.<name>` | the network's files and, transitively, the layers and operations whose public names it uses |
 //! | `data` | decoding, resizing, splits, phantoms, augmentation, random numbers |
-//! | `train` | everything else in the worker that touches the weights |
+//! | `train` | everything else in the worker that touches the weights, with the operations it uses |
 //! | `metric` | scores and the evaluation loop |
 //! | `library.*` | locked versions of the crates that compute |
 
@@ -70,11 +70,10 @@ pub fn of_workspace(root: &Path) -> io::Result<Revisions> {
             training.push(file);
         }
     }
-    revisions.insert("train".into(), digest(&read(root, training)?));
-
-    let mut shared = rust_files(&root.join("src/nn/src/layer"))?;
-    shared.extend(rust_files(&root.join("src/nn/src/op"))?);
-    let shared = read(root, shared)?;
+    // Layers and operations, and what networks declare about themselves.
+    let shared = read(root, rust_files(&root.join("src/nn/src"))?)?;
+    let training = read(root, training)?;
+    revisions.insert("train".into(), digest(&with_used(training, &shared)));
     for (network, files) in networks(root)? {
         let own = read(root, files)?;
         revisions.insert(format!("network.{network}"), digest(&with_used(own, &shared)));
@@ -83,6 +82,20 @@ pub fn of_workspace(root: &Path) -> io::Result<Revisions> {
     let lock = fs::read_to_string(root.join("Cargo.lock"))?;
     revisions.extend(lock::libraries(&lock));
     Ok(revisions)
+}
+
+/// The files that a network's revision covers, relative to the root, sorted.
+///
+/// # Errors
+/// As [`of_workspace`], or there is no such network.
+pub fn files_of_network(root: &Path, network: &str) -> io::Result<Vec<String>> {
+    let shared = read(root, rust_files(&root.join("src/nn/src"))?)?;
+    let own =
+        networks(root)?.remove(network).ok_or_else(|| io::Error::other(format!("no network {network}")))?;
+    let mut labels: Vec<String> =
+        with_used(read(root, own)?, &shared).into_iter().map(|source| source.label).collect();
+    labels.sort();
+    Ok(labels)
 }
 
 /// The source files that the revisions depend on: what a build script watches.
@@ -118,17 +131,21 @@ fn networks(root: &Path) -> io::Result<BTreeMap<String, Vec<PathBuf>>> {
 }
 
 /// `own` plus the shared files that it uses, directly or through others. A
-/// file is used when one of its public names is spoken. This may take one
-/// file too many (two items of one name) but never one too few.
+/// file is used when one of its public names is spoken, or when it adds an
+/// `impl` to what a used file defines. This may take one file too many (two
+/// items of one name) but never one too few.
 fn with_used(own: Vec<Source>, shared: &[Source]) -> Vec<Source> {
     let mut spoken: BTreeSet<&str> = own.iter().flat_map(Source::names).collect();
+    let mut defined: BTreeSet<&str> = BTreeSet::new();
     let mut used = BTreeSet::new();
     loop {
         let before = used.len();
         for (index, file) in shared.iter().enumerate() {
-            if !used.contains(&index) && file.defines().any(|name| spoken.contains(name)) {
-                used.insert(index);
+            let is_used = file.defines().any(|name| spoken.contains(name))
+                || file.extends().any(|name| defined.contains(name));
+            if is_used && used.insert(index) {
                 spoken.extend(file.names());
+                defined.extend(file.defines());
             }
         }
         if used.len() == before {
@@ -182,13 +199,15 @@ mod tests {
             ("src/harness/src/metric/mod.rs", "pub fn dice() {}"),
             ("src/nn/src/layer/conv.rs", "pub struct Conv; impl Conv { fn f() { gelu() } }"),
             ("src/nn/src/layer/dyt.rs", "pub struct DyT;"),
-            ("src/nn/src/op/gelu.rs", "pub fn gelu() { erf() }"),
+            ("src/nn/src/op/gelu.rs", "pub trait Gelu {} pub fn gelu() { erf() }"),
+            ("src/nn/src/op/kernel.rs", "impl Gelu for Flex { fn f() { 1 } }"),
+            ("src/nn/src/op/adamw.rs", "pub fn adamw() { 1 }"),
             ("baselines/src/lib.rs", "pub mod unet;"),
             ("baselines/src/unet.rs", "use dygl_nn::Conv; struct UNet(Conv);"),
             ("src/train/src/dyglnet/mod.rs", "use dygl_nn::{Conv, DyT}; struct DyGLNet(Conv, DyT);"),
             ("src/train/src/augment/mod.rs", "fn flip() {}"),
             ("src/train/src/evaluate.rs", "fn evaluate() {}"),
-            ("src/train/src/fit.rs", "fn fit() {}"),
+            ("src/train/src/fit.rs", "fn fit() { adamw() }"),
             ("src/train/src/net.rs", "enum Net {}"),
         ] {
             write(dir.path(), path, text);
@@ -217,35 +236,60 @@ mod tests {
 
     #[test]
     fn each_edit_moves_what_it_touches_and_no_more() {
-        assert_eq!(
-            moved("src/train/src/dyglnet/mod.rs", "use dygl_nn::{Conv, DyT}; struct DyGLNet(DyT, Conv);"),
-            ["network.dyglnet"]
-        );
-        assert_eq!(moved("src/nn/src/layer/dyt.rs", "pub struct DyT(f32);"), ["network.dyglnet"]);
-        assert_eq!(
-            moved("src/nn/src/op/gelu.rs", "pub fn gelu() { tanh() }"),
-            ["network.dyglnet", "network.unet"]
-        );
-        assert_eq!(
-            moved("baselines/src/unet.rs", "use dygl_nn::Conv; struct UNet(Conv, Conv);"),
-            ["network.unet"]
-        );
-        assert_eq!(moved("src/train/src/augment/mod.rs", "fn flip() { no() }"), ["data"]);
-        assert_eq!(moved("src/harness/src/metric/mod.rs", "pub fn dice() { 1 }"), ["metric"]);
-        assert_eq!(moved("src/train/src/evaluate.rs", "fn evaluate() { 1 }"), ["metric"]);
-        assert_eq!(moved("src/train/src/fit.rs", "fn fit() { 1 }"), ["train"]);
-        assert_eq!(moved("src/harness/src/random.rs", "pub struct Stream(u8);"), ["data", "train"]);
-        assert_eq!(moved("src/train/src/net.rs", "enum Net { UNet }"), Vec::<String>::new());
-        assert_eq!(
-            moved("Cargo.lock", "[[package]]\nname = \"burn\"\nversion = \"0.23.0\"\n"),
-            ["library.tensor"]
-        );
+        let both = ["network.dyglnet", "network.unet"];
+        for (path, text, expected) in [
+            (
+                "src/train/src/dyglnet/mod.rs",
+                "use dygl_nn::{Conv, DyT}; struct DyGLNet(DyT, Conv);",
+                &["network.dyglnet"][..],
+            ),
+            ("src/nn/src/layer/dyt.rs", "pub struct DyT(f32);", &["network.dyglnet"]),
+            ("src/nn/src/op/gelu.rs", "pub trait Gelu {} pub fn gelu() { tanh() }", &both),
+            // A kernel in a file of its own, reached through a trait alone.
+            ("src/nn/src/op/kernel.rs", "impl Gelu for Flex { fn f() { 2 } }", &both),
+            ("src/nn/src/op/adamw.rs", "pub fn adamw() { 2 }", &["train"]),
+            ("baselines/src/unet.rs", "use dygl_nn::Conv; struct UNet(Conv, Conv);", &["network.unet"]),
+            ("src/train/src/augment/mod.rs", "fn flip() { no() }", &["data"]),
+            ("src/harness/src/metric/mod.rs", "pub fn dice() { 1 }", &["metric"]),
+            ("src/train/src/evaluate.rs", "fn evaluate() { 1 }", &["metric"]),
+            ("src/train/src/fit.rs", "fn fit() { adamw() + 1 }", &["train"]),
+            ("src/harness/src/random.rs", "pub struct Stream(u8);", &["data", "train"]),
+            ("src/train/src/net.rs", "enum Net { UNet }", &[]),
+            ("Cargo.lock", "[[package]]\nname = \"burn\"\nversion = \"0.23.0\"\n", &["library.tensor"]),
+        ] {
+            assert_eq!(moved(path, text), expected, "{path}");
+        }
     }
 
     #[test]
     fn comments_formatting_and_tests_move_nothing() {
-        let edit = "//! docs\n// note\n/// Fits.\n#[doc = \"x\"]\nfn   fit( ) {\n}\n#[cfg(test)]\nmod tests { fn t() {} }\n";
+        let edit = "//! docs\n// note\n/// Fits.\n#[doc = \"x\"]\nfn   fit( ) {\n adamw(\n)}\n#[cfg(test)]\nmod tests { fn t() {} }\n";
         assert_eq!(moved("src/train/src/fit.rs", edit), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_network_of_this_workspace_covers_what_it_uses_alone() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let unet = files_of_network(&root, "unet").expect("listed");
+        let dyglnet = files_of_network(&root, "dyglnet").expect("listed");
+        println!("{unet:#?} {dyglnet:#?}");
+        let has = |files: &[String], end: &str| files.iter().any(|file| file.ends_with(end));
+        for common in ["layer/conv.rs", "layer/batch_norm.rs", "op/batch_norm.rs"] {
+            assert!(has(&unet, common) && has(&dyglnet, common), "{common}");
+        }
+        for own in [
+            "layer/dynamic_tanh.rs",
+            "layer/squeeze_excitation.rs",
+            "op/depthwise.rs",
+            "op/sample.rs",
+            "op/gelu.rs",
+        ] {
+            assert!(has(&dyglnet, own), "{own}");
+        }
+        for foreign in ["layer/dynamic_tanh.rs", "layer/squeeze_excitation.rs", "op/sample.rs", "op/gelu.rs"]
+        {
+            assert!(!has(&unet, foreign), "{foreign}");
+        }
     }
 
     #[test]

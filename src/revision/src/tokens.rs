@@ -8,10 +8,11 @@ use proc_macro2::{Delimiter, LexError, Spacing, TokenStream, TokenTree};
 /// A source file as its tokens.
 #[derive(Debug, Clone)]
 pub struct Source {
-    label: String,
+    pub(crate) label: String,
     tokens: Vec<String>,
     names: BTreeSet<String>,
     defines: BTreeSet<String>,
+    extends: BTreeSet<String>,
 }
 
 impl Source {
@@ -26,8 +27,9 @@ impl Source {
             tokens: Vec::new(),
             names: BTreeSet::new(),
             defines: BTreeSet::new(),
+            extends: BTreeSet::new(),
         };
-        source.take(&stream.into_iter().collect::<Vec<_>>());
+        source.take(&stream.into_iter().collect::<Vec<_>>(), true);
         Ok(source)
     }
 
@@ -36,24 +38,46 @@ impl Source {
         self.names.iter().map(String::as_str)
     }
 
-    /// The names of its public items.
+    /// The names in the heads of its `impl` blocks: what it adds to.
+    pub(crate) fn extends(&self) -> impl Iterator<Item = &str> {
+        self.extends.iter().map(String::as_str)
+    }
+
+    /// The names of its public items (not of their methods and fields).
     pub(crate) fn defines(&self) -> impl Iterator<Item = &str> {
         self.defines.iter().map(String::as_str)
     }
 
-    fn take(&mut self, trees: &[TokenTree]) {
+    /// `at_top` where items of the file itself are looked at.
+    fn take(&mut self, trees: &[TokenTree], at_top: bool) {
         let mut at = 0;
         while at < trees.len() {
             match attribute(trees, at) {
                 Some((Attribute::Doc, next)) => at = next,
                 Some((Attribute::Test, next)) => at = after_item(trees, next),
                 _ => {
-                    self.note_definition(trees, at);
+                    if at_top && let Some(end) = reexport(trees, at) {
+                        self.take_unspoken(&trees[at..end]);
+                        at = end;
+                        continue;
+                    }
+                    if at_top {
+                        self.note_definition(trees, at);
+                        self.note_extension(trees, at);
+                    }
                     self.take_one(&trees[at]);
                     at += 1;
                 }
             }
         }
+    }
+
+    /// Part of the digest, but no use of what is named: a crate's or room's
+    /// door lists everything behind it.
+    fn take_unspoken(&mut self, trees: &[TokenTree]) {
+        let names = self.names.clone();
+        self.take(trees, false);
+        self.names = names;
     }
 
     fn take_one(&mut self, tree: &TokenTree) {
@@ -67,7 +91,7 @@ impl Source {
                 };
                 self.tokens.push(open.to_owned());
                 let inner: Vec<TokenTree> = group.stream().into_iter().collect();
-                self.take(without_trailing_comma(&inner, group.delimiter()));
+                self.take(without_trailing_comma(&inner, group.delimiter()), false);
                 self.tokens.push(close.to_owned());
             }
             TokenTree::Ident(ident) => {
@@ -99,6 +123,22 @@ impl Source {
             }
         }
     }
+
+    /// `impl Trait for Type {`: each name in it.
+    fn note_extension(&mut self, trees: &[TokenTree], at: usize) {
+        if !matches!(&trees[at], TokenTree::Ident(ident) if ident == "impl") {
+            return;
+        }
+        for tree in &trees[at + 1..] {
+            match tree {
+                TokenTree::Ident(name) => {
+                    self.extends.insert(name.to_string());
+                }
+                TokenTree::Group(group) if group.delimiter() == Delimiter::Brace => return,
+                _ => {}
+            }
+        }
+    }
 }
 
 /// blake3 over the files' labels and tokens, each length-prefixed.
@@ -117,6 +157,21 @@ pub fn digest(sources: &[Source]) -> String {
         source.tokens.iter().for_each(|token| put(token));
     }
     hasher.finalize().to_hex()[..32].to_owned()
+}
+
+/// The end of the `pub use ...;` that starts at `at`.
+fn reexport(trees: &[TokenTree], at: usize) -> Option<usize> {
+    let is =
+        |index: usize, word: &str| matches!(trees.get(index), Some(TokenTree::Ident(ident)) if ident == word);
+    if !is(at, "pub") {
+        return None;
+    }
+    // `pub use` or `pub(crate) use`.
+    let is_use =
+        is(at + 1, "use") || (matches!(trees.get(at + 1), Some(TokenTree::Group(_))) && is(at + 2, "use"));
+    let is_semicolon = |tree: &TokenTree| matches!(tree, TokenTree::Punct(punct) if punct.as_char() == ';');
+    let end = trees[at..].iter().position(is_semicolon).map(|offset| at + offset + 1);
+    if is_use { end } else { None }
 }
 
 enum Attribute {
@@ -191,8 +246,10 @@ mod tests {
 
     #[test]
     fn public_names_are_known() {
-        let source =
-            Source::parse("a.rs", "pub struct Conv; pub(crate) fn erf() {} fn own() {}").expect("Rust");
+        let text =
+            "pub struct Conv; pub(crate) fn erf() {} fn own() {} impl Layer for Conv { pub fn new() {} }";
+        let source = Source::parse("a.rs", text).expect("Rust");
         assert_eq!(source.defines().collect::<Vec<_>>(), ["Conv", "erf"]);
+        assert!(source.extends().any(|name| name == "Layer"));
     }
 }

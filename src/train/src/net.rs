@@ -4,16 +4,16 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use dygl::spec::name::Named;
 use dygl::spec::network::{self, NetworkError};
-use dygl_baselines::unet::{UNet, UNetConfig, Variant};
+use dygl_baselines::unet::{UNet, UNetConfig};
 use dygl_nn::network::{Initial, Network};
 
-use crate::dyglnet::{self, DyGLNet, DyGLNetConfig};
+use crate::dyglnet::{DyGLNet, DyGLNetConfig};
 use crate::weights;
 
 /// Declares [`Net`] and its registry. Each line: name, variant and type, and
-/// the configuration that a name's options stand for.
+/// the configuration, which knows what the options stand for.
 macro_rules! networks {
-    ($($name:literal => $variant:ident($type:ident), $config:expr;)*) => {
+    ($($name:literal => $variant:ident($type:ident), $config:ident;)*) => {
         /// Any of the networks.
         #[derive(Module, Debug)]
         #[allow(clippy::large_enum_variant, reason = "a process holds one or two networks")]
@@ -36,7 +36,7 @@ macro_rules! networks {
                 match network.name {
                     $($name => {
                         let options = |option: &str| network.value(&named, option);
-                        Ok(Net::$variant($config(&options).init(device)))
+                        Ok(Net::$variant($config::of_options(&options).init(device)))
                     })*
                     other => Err(NetworkError::Unknown(other.to_owned())),
                 }
@@ -75,52 +75,14 @@ macro_rules! networks {
 }
 
 networks! {
-    "unet" => UNet(UNet), unet;
-    "dyglnet" => DyGLNet(DyGLNet), dyglnet;
+    "unet" => UNet(UNet), UNetConfig;
+    "dyglnet" => DyGLNet(DyGLNet), DyGLNetConfig;
 }
 
 impl Net {
     /// Number of trainable values (running statistics are none).
     pub fn parameters(&self) -> usize {
         weights::sites(self).iter().filter(|site| !site.is_buffer()).map(|site| site.elements()).sum()
-    }
-}
-
-/// Value of an option (the default if it is not given).
-type Options<'a> = dyn Fn(&str) -> &'a str + 'a;
-
-fn unet(options: &Options<'_>) -> UNetConfig {
-    let variant = match options("variant") {
-        "table-exact" => Variant::TableExact,
-        _ => Variant::Published,
-    };
-    UNetConfig { variant }
-}
-
-fn dyglnet(options: &Options<'_>) -> DyGLNetConfig {
-    DyGLNetConfig {
-        upsample: match options("upsample") {
-            "bilinear" => dyglnet::Upsample::Bilinear,
-            "transposed" => dyglnet::Upsample::Transposed,
-            _ => dyglnet::Upsample::Dysample,
-        },
-        norm: match options("norm") {
-            "group" => dyglnet::Norm::Group,
-            _ => dyglnet::Norm::Dyt,
-        },
-        local: match options("local") {
-            "none" => dyglnet::Local::None,
-            _ => dyglnet::Local::Dilated,
-        },
-        global: match options("global") {
-            "none" => dyglnet::Global::None,
-            _ => dyglnet::Global::Attention,
-        },
-        split: match options("split") {
-            "local" => dyglnet::Split::Local,
-            "global" => dyglnet::Split::Global,
-            _ => dyglnet::Split::Paper,
-        },
     }
 }
 

@@ -6,7 +6,38 @@ use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
-use burn::backend::{Autodiff, AutodiffBackend, Backend, backend_extension};
+use burn::backend::{Autodiff, AutodiffBackend, Backend, Dispatch, backend_extension};
+use burn::tensor::Tensor;
+
+/// Batch norm with given statistics: x [B, C, H, W], the others [C].
+pub fn batch_norm(
+    x: Tensor<4>,
+    weight: Tensor<1>,
+    bias: Tensor<1>,
+    mean: Tensor<1>,
+    var: Tensor<1>,
+    epsilon: f64,
+) -> Tensor<4> {
+    burn::tensor::module::batch_norm(x, weight, bias, mean, var, epsilon)
+}
+
+/// Batch norm with the batch's own statistics: x [B, C, H, W], the others [C].
+/// Gives (y, mean, biased variance), the latter two off the gradient tape.
+pub fn batch_norm_train(
+    x: Tensor<4>,
+    weight: Tensor<1>,
+    bias: Tensor<1>,
+    epsilon: f64,
+) -> (Tensor<4>, Tensor<1>, Tensor<1>) {
+    let (y, mean, var) = <Dispatch as BatchNormOps>::normalise(
+        x.into_dispatch(),
+        weight.into_dispatch(),
+        bias.into_dispatch(),
+        epsilon,
+    );
+    let statistic = |tensor| Tensor::from_dispatch(tensor).without_autodiff();
+    (Tensor::from_dispatch(y), statistic(mean), statistic(var))
+}
 
 /// Batch norm in training on a backend. Shapes: x, grad [B, C, H, W]; others [C].
 #[backend_extension(Flex: cfg(feature = "flex"), Autodiff)]

@@ -7,7 +7,14 @@ use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::ops::ConvOptions;
 use burn::backend::tensor::FloatTensor;
-use burn::backend::{Autodiff, Backend, TensorMetadata, backend_extension};
+use burn::backend::{Autodiff, Backend, Dispatch, TensorMetadata, backend_extension};
+use burn::tensor::Tensor;
+
+/// One filter per channel: x [B, C, H, W], weight [C, 1, k, k] to [B, C, H', W'].
+pub fn depthwise(x: Tensor<4>, weight: Tensor<4>, window: Window) -> Tensor<4> {
+    let y = <Dispatch as DepthwiseOps>::depthwise(x.into_dispatch(), weight.into_dispatch(), window);
+    Tensor::from_dispatch(y)
+}
 
 /// Stride, zero padding and dilation of a square window, pixels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

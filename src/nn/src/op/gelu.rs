@@ -7,7 +7,13 @@ use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind, unary};
 use burn::backend::tensor::FloatTensor;
-use burn::backend::{Autodiff, Backend, Scalar, backend_extension};
+use burn::backend::{Autodiff, Backend, Dispatch, Scalar, backend_extension};
+use burn::tensor::Tensor;
+
+/// x Phi(x) with the exact normal distribution function, any shape.
+pub fn gelu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    Tensor::from_dispatch(<Dispatch as GeluOps>::gelu_exact(x.into_dispatch()))
+}
 
 /// GELU and its gradient on a backend.
 #[backend_extension(Flex: cfg(feature = "flex"), Autodiff)]

@@ -1,12 +1,75 @@
 //! Dynamic upsampling (DySample, Liu et al. 2023): bilinear samples at learned
 //! offsets from the positions of a bilinear x2.
 
+use burn::backend::Dispatch;
+#[cfg(feature = "flex")]
+use burn::backend::DispatchDevice;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, backend_extension};
+use burn::tensor::ops::{GridSampleOptions, GridSamplePaddingMode, InterpolateMode};
+use burn::tensor::{Device, Tensor, TensorData};
+
+/// Bilinear samples of x [B, C, H, W] at the positions of a bilinear x2 plus
+/// an offset in input pixels, clamped to the border: [B, C, 2H, 2W].
+///
+/// offset is [B, 8 groups, H, W]; its channels are, from the slowest index:
+/// axis (0 column, 1 row), group of C / groups channels, sub-row, sub-column.
+pub fn dynamic_upsample(x: Tensor<4>, offset: Tensor<4>, groups: usize) -> Tensor<4> {
+    if is_flex(&x.device()) {
+        let y = <Dispatch as SampleOps>::sample(x.into_dispatch(), offset.into_dispatch(), groups);
+        return Tensor::from_dispatch(y);
+    }
+    dynamic_upsample_grid(x, offset, groups)
+}
+
+/// [`dynamic_upsample`] through burn's grid sampling, for every backend.
+fn dynamic_upsample_grid(x: Tensor<4>, offset: Tensor<4>, groups: usize) -> Tensor<4> {
+    let [batch, channels, height, width] = x.dims();
+    let device = x.device();
+    // [B, axis, group, a, b, H, W] to [B, group, H, a, W, b, axis]
+    let offset = offset.reshape([batch, 2, groups, 2, 2, height, width]);
+    let offset = offset.permute([0, 2, 5, 3, 6, 4, 1]).reshape([batch * groups, 2 * height, 2 * width, 2]);
+    let grid = (offset + centres(height, width, &device)) * sides(height, width, &device) - 1.0;
+    let options = GridSampleOptions::new(InterpolateMode::Bilinear)
+        .with_padding_mode(GridSamplePaddingMode::Border)
+        .with_align_corners(false);
+    x.reshape([batch * groups, channels / groups, height, width]).grid_sample_2d(grid, options).reshape([
+        batch,
+        channels,
+        2 * height,
+        2 * width,
+    ])
+}
+
+/// Centres of the fine pixels in units of coarse ones, [1, 2H, 2W, 2].
+fn centres(height: usize, width: usize, device: &Device) -> Tensor<4> {
+    let centre = |index: usize| index as f32 * 0.5 + 0.25;
+    let values: Vec<f32> = (0..2 * height)
+        .flat_map(|row| (0..2 * width).flat_map(move |column| [centre(column), centre(row)]))
+        .collect();
+    Tensor::from_data(TensorData::new(values, [1, 2 * height, 2 * width, 2]), device)
+}
+
+/// Grid units per coarse pixel, [1, 1, 1, 2].
+fn sides(height: usize, width: usize, device: &Device) -> Tensor<4> {
+    let values = vec![2.0 / width as f32, 2.0 / height as f32];
+    Tensor::from_data(TensorData::new(values, [1, 1, 1, 2]), device)
+}
+
+fn is_flex(device: &Device) -> bool {
+    #[cfg(feature = "flex")]
+    {
+        matches!(device.clone().without_autodiff().as_dispatch(), DispatchDevice::Flex(_))
+    }
+    #[cfg(not(feature = "flex"))]
+    {
+        false
+    }
+}
 
 /// Sampling as one operation of a backend. Shapes: x [B, C, H, W],
 /// offset [B, 8 groups, H, W].

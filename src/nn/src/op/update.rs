@@ -1,7 +1,33 @@
 //! Operations of the optimizer, on flat tensors without gradients.
 
 use burn::backend::tensor::FloatTensor;
-use burn::backend::{Backend, Scalar, backend_extension};
+use burn::backend::{Backend, Dispatch, Scalar, backend_extension};
+use burn::tensor::Tensor;
+
+/// Sum of the squares of a flat tensor, on the host.
+pub fn sum_of_squares(x: Tensor<1>) -> f64 {
+    let sum = <Dispatch as UpdateOps>::sum_of_squares(x.into_dispatch());
+    f64::from(Tensor::<1>::from_dispatch(sum).into_scalar::<f32>())
+}
+
+/// One AdamW step on flat tensors: (parameter, gradient, m, v) to the new
+/// (parameter, m, v).
+pub fn adamw(
+    parameter: Tensor<1>,
+    gradient: Tensor<1>,
+    m: Tensor<1>,
+    v: Tensor<1>,
+    step: AdamWStep,
+) -> (Tensor<1>, Tensor<1>, Tensor<1>) {
+    let (parameter, m, v) = <Dispatch as UpdateOps>::adamw(
+        parameter.into_dispatch(),
+        gradient.into_dispatch(),
+        m.into_dispatch(),
+        v.into_dispatch(),
+        step,
+    );
+    (Tensor::from_dispatch(parameter), Tensor::from_dispatch(m), Tensor::from_dispatch(v))
+}
 
 /// Constants of one AdamW step.
 #[derive(Debug, Clone, Copy, PartialEq)]

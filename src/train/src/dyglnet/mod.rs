@@ -74,6 +74,35 @@ pub struct DyGLNetConfig {
 }
 
 impl DyGLNetConfig {
+    /// What the options of an experiment stand for; `option` gives the value
+    /// of one, its default if it is not set.
+    pub fn of_options<'a>(option: &dyn Fn(&str) -> &'a str) -> Self {
+        Self {
+            upsample: match option("upsample") {
+                "bilinear" => Upsample::Bilinear,
+                "transposed" => Upsample::Transposed,
+                _ => Upsample::Dysample,
+            },
+            norm: match option("norm") {
+                "group" => Norm::Group,
+                _ => Norm::Dyt,
+            },
+            local: match option("local") {
+                "none" => Local::None,
+                _ => Local::Dilated,
+            },
+            global: match option("global") {
+                "none" => Global::None,
+                _ => Global::Attention,
+            },
+            split: match option("split") {
+                "local" => Split::Local,
+                "global" => Split::Global,
+                _ => Split::Paper,
+            },
+        }
+    }
+
     /// The network; the convolutions are zero until initialised or loaded.
     pub fn init(&self, device: &Device) -> DyGLNet {
         let [p2, p3] = self.split.channels();
