@@ -123,9 +123,9 @@ pub enum Place {
 pub struct Run {
     #[command(flatten)]
     pub selection: Selection,
-    /// Where to run
-    #[arg(long, value_enum, default_value = "local")]
-    pub on: Place,
+    /// Where to run (default: what the profile says)
+    #[arg(long, value_enum)]
+    pub on: Option<Place>,
     /// Cells at once
     #[arg(long, value_name = "N")]
     pub jobs: Option<usize>,

@@ -12,7 +12,7 @@ use dygl::exec::job::{self, Job, Task};
 use dygl::exec::local::PARENT;
 use dygl::exit::Exit;
 use dygl::key::revision::Revisions;
-use dygl::store::record::{self, DatasetFacts, EvalRecord, Outcome, Provenance, TrainRecord, Trivial};
+use dygl::store::record::{self, DatasetFacts, EvalRecord, Outcome, Provenance, TrainRecord};
 use rustix::process::Signal;
 
 use crate::device::{self, Backend, DeviceError};
@@ -140,21 +140,9 @@ impl Worker<'_> {
         let fitted =
             fit::fit(job, self.folder, self.dataset, self.partition, self.backend, &mut teller, stop);
         let mut record = TrainRecord {
-            key: job.key.clone(),
-            cell: job.cell.clone(),
-            profile: job.profile.clone(),
-            outcome: Outcome::Done,
-            dataset: Some(self.facts()),
-            weights: String::new(),
-            parameters: 0,
-            selected_epoch: 0,
-            epochs_done: 0,
-            steps_done: 0,
-            final_loss: 0.0,
-            train_seconds: 0.0,
             peak_memory_bytes: peak_memory(),
-            resumed: 0,
             provenance: self.provenance(started),
+            ..job.train_record(Outcome::Done, Some(self.facts()))
         };
         match fitted {
             Ok(Fitted::Stopped) => return None,
@@ -186,22 +174,8 @@ impl Worker<'_> {
         let (started, clock) = (record::now(), Instant::now());
         let job = self.job;
         let mut record = EvalRecord {
-            key: job.key.clone(),
-            train_key: train_key.to_owned(),
-            weights: weights_digest.to_owned(),
-            scores: String::new(),
-            cell: job.cell.clone(),
-            profile: job.profile.clone(),
-            outcome: Outcome::Done,
-            dataset: Some(self.facts()),
-            images: 0,
-            skipped: 0,
-            mean: Default::default(),
-            std: Default::default(),
-            trivial: Trivial::default(),
-            samples: Vec::new(),
-            eval_seconds: 0.0,
             provenance: self.provenance(started),
+            ..job.eval_record(train_key, weights_digest, Outcome::Done, Some(self.facts()))
         };
         match self.scores(weights, weights_digest, &mut teller) {
             Ok(evaluated) => {

@@ -272,7 +272,9 @@ impl State {
         let mean = known.iter().sum::<f64>() / known.len().max(1) as f64;
         let waiting = self.cells.saturating_sub(self.settled + self.running.len());
         let work = running.iter().sum::<f64>() + waiting as f64 * mean;
-        Duration::try_from_secs_f64(work / self.jobs.max(1) as f64).ok()
+        // A single run is not shared among the slots.
+        let longest = running.iter().copied().fold(0.0, f64::max);
+        Duration::try_from_secs_f64((work / self.jobs.max(1) as f64).max(longest)).ok()
     }
 
     fn line(&self, text: &str) {

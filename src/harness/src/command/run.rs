@@ -15,13 +15,15 @@ use crate::exec::local::Local;
 use crate::exec::{CellOutcome, Options, Runner, Stop, Summary};
 use crate::exit::{Exit, Failure, OrExit};
 use crate::plan::Cell;
+use crate::spec::ops::ExecutorName;
 
 pub fn run(arguments: &Run) -> Result<Exit, Failure> {
     let selection = &arguments.selection;
-    if arguments.on == Place::Slurm {
-        return Err(Failure::new(Exit::Environment, "this build runs on this machine only: use --on local"));
-    }
     let context = Context::load(selection)?;
+    let asks_slurm = context.chosen.iter().any(|chosen| chosen.experiment.ops.on == ExecutorName::Slurm);
+    if arguments.on == Some(Place::Slurm) || (arguments.on.is_none() && asks_slurm) {
+        return Err(Failure::new(Exit::Environment, "this build runs on this machine only: give --on local"));
+    }
     let (device, numerics) = selection.device.for_running().or_exit(Exit::Environment)?;
     let cells: Vec<Cell> = context.cells().into_iter().map(|planned| planned.cell).collect();
     let missing = dataset::prepare(&context, &cells, arguments.keep_going)?;

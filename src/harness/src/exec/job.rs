@@ -1,5 +1,6 @@
 //! The job: all that a worker is told, as `job.json` in its folder.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -7,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::key::revision::{self, Revisions};
 use crate::plan::Cell;
 use crate::store::host;
-use crate::store::record::{self, Provenance};
+use crate::store::record::{self, DatasetFacts, EvalRecord, Outcome, Provenance, TrainRecord, Trivial};
 
 /// Name of the file in the work folder.
 pub const FILE: &str = "job.json";
@@ -65,6 +66,55 @@ impl Job {
             started: now,
             finished: now,
             libraries: self.revisions.libraries(),
+        }
+    }
+
+    /// A record of this training before anything is known of it.
+    pub fn train_record(&self, outcome: Outcome, dataset: Option<DatasetFacts>) -> TrainRecord {
+        TrainRecord {
+            key: self.key.clone(),
+            cell: self.cell.clone(),
+            profile: self.profile.clone(),
+            outcome,
+            dataset,
+            weights: String::new(),
+            parameters: 0,
+            selected_epoch: 0,
+            epochs_done: 0,
+            steps_done: 0,
+            final_loss: 0.0,
+            train_seconds: 0.0,
+            peak_memory_bytes: 0,
+            resumed: 0,
+            provenance: self.provenance(),
+        }
+    }
+
+    /// A record of this evaluation of some weights before anything is known of it.
+    pub fn eval_record(
+        &self,
+        train_key: &str,
+        weights: &str,
+        outcome: Outcome,
+        dataset: Option<DatasetFacts>,
+    ) -> EvalRecord {
+        EvalRecord {
+            key: self.key.clone(),
+            train_key: train_key.to_owned(),
+            weights: weights.to_owned(),
+            scores: String::new(),
+            cell: self.cell.clone(),
+            profile: self.profile.clone(),
+            outcome,
+            dataset,
+            images: 0,
+            skipped: 0,
+            mean: BTreeMap::new(),
+            std: BTreeMap::new(),
+            trivial: Trivial::default(),
+            samples: Vec::new(),
+            eval_seconds: 0.0,
+            provenance: self.provenance(),
         }
     }
 }

@@ -16,7 +16,7 @@ use super::job::{Job, Task};
 use super::{Ended, Executor, Stop};
 use crate::metric::Metric;
 use crate::random::Stream;
-use crate::store::record::{EvalRecord, Outcome, TrainRecord, Trivial};
+use crate::store::record::{EvalRecord, Outcome, TrainRecord};
 
 /// Says how a task ends.
 pub type Script = Box<dyn Fn(&Job) -> Ended + Send + Sync>;
@@ -81,7 +81,6 @@ impl Executor for Mock {
 /// What a worker would leave, made from the key.
 fn write(job: &Job, folder: &Path) -> std::io::Result<()> {
     let mut stream = Stream::new(job.cell.seed, "mock", &[&job.key]);
-    let provenance = job.provenance();
     match &job.task {
         Task::Train => {
             let weights = job.key.as_bytes();
@@ -91,21 +90,12 @@ fn write(job: &Job, folder: &Path) -> std::io::Result<()> {
                 "epoch,learning_rate,loss,bce,dice_loss,select_dice,gradient_norm,seconds\n1,0.001,0.5,0.5,0.5,,1,0\n",
             )?;
             let record = TrainRecord {
-                key: job.key.clone(),
-                cell: job.cell.clone(),
-                profile: job.profile.clone(),
-                outcome: Outcome::Done,
-                dataset: None,
                 weights: blake3::hash(weights).to_hex().to_string(),
-                parameters: 1,
-                selected_epoch: 1,
                 epochs_done: 1,
                 steps_done: 1,
+                selected_epoch: 1,
                 final_loss: stream.unit(),
-                train_seconds: 0.0,
-                peak_memory_bytes: 0,
-                resumed: 0,
-                provenance,
+                ..job.train_record(Outcome::Done, None)
             };
             super::runner::write_record(folder, &record)
         }
@@ -117,22 +107,11 @@ fn write(job: &Job, folder: &Path) -> std::io::Result<()> {
             let csv = format!("id,{}\n0,{}\n", names.join(","), scores.join(","));
             fs::write(folder.join("per_image.csv"), &csv)?;
             let record = EvalRecord {
-                key: job.key.clone(),
-                train_key: train_key.clone(),
-                weights: weights_digest.clone(),
                 scores: blake3::hash(csv.as_bytes()).to_hex().to_string(),
-                cell: job.cell.clone(),
-                profile: job.profile.clone(),
-                outcome: Outcome::Done,
-                dataset: None,
                 images: 1,
-                skipped: 0,
                 std: mean.keys().map(|m| (*m, 0.0)).collect(),
                 mean,
-                trivial: Trivial::default(),
-                samples: Vec::new(),
-                eval_seconds: 0.0,
-                provenance,
+                ..job.eval_record(train_key, weights_digest, Outcome::Done, None)
             };
             super::runner::write_record(folder, &record)
         }

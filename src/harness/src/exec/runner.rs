@@ -13,7 +13,7 @@ use super::{Ended, Executor, Stop};
 use crate::key::revision::Revisions;
 use crate::key::{self, Preimage};
 use crate::plan::Cell;
-use crate::store::record::{EvalRecord, Outcome, TrainRecord, Trivial};
+use crate::store::record::{Outcome, TrainRecord};
 use crate::store::{Attempt, Claim, Lookup, Store, StoreError};
 
 /// How a run is to be carried out; none of it is keyed.
@@ -354,12 +354,13 @@ impl Runner<'_> {
         outcome: Outcome,
     ) -> Result<Attempt, Step> {
         let keep = matches!(outcome, Outcome::TimedOut { .. });
+        let facts = Some(inputs.facts());
         let written = match &job.task {
-            Task::Train => write_record(&claim.work(), &failed_training(job, inputs, outcome.clone())),
-            Task::Evaluate { train_key, weights_digest, .. } => write_record(
-                &claim.work(),
-                &failed_evaluation(job, inputs, train_key, weights_digest, outcome.clone()),
-            ),
+            Task::Train => write_record(&claim.work(), &job.train_record(outcome.clone(), facts)),
+            Task::Evaluate { train_key, weights_digest, .. } => {
+                let record = job.eval_record(train_key, weights_digest, outcome.clone(), facts);
+                write_record(&claim.work(), &record)
+            }
         };
         let error = |error: &dyn std::fmt::Display| Step::Ended(CellOutcome::Error(error.to_string()));
         written.map_err(|e| error(&e))?;
@@ -371,51 +372,4 @@ impl Runner<'_> {
 pub(super) fn write_record(folder: &Path, record: &impl serde::Serialize) -> std::io::Result<()> {
     let text = serde_json::to_vec_pretty(record)?;
     std::fs::write(folder.join("record.json"), text)
-}
-
-fn failed_training(job: &Job, inputs: &CellInputs, outcome: Outcome) -> TrainRecord {
-    TrainRecord {
-        key: job.key.clone(),
-        cell: job.cell.clone(),
-        profile: job.profile.clone(),
-        outcome,
-        dataset: Some(inputs.facts()),
-        weights: String::new(),
-        parameters: 0,
-        selected_epoch: 0,
-        epochs_done: 0,
-        steps_done: 0,
-        final_loss: 0.0,
-        train_seconds: 0.0,
-        peak_memory_bytes: 0,
-        resumed: 0,
-        provenance: job.provenance(),
-    }
-}
-
-fn failed_evaluation(
-    job: &Job,
-    inputs: &CellInputs,
-    train_key: &str,
-    weights: &str,
-    outcome: Outcome,
-) -> EvalRecord {
-    EvalRecord {
-        key: job.key.clone(),
-        train_key: train_key.to_owned(),
-        weights: weights.to_owned(),
-        scores: String::new(),
-        cell: job.cell.clone(),
-        profile: job.profile.clone(),
-        outcome,
-        dataset: Some(inputs.facts()),
-        images: 0,
-        skipped: 0,
-        mean: Default::default(),
-        std: Default::default(),
-        trivial: Trivial::default(),
-        samples: Vec::new(),
-        eval_seconds: 0.0,
-        provenance: job.provenance(),
-    }
 }
