@@ -2,7 +2,7 @@
 //!
 //! A fixture holds what a PyTorch network gives for weights, input and target
 //! that anyone can regenerate: [`fill`] makes them from names alone. A check
-//! runs `dygl-worker forward` as a process on such files, in evaluation and in
+//! runs `dygl model forward` as a process on such files, in evaluation and in
 //! training, and holds logits, loss and gradient norms against the fixture.
 //!
 //! Two forms of a fixture: the complete one ([`Fixture::read`], beside the
@@ -373,10 +373,21 @@ pub fn worker() -> Result<PathBuf> {
     Ok(path)
 }
 
+/// Forward passes go the user's way, through `dygl model forward`, which
+/// hands over to the worker beside it.
 fn call(worker: &Path, arguments: &[&str]) -> Result<String> {
-    let output = Command::new(worker).args(arguments).output()?;
+    let mut command = match arguments.first() {
+        Some(&"forward") => {
+            let mut command =
+                Command::new(worker.with_file_name(format!("dygl{}", std::env::consts::EXE_SUFFIX)));
+            command.arg("model");
+            command
+        }
+        _ => Command::new(worker),
+    };
+    let output = command.args(arguments).output()?;
     let errors = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "dygl-worker {}: {errors}", arguments.join(" "));
+    ensure!(output.status.success(), "{}: {errors}", arguments.join(" "));
     Ok(String::from_utf8(output.stdout)?)
 }
 
