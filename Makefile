@@ -25,8 +25,8 @@ RUNS    := --keep-going $(if $(JOBS),--jobs $(JOBS))
 help:               ## this list
 	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 14
 
-build:              ## dygl and its worker (cargo's one profile serves demo, tests and CI)
-	@$(CARGO) build --workspace
+build:              ## dygl, its worker and the tests (in one go: the same features, so burn compiles once)
+	@$(CARGO) build --workspace --all-targets
 
 demo: build         ## the whole thing on built-in images: trains, evaluates, reports; no data, no GPU
 	@$(DYGL) run smoke --keep-going --store '$(STORE)'
