@@ -263,7 +263,7 @@ mod tests {
 
     #[test]
     fn comments_formatting_and_tests_move_nothing() {
-        let edit = "//! docs\n// note\n/// Fits.\n#[doc = \"x\"]\nfn   fit( ) {\n adamw(\n)}\n#[cfg(test)]\nmod tests { fn t() {} }\n";
+        let edit = "//! docs\n// note\n/// Fits.\n#[doc = \"x\"]\nfn   fit( ) {\n adamw(\n)}\n#[cfg(test)]\nmod tests { fn t() {} }\n#[cfg(all(test, unix))]\nmod more { fn t() {} }\n";
         assert_eq!(moved("src/train/src/fit.rs", edit), Vec::<String>::new());
     }
 

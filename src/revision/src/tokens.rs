@@ -194,7 +194,7 @@ fn attribute(trees: &[TokenTree], at: usize) -> Option<(Attribute, usize)> {
     let text = group.stream().to_string().replace(' ', "");
     let kind = if text.starts_with("doc=") {
         Attribute::Doc
-    } else if text == "cfg(test)" {
+    } else if text == "cfg(test)" || text.starts_with("cfg(all(test,") {
         Attribute::Test
     } else {
         Attribute::Other

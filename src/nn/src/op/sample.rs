@@ -312,7 +312,7 @@ mod tests {
                 let grads = y.clone().powi_scalar(2).sum().backward();
                 [y.inner(), x.grad(&grads).expect("x"), offset.grad(&grads).expect("offset")]
             };
-            let pairs = run(op::dynamic_upsample).into_iter().zip(run(op::dynamic_upsample_grid));
+            let pairs = run(op::dynamic_upsample).into_iter().zip(run(super::dynamic_upsample_grid));
             for (ours, grid) in pairs {
                 assert_eq!(ours.dims(), grid.dims());
                 let difference = (ours - grid).abs().max().into_scalar::<f32>();
