@@ -38,7 +38,7 @@ fn the_paper_profile_changes_nothing_and_the_others_say_what_they_change() {
     let quick = experiment("table2", Some("quick"), &[]);
     assert!(!quick.is_paper());
     assert_eq!(quick.profile.substitutes.len(), 1);
-    assert!(quick.departures.iter().any(|d| d.to_string() == "train.epochs = 6 instead of 130"));
+    assert!(quick.departures.iter().any(|d| d.to_string() == "train.epochs = 12 instead of 130"));
     assert_eq!(quick.marks.get("train.epochs"), Some(Mark::Profile));
     let smoke = experiment("table2", Some("smoke"), &[]);
     let used: Vec<&str> = smoke.matrix.datasets().iter().map(|d| d.used.name.as_str()).collect();
