@@ -25,8 +25,16 @@ RUNS    := --keep-going $(if $(JOBS),--jobs $(JOBS))
 help:               ## this list
 	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 14
 
-build:              ## dygl, its worker and the tests (in one go: the same features, so burn compiles once)
+# What the programs are made of; cargo's own look at it takes longer than a
+# whole no-op run, so it is asked only when one of these is newer.
+SOURCES := $(shell find src baselines tests datasets experiments reports/templates -type f) \
+           Cargo.toml Cargo.lock $(wildcard .git/logs/HEAD)
+
+build: $(DYGL)      ## dygl, its worker and the tests (in one go: the same features, so burn compiles once)
+
+$(DYGL): $(SOURCES)
 	@$(CARGO) build --workspace --all-targets
+	@touch $@
 
 demo: build         ## the whole thing on built-in images: trains, evaluates, reports; no data, no GPU
 	@$(DYGL) run smoke --keep-going --store '$(STORE)'
