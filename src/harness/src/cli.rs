@@ -194,11 +194,9 @@ pub enum Dataset {
     /// List known datasets and which are registered
     List(Common),
     /// Register a dataset from a folder or its archives: pair, check and hash its files
-    #[command(
-        after_help = "Examples:\n  dygl dataset add kvasir-seg ~/kvasir-seg.zip\n  \
+    #[command(after_help = "Examples:\n  dygl dataset add kvasir-seg ~/kvasir-seg.zip\n  \
                       dygl dataset add isic2016 ~/ISBI2016_ISIC_Part1_*.zip\n  \
-                      dygl dataset add my-polyps ~/my-polyps --manifest my-polyps.toml"
-    )]
+                      dygl dataset add my-polyps ~/my-polyps --manifest my-polyps.toml")]
     Add {
         name: String,
         /// One folder, or zip, tar, tar.gz or rar archives that together hold the dataset

@@ -43,7 +43,7 @@ pub enum ArchiveError {
     Program { archive: PathBuf, program: String, message: String },
     #[error("{}: cannot be written: {source}", .path.display())]
     Write { path: PathBuf, source: io::Error },
-    #[error("stopped before everything was unpacked; nothing was kept")]
+    #[error("stopped; nothing was registered and nothing kept")]
     Stopped,
 }
 
@@ -65,9 +65,16 @@ pub enum Fault {
     Method(String),
     /// The name stands in the archive twice.
     Twice,
-    TooLarge { size: u64, limit: u64 },
+    TooLarge {
+        size: u64,
+        limit: u64,
+    },
     /// Unpacked to packed bytes.
-    Ratio { size: u64, packed: u64, limit: u64 },
+    Ratio {
+        size: u64,
+        packed: u64,
+        limit: u64,
+    },
 }
 
 impl fmt::Display for Fault {
@@ -100,7 +107,8 @@ impl fmt::Display for Fault {
 /// One fault a line; a long list is cut.
 fn list(faults: &[(String, Fault)]) -> String {
     const SHOWN: usize = 20;
-    let shown = faults.iter().take(SHOWN).map(|(name, fault)| format!("\n  {}: {fault}", name.escape_debug()));
+    let shown =
+        faults.iter().take(SHOWN).map(|(name, fault)| format!("\n  {}: {fault}", name.escape_debug()));
     let mut text: String = shown.collect();
     if faults.len() > SHOWN {
         text.push_str(&format!("\n  and {} more", faults.len() - SHOWN));

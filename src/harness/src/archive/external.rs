@@ -23,8 +23,7 @@ pub(super) fn unpack(
     limits: &Limits,
     watch: Watch<'_>,
 ) -> Result<(), ArchiveError> {
-    let (name, program) =
-        find().ok_or_else(|| ArchiveError::NoProgram { archive: path.to_owned() })?;
+    let (name, program) = find().ok_or_else(|| ArchiveError::NoProgram { archive: path.to_owned() })?;
     let read = |source| ArchiveError::Read { archive: path.to_owned(), source };
     let write = |source| ArchiveError::Write { path: folder.to_owned(), source };
     // Absolute: a name that begins with a dash must not read as an option.
@@ -74,7 +73,11 @@ fn ended(child: &mut Child, error: ArchiveError) -> ArchiveError {
 }
 
 fn failed(path: &Path, program: &str, message: &str) -> ArchiveError {
-    ArchiveError::Program { archive: path.to_owned(), program: program.to_owned(), message: message.to_owned() }
+    ArchiveError::Program {
+        archive: path.to_owned(),
+        program: program.to_owned(),
+        message: message.to_owned(),
+    }
 }
 
 /// The first program that is installed, with its path.
@@ -96,7 +99,10 @@ fn command(name: &str, program: &Path, archive: &Path, folder: &Path) -> Command
         "bsdtar" => command.arg("-xf").arg(archive).arg("-C").arg(folder),
         // An empty password, so that an encrypted archive fails instead of asking.
         "unrar" => command.args(["x", "-inul", "-o-", "-p-"]).arg(archive).arg(folder.join("")),
-        _ => command.args(["x", "-y", "-bso0", "-bsp0", "-p-"]).arg(format!("-o{}", folder.display())).arg(archive),
+        _ => command
+            .args(["x", "-y", "-bso0", "-bsp0", "-p-"])
+            .arg(format!("-o{}", folder.display()))
+            .arg(archive),
     };
     command
 }

@@ -40,8 +40,11 @@ impl Limits {
             return Some(Fault::TooLarge { size, limit: self.file });
         }
         let packed = packed?;
-        (size > self.floor && size > packed.saturating_mul(self.ratio))
-            .then_some(Fault::Ratio { size, packed, limit: self.ratio })
+        (size > self.floor && size > packed.saturating_mul(self.ratio)).then_some(Fault::Ratio {
+            size,
+            packed,
+            limit: self.ratio,
+        })
     }
 }
 

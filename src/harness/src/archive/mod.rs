@@ -84,12 +84,7 @@ impl Archive {
     ///
     /// # Errors
     /// It is no archive, is damaged, or holds what is refused.
-    pub fn open(
-        path: &Path,
-        scratch: &Path,
-        limits: Limits,
-        watch: Watch<'_>,
-    ) -> Result<Self, ArchiveError> {
+    pub fn open(path: &Path, scratch: &Path, limits: Limits, watch: Watch<'_>) -> Result<Self, ArchiveError> {
         let kind = kind(path)
             .map_err(|source| ArchiveError::Read { archive: path.to_owned(), source })?
             .ok_or_else(|| ArchiveError::Unknown { archive: path.to_owned() })?;
@@ -138,9 +133,7 @@ impl Archive {
         match (self.kind, &self.unpacked) {
             (_, Some(folder)) => external::take(folder, wanted, &mut writer),
             (Kind::Zip, None) => zip::extract(&self.path, wanted, &mut writer),
-            (kind, None) => {
-                tar::extract(&self.path, kind == Kind::TarGz, &self.limits, wanted, &mut writer)
-            }
+            (kind, None) => tar::extract(&self.path, kind == Kind::TarGz, &self.limits, wanted, &mut writer),
         }
     }
 }

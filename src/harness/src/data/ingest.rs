@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -12,6 +12,7 @@ use super::files::FileEntry;
 use super::manifest::{Keep, Manifest};
 use super::scan::{Pair, PartName, Tree, scan, scan_layout};
 use super::{DataError, Problem, decode};
+use crate::archive::ArchiveError;
 use crate::spec::protocol::Part;
 
 /// Called with (pairs done, pairs in all), from several threads.
@@ -119,12 +120,14 @@ fn digest(manifest: &Manifest, entries: &[Entry]) -> String {
 
 /// Reads the folder. Problems of any kind end it, all listed at once; with
 /// `partial` a smaller count is none. The registration names the folder in
-/// which the layout was found, which may lie below `path`.
+/// which the layout was found, which may lie below `path`. Setting `stop` ends
+/// the reading.
 pub(super) fn ingest(
     manifest: &Manifest,
     path: &Path,
     partial: bool,
     progress: Progress<'_>,
+    stop: &AtomicBool,
 ) -> Result<Registration, DataError> {
     let read = |source| DataError::Read { path: path.to_owned(), source };
     let root = path.canonicalize().map_err(read)?;
@@ -141,11 +144,17 @@ pub(super) fn ingest(
         .pairs
         .into_par_iter()
         .map(|pair| {
+            if stop.load(Ordering::Relaxed) {
+                return Err(Vec::new());
+            }
             let entry = read_pair(manifest, &root, pair);
             progress(done.fetch_add(1, Ordering::Relaxed) + 1, total);
             entry
         })
         .collect();
+    if stop.load(Ordering::Relaxed) {
+        return Err(ArchiveError::Stopped.into());
+    }
     let (mut entries, mut left_out) = (Vec::with_capacity(total), Vec::new());
     for result in read {
         match result {

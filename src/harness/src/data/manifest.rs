@@ -279,7 +279,11 @@ mod tests {
             ("images = 1000", "images = 0", "needs"),
             ("masks/{id}.jpg", "masks/{group}/{id}.jpg", "different placeholders"),
             ("split = \"seeded\"", "split = \"folders\"", "{part}"),
-            ("split = \"seeded\"", "split = \"seeded\"\ngroup = { kind = \"ranges\", ranges = [[3, 1]] }", "group"),
+            (
+                "split = \"seeded\"",
+                "split = \"seeded\"\ngroup = { kind = \"ranges\", ranges = [[3, 1]] }",
+                "group",
+            ),
             ("images = 1000", "images = 1000\ncolour = 1", "unknown field"),
         ] {
             let error = Manifest::parse("kvasir-seg", &good.replacen(from, to, 1)).expect_err("refused");

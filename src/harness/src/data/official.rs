@@ -191,7 +191,9 @@ impl List {
         }
         let here: BTreeSet<&str> = registration.entries.iter().map(|entry| entry.id.as_str()).collect();
         let lacking = self.known.keys().filter(|(id, _)| !here.contains(id.as_str()));
-        lacking.map(|(id, role)| format!("{id} ({})", if *role == Role::Image { "image" } else { "mask" })).collect()
+        lacking
+            .map(|(id, role)| format!("{id} ({})", if *role == Role::Image { "image" } else { "mask" }))
+            .collect()
     }
 }
 
@@ -267,7 +269,10 @@ mod tests {
     fn lines_that_are_none_are_named() {
         let path = Path::new("list.sha256");
         let error = List::sha256sum(manifest("glas"), path, "\nabc  x\nnope\n").expect_err("refused");
-        assert!(error.to_string().starts_with("list.sha256:2: ") && error.to_string().contains("1 more"), "{error}");
+        assert!(
+            error.to_string().starts_with("list.sha256:2: ") && error.to_string().contains("1 more"),
+            "{error}"
+        );
         let line = format!("{}  other.txt\n", "0".repeat(64));
         let error = List::sha256sum(manifest("glas"), path, &line).expect_err("refused");
         assert!(error.to_string().contains("no file of dataset `glas`"), "{error}");

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use rayon::prelude::*;
 
@@ -42,7 +42,7 @@ impl Registry {
         partial: bool,
         progress: Progress<'_>,
     ) -> Result<Registration, DataError> {
-        let mut registration = ingest(manifest, path, partial, progress)?;
+        let mut registration = ingest(manifest, path, partial, progress, &AtomicBool::new(false))?;
         registration.manifest = self.own_manifest(manifest)?;
         self.write(&registration)?;
         Ok(registration)

@@ -34,7 +34,10 @@ pub(super) struct Scan {
 pub(super) enum Tree<'a> {
     Folder(&'a Path),
     /// Files of an archive: relative paths with `/` between parts.
-    Names { archive: &'a Path, names: &'a [String] },
+    Names {
+        archive: &'a Path,
+        names: &'a [String],
+    },
 }
 
 /// How many folders around the dataset are looked through, each the only one
@@ -132,8 +135,7 @@ pub(super) fn scan_layout(
     let part = |captures: &Captures| manifest.parts.as_ref().and_then(|rule| rule.part(captures));
     let find = |pattern: &Pattern| -> Result<BTreeMap<Captures, String>, DataError> {
         let found = tree.find(base, pattern)?;
-        let known =
-            |(captures, _): &(Captures, String)| manifest.parts.is_none() || part(captures).is_some();
+        let known = |(captures, _): &(Captures, String)| manifest.parts.is_none() || part(captures).is_some();
         Ok(found.into_iter().filter(known).collect())
     };
     let mut masks_found = find(&masks)?;
@@ -249,8 +251,7 @@ mod tests {
         let found = both("cvc-clinicdb", &["Original/1.tif", "Ground Truth/1.tif"]);
         assert_eq!((found.layout, found.base.as_str()), (3, ""));
         assert_eq!(both("tnbc", &["Slide_01/01_1.png", "GT_01/01_1.png"]).pairs[0].id, "01_1");
-        let found =
-            both("kvasir-seg-352", &["test/images/3.jpg", "test/masks/3.jpg", "other/images/3.jpg"]);
+        let found = both("kvasir-seg-352", &["test/images/3.jpg", "test/masks/3.jpg", "other/images/3.jpg"]);
         assert_eq!((found.pairs[0].id.as_str(), found.pairs[0].part), ("test/3", Some(Part::Test)));
         assert!(found.problems.is_empty());
     }

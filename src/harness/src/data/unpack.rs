@@ -30,7 +30,7 @@ pub struct Addition<'a> {
     pub partial: bool,
     /// Called while files are read.
     pub progress: Progress<'a>,
-    /// Called while archives are unpacked; can stop that.
+    /// Called while archives are unpacked; can stop that and the reading.
     pub watch: Watch<'a>,
 }
 
@@ -53,8 +53,9 @@ impl Registry {
         }
         let registration = match sources {
             [folder] if folder.is_dir() => {
-                let mut registration = ingest(manifest, folder, addition.partial, addition.progress)
-                    .map_err(|error| hint(error, || files_of(folder)))?;
+                let mut registration =
+                    ingest(manifest, folder, addition.partial, addition.progress, addition.watch.stop)
+                        .map_err(|error| hint(error, || files_of(folder)))?;
                 registration.manifest = self.own_text(addition)?;
                 self.write(&registration)?;
                 registration
@@ -95,7 +96,7 @@ impl Registry {
         extract(manifest, &archives, &scan, &tree, watch)?;
         rustix::fs::syncfs(File::open(&tree).map_err(write)?).map_err(|e| write(e.into()))?;
 
-        let mut registration = ingest(manifest, &tree, addition.partial, addition.progress)?;
+        let mut registration = ingest(manifest, &tree, addition.partial, addition.progress, watch.stop)?;
         registration.manifest = self.own_text(addition)?;
         registration.archives = sources.iter().map(|path| facts(path)).collect::<Result<_, _>>()?;
         let place = folder.join(&manifest.id);
@@ -241,7 +242,8 @@ fn sweep(folder: &Path) {
         let Some((process, rest)) = name.strip_prefix(WORK).and_then(|rest| rest.split_once('-')) else {
             continue;
         };
-        let is_dead = process.parse::<u32>().is_ok_and(|id| !Path::new("/proc").join(id.to_string()).exists());
+        let is_dead =
+            process.parse::<u32>().is_ok_and(|id| !Path::new("/proc").join(id.to_string()).exists());
         if is_dead && Path::new("/proc/self").exists() && rest.starts_with(&format!("{}-", host())) {
             let _ = fs::remove_dir_all(folder.join(name));
         }

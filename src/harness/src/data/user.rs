@@ -62,7 +62,11 @@ impl Manifest {
 fn read(id: &str, top: &Node, found: &mut Vec<Diagnostic>) -> Option<Manifest> {
     let mut fields = Fields::new("", top, found);
     let title = fields.text("title", "add title = \"...\": one line for people", found);
-    let text = |key, fields: &mut Fields<'_>, found: &mut Vec<Diagnostic>| match fields.value(key, Kind::Text, found) {
+    let text = |key, fields: &mut Fields<'_>, found: &mut Vec<Diagnostic>| match fields.value(
+        key,
+        Kind::Text,
+        found,
+    ) {
         Some(Json::String(text)) => text,
         _ => String::new(),
     };
@@ -129,7 +133,8 @@ fn read(id: &str, top: &Node, found: &mut Vec<Diagnostic>) -> Option<Manifest> {
         layouts: layouts.iter().map(|(layout, _)| layout.clone()).collect(),
     };
     for (key, message) in manifest.contradictions() {
-        let of_layout = key.strip_prefix("layout.").and_then(|place| layouts.get(place.parse::<usize>().ok()?));
+        let of_layout =
+            key.strip_prefix("layout.").and_then(|place| layouts.get(place.parse::<usize>().ok()?));
         let at = match of_layout {
             Some((_, at)) => *at,
             None => places.iter().find(|(name, _)| *name == key).map_or(top.at, |(_, at)| *at),

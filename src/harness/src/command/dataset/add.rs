@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
@@ -114,20 +114,15 @@ fn unpacking_bar(name: &str) -> ProgressBar {
     bar
 }
 
-/// The first Ctrl-C or termination asks the unpacking to clean up and end; the
+/// The first Ctrl-C or termination asks the work to clean up and end; the
 /// second ends the program.
 fn watch_signals() -> Result<Arc<AtomicBool>, Failure> {
     use signal_hook::consts::{SIGINT, SIGTERM};
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
-        signal_hook::flag::register_conditional_shutdown(
-            signal,
-            Exit::Interrupted as i32,
-            Arc::clone(&stop),
-        )
-        .or_exit(Exit::Environment)?;
+        signal_hook::flag::register_conditional_shutdown(signal, Exit::Interrupted as i32, Arc::clone(&stop))
+            .or_exit(Exit::Environment)?;
         signal_hook::flag::register(signal, Arc::clone(&stop)).or_exit(Exit::Environment)?;
     }
-    stop.store(false, Ordering::SeqCst);
     Ok(stop)
 }

@@ -118,7 +118,10 @@ pub fn prepare(context: &Context, cells: &[Cell], keep_going: bool) -> Result<bo
         let offered =
             context.data.as_ref().map(|folder| folder.join(&id.name)).filter(|folder| folder.is_dir());
         let registered = match (found, offered) {
-            (Some(found), Some(offered)) if offered.canonicalize().is_ok_and(|path| path != found.root) => {
+            // The layout may have been found in a folder below the offered one.
+            (Some(found), Some(offered))
+                if offered.canonicalize().is_ok_and(|path| !found.root.starts_with(path)) =>
+            {
                 super::note(&format!(
                     "{id}: --data holds another copy than the registered one; registering it"
                 ));

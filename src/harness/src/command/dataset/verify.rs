@@ -31,12 +31,18 @@ pub fn verify(name: &str, against: Option<&Path>, common: &Common) -> Result<Exi
             "id": name, "problems": listed, "list": origin(list.is_some(), against), "release": compared,
         }))?;
     } else {
-        super::super::answer(&text(name, &problems, list.is_some(), against, compared.as_ref(), &registration));
+        super::super::answer(&text(
+            name,
+            &problems,
+            list.is_some(),
+            against,
+            compared.as_ref(),
+            &registration,
+        ));
     }
     let strange = |c: &Comparison| !c.differing.is_empty() || !c.unknown.is_empty();
     // A user's own list is taken at its word: it should be there as a whole.
-    let lacking =
-        |c: &Comparison| against.is_some() && !registration.is_partial() && !c.missing.is_empty();
+    let lacking = |c: &Comparison| against.is_some() && !registration.is_partial() && !c.missing.is_empty();
     let is_sound = problems.is_empty() && !compared.as_ref().is_some_and(|c| strange(c) || lacking(c));
     Ok(if is_sound { Exit::Ok } else { Exit::Altered })
 }
