@@ -3,6 +3,7 @@
 mod cli;
 mod datasets;
 mod matrix;
+mod official;
 mod parity;
 mod runs;
 mod tidy;

@@ -193,23 +193,37 @@ pub struct KeyArgs {
 pub enum Dataset {
     /// List known datasets and which are registered
     List(Common),
-    /// Register a dataset: pair, check and hash its files
-    #[command(after_help = "Example:\n  dygl dataset add kvasir-seg-352 ~/kvasir-seg-352")]
+    /// Register a dataset from a folder or its archives: pair, check and hash its files
+    #[command(after_help = "Examples:\n  dygl dataset add kvasir-seg ~/kvasir-seg.zip\n  \
+                      dygl dataset add isic2016 ~/ISBI2016_ISIC_Part1_*.zip\n  \
+                      dygl dataset add my-polyps ~/my-polyps --manifest my-polyps.toml")]
     Add {
         name: String,
-        path: PathBuf,
+        /// One folder, or zip, tar, tar.gz or rar archives that together hold the dataset
+        #[arg(required = true, value_name = "PATH")]
+        paths: Vec<PathBuf>,
         /// Accept fewer images than the dataset has; tables say so
         #[arg(long)]
         partial: bool,
+        /// Describes a dataset of your own; see `dygl dataset template`
+        #[arg(long, value_name = "FILE")]
+        manifest: Option<PathBuf>,
         #[command(flatten)]
         common: Common,
     },
-    /// Hash every file of a registered dataset again
+    /// Hash every file of a registered dataset again, and compare with the official release
+    #[command(after_help = "Example:\n  dygl dataset verify cvc-clinicdb --against cvc-clinicdb.sha256")]
     Verify {
         name: String,
+        /// A list of your own in the form of sha256sum, in place of the built-in one
+        #[arg(long, value_name = "FILE")]
+        against: Option<PathBuf>,
         #[command(flatten)]
         common: Common,
     },
+    /// Print a manifest to start from, for a dataset of your own
+    #[command(after_help = "Example:\n  dygl dataset template > my-polyps.toml")]
+    Template,
 }
 
 #[derive(Debug, Subcommand)]

@@ -4,8 +4,10 @@
 //! The rooms, and the only direction in which they may look:
 //! `command -> report, exec -> store, table -> key, stats, plot -> plan -> spec`.
 //! `data` and `metric` stand beside them and look at `spec` alone (which in
-//! turn knows the names of the scores). `exec` brings `data` and `store` together.
+//! turn knows the names of the scores); `data` also looks at `archive`, which
+//! looks at nothing. `exec` brings `data` and `store` together.
 
+pub mod archive;
 pub mod cli;
 pub mod command;
 pub mod data;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::cli::Selection;
-use crate::data::KnownDatasets;
+use crate::data::Registry;
 use crate::exec::Inputs;
 use crate::exit::{Exit, Failure, OrExit};
 use crate::key::revision::Revisions;
@@ -36,6 +36,7 @@ impl Context {
         let root = std::env::current_dir().or_exit(Exit::Environment)?;
         let filter = Filter::parse(&selection.filter)
             .map_err(|found| Failure::new(Exit::Usage, found.render(super::colour_err())))?;
+        let registry = Registry::at(&selection.common.store);
         let mut mistakes = String::new();
         let mut chosen = Vec::new();
         let mut notes = Vec::new();
@@ -46,7 +47,7 @@ impl Context {
                 set: &selection.set,
                 root: &root,
             };
-            match spec::load(&request, &KnownDatasets) {
+            match spec::load(&request, &registry) {
                 Ok(experiment) => {
                     let selected = filter.apply(&Plan::expand(&experiment));
                     notes.extend(selected.notes);

@@ -89,7 +89,7 @@ fn store(common: &Common) -> Finding {
 fn datasets(common: &Common) -> Finding {
     let registry = Registry::at(&common.store);
     let (mut here, mut absent) = (Vec::new(), Vec::new());
-    for entry in data::catalogue() {
+    for entry in data::catalogue_in(&registry) {
         match registry.get(&entry.id) {
             Ok(Some(_)) => here.push(entry.id),
             _ if entry.is_phantom => here.push(entry.id),

@@ -1,5 +1,6 @@
 //! An opened dataset: the one thing that the rest of the house sees.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -8,7 +9,7 @@ use image::{GrayImage, RgbImage};
 use serde::Serialize;
 
 use super::error::alike;
-use super::ingest::Registration;
+use super::ingest::{Entry, Registration};
 use super::manifest::{Counts, Manifest, SplitKind};
 use super::phantom::{Family, Phantom};
 use super::registry::Registry;
@@ -44,7 +45,7 @@ struct Inner {
 #[derive(Debug)]
 enum Source {
     Folder {
-        manifest: &'static Manifest,
+        manifest: Cow<'static, Manifest>,
         registration: Registration,
         /// Place of each id in the registration.
         places: HashMap<String, usize>,
@@ -60,11 +61,11 @@ impl Dataset {
     /// No image is read: [`Registry::check`] says whether the files are still
     /// there, and [`Dataset::load`] checks the content of what it reads.
     pub fn open(named: &Named, registry: &Registry) -> Result<Self, DataError> {
-        let id = Self::resolve(named)?;
+        let id = Self::resolve_in(named, registry)?;
         if let Some(phantom) = Phantom::parse(&id) {
             return Ok(Self::of_phantom(id, phantom?));
         }
-        let manifest = Manifest::find(&id.name)?.ok_or_else(|| unknown_dataset(&id.name))?;
+        let manifest = registry.manifest(&id.name)?.ok_or_else(|| unknown_dataset(&id.name))?;
         let registration = registry.require(&id.name)?;
         let ids: Vec<String> = registration.entries.iter().map(|e| e.id.clone()).collect();
         let places = ids.iter().cloned().zip(0..).collect();
@@ -92,7 +93,8 @@ impl Dataset {
     }
 
     /// The canonical form of a name: the id is known, options are valid and,
-    /// for phantoms, all written out; folders take none. Needs no registry.
+    /// for phantoms, all written out; folders take none. Needs no registry, and
+    /// so knows no datasets of the user's own.
     pub fn resolve(named: &Named) -> Result<Named, DataError> {
         if let Some(phantom) = Phantom::parse(named) {
             return Ok(phantom?.named());
@@ -100,6 +102,20 @@ impl Dataset {
         if Manifest::find(&named.name)?.is_none() {
             return Err(unknown_dataset(&named.name));
         }
+        Self::without_options(named)
+    }
+
+    /// The same with the user's own datasets, which the registry knows.
+    pub fn resolve_in(named: &Named, registry: &Registry) -> Result<Named, DataError> {
+        match Self::resolve(named) {
+            Err(DataError::UnknownDataset { .. }) if registry.manifest(&named.name)?.is_some() => {
+                Self::without_options(named)
+            }
+            resolved => resolved,
+        }
+    }
+
+    fn without_options(named: &Named) -> Result<Named, DataError> {
         if let Some(option) = named.options.keys().next() {
             return Err(DataError::UnknownOption {
                 dataset: named.name.clone(),
@@ -148,10 +164,19 @@ impl Dataset {
         &self.inner.ids
     }
 
-    /// What the image shares a patient, slide or video with, where ids tell.
-    pub fn group<'a>(&self, id: &'a str) -> Option<&'a str> {
+    /// What the image shares a patient, slide or video with, where that is known.
+    pub fn group<'a>(&'a self, id: &'a str) -> Option<&'a str> {
+        self.entry(id)?.group.as_deref()
+    }
+
+    /// The part that the dataset's authors put the image into, where they did.
+    pub fn official_part(&self, id: &str) -> Option<Part> {
+        self.entry(id)?.part
+    }
+
+    fn entry(&self, id: &str) -> Option<&Entry> {
         match &self.inner.source {
-            Source::Folder { manifest, .. } => manifest.group.as_ref().map(|rule| rule.group(id)),
+            Source::Folder { registration, places, .. } => registration.entries.get(*places.get(id)?),
             Source::Phantom(_) => None,
         }
     }
@@ -222,7 +247,7 @@ impl Dataset {
                 if manifest.split == SplitKind::Folders && split.source == SplitSource::Manifest {
                     return own_folders(name, registration);
                 }
-                manifest.paper
+                manifest.counts()
             }
         };
         seeded(name, &self.inner.ids, counts, split.seed)
@@ -261,19 +286,37 @@ pub struct CatalogueEntry {
     pub is_phantom: bool,
 }
 
+impl CatalogueEntry {
+    fn of(manifest: &Manifest) -> Self {
+        Self {
+            id: manifest.id.clone(),
+            title: manifest.title.clone(),
+            modality: manifest.modality.clone(),
+            images: manifest.images,
+            terms: manifest.terms.clone(),
+            redistributable: manifest.redistributable,
+            page: manifest.page.clone(),
+            is_phantom: false,
+        }
+    }
+}
+
+/// The same with the user's own datasets at the end.
+pub fn catalogue_in(registry: &Registry) -> Vec<CatalogueEntry> {
+    let mut entries = catalogue();
+    for id in registry.own_ids() {
+        if let (Ok(Some(manifest)), Ok(Some(registration))) = (registry.manifest(&id), registry.get(&id)) {
+            let images = registration.expected;
+            entries.push(CatalogueEntry { images, ..CatalogueEntry::of(&manifest) });
+        }
+    }
+    entries
+}
+
 /// Every dataset that the program knows: folders first, then phantoms.
 /// (Manifests are compiled in and tested; a broken one would be left out.)
 pub fn catalogue() -> Vec<CatalogueEntry> {
-    let folders = Manifest::all().unwrap_or_default().iter().map(|m| CatalogueEntry {
-        id: m.id.clone(),
-        title: m.title.clone(),
-        modality: m.modality.clone(),
-        images: m.images,
-        terms: m.terms.clone(),
-        redistributable: m.redistributable,
-        page: m.page.clone(),
-        is_phantom: false,
-    });
+    let folders = Manifest::all().unwrap_or_default().iter().map(CatalogueEntry::of);
     let phantoms = Family::ALL.into_iter().filter_map(|family| {
         let phantom = Phantom::parse(&Named::plain(family.id()))?.ok()?;
         Some(CatalogueEntry {

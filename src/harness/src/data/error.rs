@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use super::Problem;
+use crate::archive::ArchiveError;
 
 /// An error of this room.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +29,18 @@ pub enum DataError {
     NotRegistered { name: String },
     #[error("{}: no files of dataset `{name}` found; looked for {}", .path.display(), .looked_for.join(", or "))]
     NoLayout { name: String, path: PathBuf, looked_for: Vec<String> },
+    #[error(
+        "{}: holds no files of dataset `{name}`, but archives: {}; \
+         take them out and give them all: dygl dataset add {name} ARCHIVE...",
+        .path.display(), .inner.join(", ")
+    )]
+    Nested { name: String, path: PathBuf, inner: Vec<String> },
+    #[error("dataset `{name}`: give one folder that holds it, or one or more archives, not both")]
+    Sources { name: String },
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
+    #[error("{}", .place)]
+    List { place: String },
     #[error("dataset `{name}` in {} has {} problem(s):{}", .path.display(), .problems.len(), list(.problems))]
     Problems { name: String, path: PathBuf, problems: Vec<Problem> },
     #[error("dataset `{dataset}` has no image `{id}`")]

@@ -3,15 +3,16 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::files::FileEntry;
-use super::manifest::Manifest;
-use super::scan::{Pair, PartName, scan};
+use super::manifest::{Keep, Manifest};
+use super::scan::{Pair, PartName, Tree, scan, scan_layout};
 use super::{DataError, Problem, decode};
+use crate::archive::ArchiveError;
 use crate::spec::protocol::Part;
 
 /// Called with (pairs done, pairs in all), from several threads.
@@ -24,6 +25,12 @@ pub struct Registration {
     /// Version of this file format.
     pub format: u32,
     pub dataset: String,
+    /// The user's own manifest (TOML), for a dataset that is not built in.
+    #[serde(default)]
+    pub manifest: Option<String>,
+    /// The archives that the folder was unpacked from; none for a folder of the user's.
+    #[serde(default)]
+    pub archives: Vec<ArchiveFacts>,
     /// Absolute path of the folder.
     pub root: PathBuf,
     /// Place of the layout in the manifest.
@@ -32,10 +39,25 @@ pub struct Registration {
     pub images: usize,
     /// Pairs of the whole dataset.
     pub expected: usize,
-    /// blake3 over ids, parts and contents; independent of where the files lie.
+    /// blake3 over the mask rule, ids, parts, groups and contents; independent
+    /// of where the files lie.
     pub digest: String,
     /// Sorted by id, in byte order.
     pub entries: Vec<Entry>,
+    /// Pairs of the files that the manifest's `keep` leaves out, sorted by id.
+    #[serde(default)]
+    pub left_out: Vec<Entry>,
+}
+
+/// An archive as it was when its files were unpacked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ArchiveFacts {
+    pub name: String,
+    /// Bytes.
+    pub size: u64,
+    /// SHA-256 of the content, hex.
+    pub sha256: String,
 }
 
 /// One registered pair.
@@ -43,14 +65,17 @@ pub struct Registration {
 #[serde(deny_unknown_fields)]
 pub struct Entry {
     pub id: String,
-    /// The part whose folder it lies in, for datasets with such folders.
+    /// The official part, for datasets that have official parts.
     pub part: Option<Part>,
+    /// What it shares a patient, slide or video with, where that is known.
+    #[serde(default)]
+    pub group: Option<String>,
     pub image: FileEntry,
     pub mask: FileEntry,
 }
 
 /// Version of [`Registration`] as written.
-pub(super) const FORMAT: u32 = 1;
+pub(super) const FORMAT: u32 = 2;
 
 impl Registration {
     /// Whether the folder holds less than the whole dataset.
@@ -67,60 +92,85 @@ impl Registration {
         }
     }
 
-    /// The digest that the entries give.
-    pub(super) fn content_digest(&self) -> String {
-        digest(&self.dataset, &self.entries)
+    /// The digest that the entries give under a manifest.
+    pub(super) fn content_digest(&self, manifest: &Manifest) -> String {
+        digest(manifest, &self.entries)
+    }
+
+    /// Every pair of the files: those of the dataset and those left out of it.
+    pub(super) fn all_entries(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.iter().chain(&self.left_out)
     }
 }
 
-/// Digest of a dataset's content: the id of the dataset, then for each pair in
-/// order of id: id, part, hash of the image, hash of the mask. Each word is
-/// preceded by its length.
-fn digest(dataset: &str, entries: &[Entry]) -> String {
-    let mut words = vec![dataset];
+/// Digest of a dataset's content: the id of the dataset, how masks are read,
+/// then for each pair in order of id: id, part, group, hash of the image, hash
+/// of the mask. Each word is preceded by its length.
+fn digest(manifest: &Manifest, entries: &[Entry]) -> String {
+    let rule = manifest.mask.words();
+    let mut words = vec![manifest.id.as_str(), rule.as_str()];
     for entry in entries {
         let part = entry.part.map_or("", PartName::name);
-        words.extend([entry.id.as_str(), part, entry.image.blake3.as_str(), entry.mask.blake3.as_str()]);
+        let group = entry.group.as_deref().unwrap_or("");
+        words.extend([entry.id.as_str(), part, group]);
+        words.extend([entry.image.blake3.as_str(), entry.mask.blake3.as_str()]);
     }
-    super::digest_of("dygl dataset 1", words)
+    super::digest_of("dygl dataset 2", words)
 }
 
 /// Reads the folder. Problems of any kind end it, all listed at once; with
-/// `partial` a smaller count is none.
+/// `partial` a smaller count is none. The registration names the folder in
+/// which the layout was found, which may lie below `path`. Setting `stop` ends
+/// the reading.
 pub(super) fn ingest(
     manifest: &Manifest,
     path: &Path,
     partial: bool,
     progress: Progress<'_>,
+    stop: &AtomicBool,
 ) -> Result<Registration, DataError> {
     let read = |source| DataError::Read { path: path.to_owned(), source };
     let root = path.canonicalize().map_err(read)?;
     if root.to_str().is_none() {
         return Err(read(std::io::Error::other("the folder's name is not UTF-8")));
     }
-    let scan = scan(manifest, &root)?;
+    let scan = scan(manifest, Tree::Folder(&root))?;
+    let root = root.join(scan.base.trim_end_matches('/'));
     let mut problems = scan.problems;
 
     let total = scan.pairs.len();
     let done = AtomicUsize::new(0);
-    let read: Vec<Result<Entry, Vec<Problem>>> = scan
+    let read: Vec<Result<(Entry, bool), Vec<Problem>>> = scan
         .pairs
         .into_par_iter()
         .map(|pair| {
+            if stop.load(Ordering::Relaxed) {
+                return Err(Vec::new());
+            }
             let entry = read_pair(manifest, &root, pair);
             progress(done.fetch_add(1, Ordering::Relaxed) + 1, total);
             entry
         })
         .collect();
-    let mut entries = Vec::with_capacity(total);
+    if stop.load(Ordering::Relaxed) {
+        return Err(ArchiveError::Stopped.into());
+    }
+    let (mut entries, mut left_out) = (Vec::with_capacity(total), Vec::new());
     for result in read {
         match result {
-            Ok(entry) => entries.push(entry),
+            Ok((entry, true)) => entries.push(entry),
+            Ok((entry, false)) => left_out.push(entry),
             Err(found) => problems.extend(found),
         }
     }
-    if total > manifest.images || (total != manifest.images && !partial) {
-        problems.push(Problem::WrongCount { found: total, expected: manifest.images });
+    problems.extend(read_groups(manifest, &root, &mut entries));
+    let found = total - left_out.len();
+    let expected = if manifest.images == Manifest::ANY { found } else { manifest.images };
+    if found > expected || (found != expected && !partial) {
+        problems.push(Problem::WrongCount { found, expected });
+    }
+    if found == 0 && problems.is_empty() {
+        problems.push(Problem::NothingKept { left_out: left_out.len() });
     }
     if !problems.is_empty() {
         return Err(DataError::Problems { name: manifest.id.clone(), path: root, problems });
@@ -128,17 +178,37 @@ pub(super) fn ingest(
     Ok(Registration {
         format: FORMAT,
         dataset: manifest.id.clone(),
+        manifest: None,
+        archives: Vec::new(),
         root,
         layout: scan.layout,
         images: entries.len(),
-        expected: manifest.images,
-        digest: digest(&manifest.id, &entries),
+        expected,
+        digest: digest(manifest, &entries),
         entries,
+        left_out,
     })
 }
 
-/// Hashes and decodes both files of a pair.
-fn read_pair(manifest: &Manifest, root: &Path, pair: Pair) -> Result<Entry, Vec<Problem>> {
+/// Gives each pair its group; returns what stands in the way.
+fn read_groups(manifest: &Manifest, root: &Path, entries: &mut [Entry]) -> Vec<Problem> {
+    let groups = match manifest.group.as_ref().map(|rule| rule.read(root)) {
+        None => return Vec::new(),
+        Some(Ok(groups)) => groups,
+        Some(Err(problem)) => return vec![problem],
+    };
+    let mut problems = Vec::new();
+    for entry in entries {
+        match groups.of(&entry.id) {
+            Ok(group) => entry.group = group,
+            Err(problem) => problems.push(problem),
+        }
+    }
+    problems
+}
+
+/// Hashes and decodes both files of a pair, and says whether the dataset keeps it.
+fn read_pair(manifest: &Manifest, root: &Path, pair: Pair) -> Result<(Entry, bool), Vec<Problem>> {
     let take = |path: &str| {
         FileEntry::take(root, path)
             .map_err(|e| Problem::Unreadable { file: path.to_owned(), message: e.to_string() })
@@ -155,16 +225,19 @@ fn read_pair(manifest: &Manifest, root: &Path, pair: Pair) -> Result<Entry, Vec<
         Ok((entry, decoded.dimensions()))
     });
     let mask = take(&pair.mask).and_then(|(entry, bytes)| {
-        let decoded = decode::mask(&bytes, Path::new(&pair.mask), manifest.mask);
-        Ok((entry, decoded.map_err(|e| undecodable(&pair.mask, e))?.dimensions()))
+        let decoded = decode::mask(&bytes, Path::new(&pair.mask), manifest.mask)
+            .map_err(|e| undecodable(&pair.mask, e))?;
+        let threshold = manifest.mask.threshold();
+        let kept = manifest.keep == Keep::All || decoded.pixels().any(|pixel| pixel.0[0] > threshold);
+        Ok((entry, decoded.dimensions(), kept))
     });
     match (image, mask) {
-        (Ok((image, image_size)), Ok((mask, mask_size))) => {
+        (Ok((image, image_size)), Ok((mask, mask_size, kept))) => {
             if image_size != mask_size {
                 let (image, mask) = (pair.image, pair.mask);
                 return Err(vec![Problem::SizeMismatch { image, image_size, mask, mask_size }]);
             }
-            Ok(Entry { id: pair.id, part: pair.part, image, mask })
+            Ok((Entry { id: pair.id, part: pair.part, group: None, image, mask }, kept))
         }
         (image, mask) => Err([image.err(), mask.err()].into_iter().flatten().collect()),
     }
@@ -172,9 +245,9 @@ fn read_pair(manifest: &Manifest, root: &Path, pair: Pair) -> Result<Entry, Vec<
 
 /// Files of the layout that are not registered.
 pub(super) fn extras(manifest: &Manifest, registration: &Registration) -> Result<Vec<Problem>, DataError> {
-    let scan = super::scan::scan_layout(manifest, registration.layout, &registration.root)?;
+    let scan = scan_layout(manifest, registration.layout, Tree::Folder(&registration.root), "")?;
     let known: BTreeSet<&str> =
-        registration.entries.iter().flat_map(|e| [e.image.path.as_str(), e.mask.path.as_str()]).collect();
+        registration.all_entries().flat_map(|e| [e.image.path.as_str(), e.mask.path.as_str()]).collect();
     let paired = scan.pairs.iter().flat_map(|p| [p.image.as_str(), p.mask.as_str()]);
     let lonely = scan.problems.iter().filter_map(|p| match p {
         Problem::MissingMask { image: file, .. }

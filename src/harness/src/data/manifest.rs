@@ -6,13 +6,19 @@ use serde::Deserialize;
 
 use super::DataError;
 use super::pattern::Pattern;
+use super::rules::{GroupRule, PartRule};
 
 /// Every manifest, in the order of the lists that people see. A test fails
 /// when a file of `datasets/` is missing here.
-const SOURCES: [(&str, &str); 4] = [
+const SOURCES: [(&str, &str); 9] = [
     ("kvasir-seg", include_str!("../../../../datasets/kvasir-seg.toml")),
     ("kvasir-seg-352", include_str!("../../../../datasets/kvasir-seg-352.toml")),
     ("cvc-clinicdb", include_str!("../../../../datasets/cvc-clinicdb.toml")),
+    ("brain-mri", include_str!("../../../../datasets/brain-mri.toml")),
+    ("isic2016", include_str!("../../../../datasets/isic2016.toml")),
+    ("isic2016-ids-512", include_str!("../../../../datasets/isic2016-ids-512.toml")),
+    ("ph2", include_str!("../../../../datasets/ph2.toml")),
+    ("glas", include_str!("../../../../datasets/glas.toml")),
     ("tnbc", include_str!("../../../../datasets/tnbc.toml")),
 ];
 
@@ -24,7 +30,7 @@ static MANIFESTS: LazyLock<Result<Vec<Manifest>, (String, String)>> = LazyLock::
 });
 
 /// One dataset of folders and files.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
     /// As in `--filter dataset=...`; equals the file's stem.
@@ -44,9 +50,16 @@ pub struct Manifest {
     pub images: usize,
     /// Parts according to the paper's Table 1; 0 where it prints N/A.
     pub paper: Counts,
+    /// The counts of the parts as used, where the paper's contradict its own
+    /// total; see [`Manifest::counts`].
+    pub used: Option<Counts>,
     pub mask: MaskRule,
-    /// Which images belong together (one patient, one slide), where ids tell.
+    #[serde(default)]
+    pub keep: Keep,
+    /// Which images belong together (one patient, slide or video), where that is known.
     pub group: Option<GroupRule>,
+    /// Which official part an image belongs to, where there are official parts.
+    pub parts: Option<PartRule>,
     pub split: SplitKind,
     /// Where files stand below the dataset's folder; the first that fits is used.
     #[serde(rename = "layout")]
@@ -73,6 +86,14 @@ pub enum MaskRule {
 }
 
 impl MaskRule {
+    /// The rule in words, for digests: `grey > 127`, `instances > 0`.
+    pub(super) fn words(self) -> String {
+        match self {
+            MaskRule::Grey { above } => format!("grey > {above}"),
+            MaskRule::Instances => "instances > 0".to_owned(),
+        }
+    }
+
     /// The threshold for masks as [`super::Sample`] holds them: foreground is
     /// what is greater.
     pub fn threshold(self) -> u8 {
@@ -83,19 +104,14 @@ impl MaskRule {
     }
 }
 
-/// The group of an image is the start of its id.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct GroupRule {
-    /// The group ends before the first place where this text stands.
-    pub before: String,
-}
-
-impl GroupRule {
-    /// The group of an image id.
-    pub fn group<'a>(&self, id: &'a str) -> &'a str {
-        id.split_once(&self.before).map_or(id, |(group, _)| group)
-    }
+/// Which pairs of the files belong to the dataset.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Keep {
+    #[default]
+    All,
+    /// Those whose mask holds foreground.
+    Foreground,
 }
 
 /// Where the parts come from.
@@ -114,8 +130,8 @@ pub enum SplitKind {
 #[serde(deny_unknown_fields)]
 pub struct Layout {
     pub name: String,
-    image: String,
-    mask: String,
+    pub(super) image: String,
+    pub(super) mask: String,
 }
 
 impl Layout {
@@ -132,9 +148,27 @@ impl Layout {
     pub(super) fn patterns(&self) -> Result<(Pattern, Pattern), String> {
         Ok((Pattern::parse(&self.image)?, Pattern::parse(&self.mask)?))
     }
+
+    /// Whether both patterns fit each other and the rule for the parts.
+    fn check(&self, parts_by_folder: bool) -> Result<(), String> {
+        let (image, mask) = self.patterns()?;
+        if image.placeholders() != mask.placeholders() {
+            return Err(format!("layout `{}`: image and mask use different placeholders", self.name));
+        }
+        if image.text() == mask.text() {
+            return Err(format!("layout `{}`: image and mask are the same files", self.name));
+        }
+        if image.placeholders().contains(&"part") != parts_by_folder {
+            return Err(format!("layout `{}`: {{part}} goes with [parts] from = \"folder\"", self.name));
+        }
+        Ok(())
+    }
 }
 
 impl Manifest {
+    /// As `images`: however many are found. For datasets of the user's own.
+    pub const ANY: usize = usize::MAX;
+
     /// Every manifest, in listing order.
     pub fn all() -> Result<&'static [Manifest], DataError> {
         match &*MANIFESTS {
@@ -148,35 +182,50 @@ impl Manifest {
         Ok(Self::all()?.iter().find(|m| m.id == id))
     }
 
+    /// How many images each part gets: the paper's counts, or `used` where the
+    /// paper's do not add up.
+    pub fn counts(&self) -> Counts {
+        self.used.unwrap_or(self.paper)
+    }
+
     /// Reads a manifest and checks what TOML cannot say.
     fn parse(id: &str, text: &str) -> Result<Self, String> {
         let manifest: Self = toml::from_str(text).map_err(|e| e.to_string())?;
         if manifest.id != id {
             return Err(format!("its id is `{}`", manifest.id));
         }
-        if manifest.layouts.is_empty() || manifest.images == 0 {
-            return Err("it needs a layout and images".to_owned());
-        }
         if manifest.paper.train == 0 || manifest.paper.test == 0 {
             return Err("the paper's train and test parts are not empty".to_owned());
         }
-        if manifest.group.as_ref().is_some_and(|g| g.before.is_empty()) {
-            return Err("group.before is empty".to_owned());
+        match manifest.contradictions().into_iter().next() {
+            Some((_, message)) => Err(message),
+            None => Ok(manifest),
         }
-        for layout in &manifest.layouts {
-            let (image, mask) = layout.patterns()?;
-            if image.placeholders() != mask.placeholders() {
-                return Err(format!("layout `{}`: image and mask use different placeholders", layout.name));
-            }
-            if image.text() == mask.text() {
-                return Err(format!("layout `{}`: image and mask are the same files", layout.name));
-            }
-            let folders = manifest.split == SplitKind::Folders;
-            if image.placeholders().contains(&"part") != folders {
-                return Err(format!("layout `{}`: {{part}} goes with split = \"folders\"", layout.name));
+    }
+
+    /// What contradicts what, with the key at fault (`layout.2` is the third layout).
+    pub(super) fn contradictions(&self) -> Vec<(String, String)> {
+        let mut found = Vec::new();
+        let mut say = |key: &str, message: &str| found.push((key.to_owned(), message.to_owned()));
+        if self.layouts.is_empty() || self.images == 0 {
+            say("layout", "it needs a layout and images");
+        }
+        if let Some(message) = self.group.as_ref().and_then(GroupRule::contradiction) {
+            say("group", message);
+        }
+        if let Some(message) = self.parts.as_ref().and_then(PartRule::contradiction) {
+            say("parts", message);
+        }
+        let by_folder = self.parts.as_ref().is_some_and(PartRule::is_by_folder);
+        if self.split == SplitKind::Folders && !by_folder {
+            say("split", "split = \"folders\" needs parts from folders: {part} in the layouts and [parts]");
+        }
+        for (place, layout) in self.layouts.iter().enumerate() {
+            if let Err(message) = layout.check(by_folder) {
+                say(&format!("layout.{place}"), &message);
             }
         }
-        Ok(manifest)
+        found
     }
 }
 
@@ -202,13 +251,24 @@ mod tests {
 
     #[test]
     fn the_counts_are_those_of_table_1() {
-        for (id, train, validation, test) in
-            [("kvasir-seg", 800, 100, 100), ("cvc-clinicdb", 489, 61, 62), ("tnbc", 40, 0, 10)]
-        {
+        for (id, train, validation, test) in [
+            ("kvasir-seg", 800, 100, 100),
+            ("cvc-clinicdb", 489, 61, 62),
+            ("isic2016", 900, 0, 379),
+            ("ph2", 160, 20, 20),
+            ("glas", 132, 16, 17),
+            ("tnbc", 40, 0, 10),
+        ] {
             let manifest = Manifest::find(id).expect("valid").expect("listed");
             assert_eq!(manifest.paper, Counts { train, validation, test });
+            assert_eq!(manifest.counts(), manifest.paper);
             assert_eq!(manifest.images, train + validation + test);
         }
+        let brain = Manifest::find("brain-mri").expect("valid").expect("listed");
+        assert_eq!(brain.paper, Counts { train: 1089, validation: 137, test: 138 });
+        let used = brain.counts();
+        assert_eq!((used.train, used.validation, used.test), (1098, 137, 138));
+        assert_eq!(used.train + used.validation + used.test, brain.images);
     }
 
     #[test]
@@ -219,16 +279,15 @@ mod tests {
             ("images = 1000", "images = 0", "needs"),
             ("masks/{id}.jpg", "masks/{group}/{id}.jpg", "different placeholders"),
             ("split = \"seeded\"", "split = \"folders\"", "{part}"),
+            (
+                "split = \"seeded\"",
+                "split = \"seeded\"\ngroup = { kind = \"ranges\", ranges = [[3, 1]] }",
+                "group",
+            ),
             ("images = 1000", "images = 1000\ncolour = 1", "unknown field"),
         ] {
             let error = Manifest::parse("kvasir-seg", &good.replacen(from, to, 1)).expect_err("refused");
             assert!(error.contains(word), "{error}");
         }
-    }
-
-    #[test]
-    fn the_group_is_the_start_of_the_id() {
-        let rule = GroupRule { before: "_".into() };
-        assert_eq!((rule.group("04_3"), rule.group("7")), ("04", "7"));
     }
 }

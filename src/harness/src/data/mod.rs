@@ -1,6 +1,6 @@
 //! Datasets: manifests, ingestion, splits, phantoms.
 //!
-//! `datasets/*.toml` -> [`Manifest`] -> [`Registry::add`] -> [`Registration`]
+//! `datasets/*.toml` -> [`Manifest`] -> [`Registry::add_from`] -> [`Registration`]
 //! -> [`Dataset`] -> [`Sample`] -> [`prepare::Resized`]. Phantoms enter at
 //! [`Dataset`]. What is loaded is what was registered: the bytes of each file
 //! are hashed as they are read.
@@ -16,23 +16,28 @@ mod error;
 mod files;
 mod ingest;
 mod names;
+pub mod official;
 mod pattern;
 mod problem;
 mod registry;
+pub mod rules;
 mod scan;
 mod split;
 #[cfg(test)]
 mod tests;
+mod unpack;
+pub mod user;
 
-pub use dataset::{CatalogueEntry, Dataset, Sample, catalogue};
+pub use dataset::{CatalogueEntry, Dataset, Sample, catalogue, catalogue_in};
 pub use error::DataError;
 pub use files::FileEntry;
-pub use ingest::{Entry, Progress, Registration};
+pub use ingest::{ArchiveFacts, Entry, Progress, Registration};
 pub use manifest::Manifest;
 pub use names::KnownDatasets;
 pub use problem::Problem;
 pub use registry::Registry;
 pub use split::Partition;
+pub use unpack::Addition;
 
 /// The manifest of a dataset of files; `None` for phantoms and unknown names.
 pub fn manifest(id: &str) -> Option<&'static Manifest> {
@@ -47,6 +52,11 @@ fn known_ids() -> Vec<&'static str> {
 
 fn unknown_dataset(name: &str) -> DataError {
     DataError::UnknownDataset { name: name.to_owned(), candidates: error::alike(name, known_ids()) }
+}
+
+/// Bytes in hexadecimal.
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// blake3 over a domain and words, each preceded by its length, hex.

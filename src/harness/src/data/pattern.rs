@@ -71,10 +71,18 @@ impl Pattern {
 
     /// Whether a relative path fits.
     pub(super) fn matches(&self, path: &str) -> bool {
-        let parts: Vec<&str> = path.split('/').collect();
+        self.captures(path).is_some()
+    }
+
+    /// What the placeholders stand for in a relative path that fits.
+    pub(super) fn captures(&self, path: &str) -> Option<Captures> {
         let mut captures = Captures::new();
-        parts.len() == self.segments.len()
-            && self.segments.iter().zip(parts).all(|(segment, part)| take(segment, part, &mut captures))
+        let mut parts = path.split('/');
+        let fits = self
+            .segments
+            .iter()
+            .all(|segment| parts.next().is_some_and(|part| take(segment, part, &mut captures)));
+        (fits && parts.next().is_none()).then_some(captures)
     }
 
     /// Every file below `root` that fits, with its relative path; hidden files

@@ -23,8 +23,12 @@ pub enum Problem {
     Unreadable { file: String, message: String },
     /// Image and mask differ in size (width, height; pixels).
     SizeMismatch { image: String, image_size: (u32, u32), mask: String, mask_size: (u32, u32) },
+    /// A table that names groups does not know the image.
+    NoGroup { id: String, table: String },
     /// Not the number of pairs that the manifest states.
     WrongCount { found: usize, expected: usize },
+    /// Every pair was left out by the manifest's `keep`.
+    NothingKept { left_out: usize },
     /// The content is not what was registered.
     Altered { file: String },
     /// A registered file is gone.
@@ -46,7 +50,8 @@ impl Problem {
             | Problem::Altered { file }
             | Problem::Missing { file }
             | Problem::Extra { file } => Some(file),
-            Problem::NoFolder { .. } | Problem::WrongCount { .. } => None,
+            Problem::NoGroup { table, .. } => Some(table),
+            Problem::NoFolder { .. } | Problem::WrongCount { .. } | Problem::NothingKept { .. } => None,
         }
     }
 }
@@ -69,6 +74,10 @@ impl fmt::Display for Problem {
                 "{mask}: is {}x{}, but {image} is {}x{}",
                 mask_size.0, mask_size.1, image_size.0, image_size.1
             ),
+            Problem::NoGroup { id, table } => write!(f, "{table}: does not name the image `{id}`"),
+            Problem::NothingKept { left_out } => {
+                write!(f, "none of the {left_out} masks holds foreground, so no image is kept")
+            }
             Problem::WrongCount { found, expected } => {
                 write!(
                     f,

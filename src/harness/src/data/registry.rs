@@ -4,10 +4,11 @@
 //! whole (written beside, synced, renamed), so a reader sees the old or the
 //! new one.
 
+use std::borrow::Cow;
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use rayon::prelude::*;
 
@@ -41,13 +42,60 @@ impl Registry {
         partial: bool,
         progress: Progress<'_>,
     ) -> Result<Registration, DataError> {
-        let registration = ingest(manifest, path, partial, progress)?;
+        let mut registration = ingest(manifest, path, partial, progress, &AtomicBool::new(false))?;
+        registration.manifest = self.own_manifest(manifest)?;
         self.write(&registration)?;
         Ok(registration)
     }
 
+    /// The manifest of a dataset: built in, or the one that the user's own
+    /// dataset was registered with; `None` for unknown names.
+    pub fn manifest(&self, id: &str) -> Result<Option<Cow<'static, Manifest>>, DataError> {
+        if let Some(manifest) = Manifest::find(id)? {
+            return Ok(Some(Cow::Borrowed(manifest)));
+        }
+        if !super::user::is_valid_id(id) {
+            return Ok(None);
+        }
+        Ok(match self.read(id)? {
+            Some((_, manifest)) => Some(manifest),
+            None => None,
+        })
+    }
+
+    /// Ids of the user's own datasets, sorted.
+    pub fn own_ids(&self) -> Vec<String> {
+        let files = fs::read_dir(&self.folder).into_iter().flatten().flatten();
+        let names = files.filter_map(|entry| entry.file_name().into_string().ok());
+        let mut ids: Vec<String> = names
+            .filter_map(|name| name.strip_suffix(".json").map(str::to_owned))
+            .filter(|id| super::user::is_valid_id(id) && !super::known_ids().contains(&id.as_str()))
+            .collect();
+        ids.sort_unstable();
+        ids
+    }
+
+    /// Folder of the registrations, and of what was unpacked from archives.
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The text that a user's own dataset is already registered with, so that
+    /// it can be registered anew without giving the manifest again.
+    pub(super) fn own_manifest(&self, manifest: &Manifest) -> Result<Option<String>, DataError> {
+        if Manifest::find(&manifest.id)?.is_some() {
+            return Ok(None);
+        }
+        Ok(self.get(&manifest.id)?.and_then(|registration| registration.manifest))
+    }
+
     /// The registration of a dataset, `None` if there is none.
     pub fn get(&self, id: &str) -> Result<Option<Registration>, DataError> {
+        Ok(self.read(id)?.map(|(registration, _)| registration))
+    }
+
+    /// A registration with the manifest that it stands under.
+    fn read(&self, id: &str) -> Result<Option<(Registration, Cow<'static, Manifest>)>, DataError> {
         let path = self.path(id);
         let text = match fs::read(&path) {
             Ok(text) => text,
@@ -63,10 +111,17 @@ impl Registry {
         if found.dataset != id || found.images != found.entries.len() {
             return Err(damaged("it contradicts itself".to_owned()));
         }
-        if found.digest != found.content_digest() {
+        let manifest = match (Manifest::find(id)?, &found.manifest) {
+            (Some(manifest), _) => Cow::Borrowed(manifest),
+            (None, Some(text)) => {
+                Cow::Owned(Manifest::of_user(id, text).map_err(|all| damaged(all.to_string()))?)
+            }
+            (None, None) => return Err(damaged("it has no manifest".to_owned())),
+        };
+        if found.digest != found.content_digest(&manifest) {
             return Err(damaged("its digest is not that of its entries".to_owned()));
         }
-        Ok(Some(found))
+        Ok(Some((found, manifest)))
     }
 
     /// The registration of a dataset; an error with the remedy if there is none.
@@ -98,12 +153,12 @@ impl Registry {
             return Ok(vec![Problem::NoFolder { folder: root.display().to_string() }]);
         }
         let id = &registration.dataset;
-        let manifest = Manifest::find(id)?.ok_or_else(|| super::unknown_dataset(id))?;
+        let manifest = self.manifest(id)?.ok_or_else(|| super::unknown_dataset(id))?;
 
-        let total = registration.entries.len();
+        let all: Vec<_> = registration.all_entries().collect();
+        let total = all.len();
         let done = AtomicUsize::new(0);
-        let looked: Vec<[(Look, &FileEntry); 2]> = registration
-            .entries
+        let looked: Vec<[(Look, &FileEntry); 2]> = all
             .par_iter()
             .map(|entry| {
                 let found = [&entry.image, &entry.mask].map(|file| (file.state(root, depth), file));
@@ -115,7 +170,8 @@ impl Registry {
         let mut refreshed = registration.clone();
         let mut touched = false;
         let mut problems = Vec::new();
-        for (entry, states) in refreshed.entries.iter_mut().zip(looked) {
+        let into = refreshed.entries.iter_mut().chain(&mut refreshed.left_out);
+        for (entry, states) in into.zip(looked) {
             for ((state, file), into) in states.into_iter().zip([&mut entry.image, &mut entry.mask]) {
                 let name = file.path.clone();
                 match state {
@@ -132,7 +188,7 @@ impl Registry {
                 }
             }
         }
-        problems.extend(extras(manifest, registration)?);
+        problems.extend(extras(&manifest, registration)?);
         if touched {
             self.refresh(registration, &refreshed)?;
         }
@@ -164,7 +220,7 @@ impl Registry {
         self.folder.join(format!("{id}.json"))
     }
 
-    fn write(&self, registration: &Registration) -> Result<(), DataError> {
+    pub(super) fn write(&self, registration: &Registration) -> Result<(), DataError> {
         let path = self.path(&registration.dataset);
         let write = || -> io::Result<()> {
             fs::create_dir_all(&self.folder)?;

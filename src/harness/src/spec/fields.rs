@@ -9,7 +9,7 @@ use super::tree::{Entry, Node};
 
 /// A table under its name, e.g. `[matrix]`.
 #[derive(Debug)]
-pub(super) struct Fields<'a> {
+pub(crate) struct Fields<'a> {
     name: String,
     at: At,
     entries: &'a [Entry],
@@ -18,7 +18,7 @@ pub(super) struct Fields<'a> {
 
 impl<'a> Fields<'a> {
     /// `name` is empty for the top of a file.
-    pub(super) fn new(name: &str, node: &'a Node, found: &mut Vec<Diagnostic>) -> Self {
+    pub(crate) fn new(name: &str, node: &'a Node, found: &mut Vec<Diagnostic>) -> Self {
         if node.entries().is_none() {
             found.push(wrong_type(name, node, "a table"));
         }
@@ -27,13 +27,13 @@ impl<'a> Fields<'a> {
     }
 
     /// The entry of a key that may be left out.
-    pub(super) fn get(&mut self, key: &'static str) -> Option<&'a Entry> {
+    pub(crate) fn get(&mut self, key: &'static str) -> Option<&'a Entry> {
         self.asked.push(key);
         self.entries.iter().find(|entry| entry.key == key)
     }
 
     /// The entry of a key that must be there.
-    pub(super) fn require(
+    pub(crate) fn require(
         &mut self,
         key: &'static str,
         help: &str,
@@ -50,7 +50,7 @@ impl<'a> Fields<'a> {
     }
 
     /// The checked value of a key that may be left out.
-    pub(super) fn value(
+    pub(crate) fn value(
         &mut self,
         key: &'static str,
         kind: Kind,
@@ -61,7 +61,7 @@ impl<'a> Fields<'a> {
     }
 
     /// A text that must be there.
-    pub(super) fn text(
+    pub(crate) fn text(
         &mut self,
         key: &'static str,
         help: &str,
@@ -84,7 +84,7 @@ impl<'a> Fields<'a> {
     }
 
     /// Reports every key that nobody asked for.
-    pub(super) fn finish(self, found: &mut Vec<Diagnostic>) {
+    pub(crate) fn finish(self, found: &mut Vec<Diagnostic>) {
         for entry in self.entries.iter().filter(|entry| !self.asked.contains(&entry.key.as_str())) {
             let path = self.path(&entry.key);
             found.push(

@@ -146,7 +146,7 @@ impl Kind {
 }
 
 /// `path` expects something else than stands there.
-pub(super) fn wrong_type(path: &str, node: &Node, expected: &str) -> Diagnostic {
+pub(crate) fn wrong_type(path: &str, node: &Node, expected: &str) -> Diagnostic {
     Diagnostic::new(node.at, format!("`{path}` must be {expected}")).label(format!("this is {}", node.kind()))
 }
 

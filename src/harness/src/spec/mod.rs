@@ -12,7 +12,7 @@ pub mod choice;
 pub mod diagnostic;
 pub mod embedded;
 pub mod experiment;
-mod fields;
+pub(crate) mod fields;
 pub mod kind;
 mod layers;
 mod load;
@@ -31,7 +31,7 @@ pub mod source;
 mod tables;
 #[cfg(test)]
 pub(crate) mod testing;
-mod tree;
+pub(crate) mod tree;
 
 pub use choice::{DatasetNames, DatasetProblem};
 pub use diagnostic::{Diagnostic, Diagnostics};

@@ -7,15 +7,15 @@ use super::source::{At, SourceMap};
 
 /// A value and its place.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Node {
-    pub(super) at: At,
-    pub(super) value: Value,
+pub(crate) struct Node {
+    pub(crate) at: At,
+    pub(crate) value: Value,
 }
 
 /// TOML's values. Integers keep more bits than TOML promises, so that a large one
 /// is refused for its range and not for its type.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Value {
+pub(crate) enum Value {
     Text(String),
     Integer(i128),
     Number(f64),
@@ -27,10 +27,10 @@ pub(super) enum Value {
 
 /// A key of a table with its value, in the order of the file.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Entry {
-    pub(super) key: String,
-    pub(super) key_at: At,
-    pub(super) node: Node,
+pub(crate) struct Entry {
+    pub(crate) key: String,
+    pub(crate) key_at: At,
+    pub(crate) node: Node,
 }
 
 impl Node {
@@ -48,7 +48,7 @@ impl Node {
     }
 
     /// The entries, if this is a table.
-    pub(super) fn entries(&self) -> Option<&[Entry]> {
+    pub(crate) fn entries(&self) -> Option<&[Entry]> {
         match &self.value {
             Value::Table(entries) => Some(entries),
             _ => None,
@@ -85,7 +85,7 @@ fn collect<'a>(node: &'a Node, prefix: &str, leaves: &mut Vec<Leaf<'a>>) {
 }
 
 /// Reads a document; `None` if its syntax is broken (every place is reported).
-pub(super) fn parse(sources: &SourceMap, source: usize, found: &mut Vec<Diagnostic>) -> Option<Node> {
+pub(crate) fn parse(sources: &SourceMap, source: usize, found: &mut Vec<Diagnostic>) -> Option<Node> {
     let text = sources.text(source);
     let (table, errors) = DeTable::parse_recoverable(text);
     if errors.is_empty() {

@@ -1,5 +1,9 @@
 //! `dygl dataset`, and the state of the datasets before a run.
 
+mod add;
+mod verify;
+
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::io::IsTerminal;
 use std::path::Path;
@@ -17,31 +21,21 @@ use crate::spec::name::Named;
 pub fn dataset(verb: &Verb) -> Result<Exit, Failure> {
     match verb {
         Verb::List(common) => list(common),
-        Verb::Add { name, path, partial, common } => {
-            let manifest = manifest(name)?;
-            let registration = add(&Registry::at(&common.store), manifest, path, *partial)?;
-            if common.format == Format::Json {
-                super::answer_json(&json!({
-                    "id": name, "images": registration.images, "expected": registration.expected,
-                    "digest": registration.digest, "root": registration.root,
-                }))?;
-            } else {
-                super::answer(&format!(
-                    "{name}: {} of {} images, digest {}",
-                    registration.images,
-                    registration.expected,
-                    &registration.digest[..12]
-                ));
-            }
+        Verb::Add { name, paths, partial, manifest, common } => {
+            add::add(name, paths, *partial, manifest.as_deref(), common)
+        }
+        Verb::Verify { name, against, common } => verify::verify(name, against.as_deref(), common),
+        Verb::Template => {
+            super::answer(data::user::TEMPLATE);
             Ok(Exit::Ok)
         }
-        Verb::Verify { name, common } => verify(name, common),
     }
 }
 
-fn manifest(name: &str) -> Result<&'static Manifest, Failure> {
-    Manifest::find(name).or_exit(Exit::Usage)?.ok_or_else(|| {
-        let folders = data::catalogue().into_iter().filter(|entry| !entry.is_phantom);
+/// The manifest of a built-in dataset or of one of the user's own.
+fn manifest(registry: &Registry, name: &str) -> Result<Cow<'static, Manifest>, Failure> {
+    registry.manifest(name).or_exit(Exit::Altered)?.ok_or_else(|| {
+        let folders = data::catalogue_in(registry).into_iter().filter(|entry| !entry.is_phantom);
         let known: Vec<String> = folders.map(|entry| entry.id).collect();
         let near = known
             .iter()
@@ -51,7 +45,7 @@ fn manifest(name: &str) -> Result<&'static Manifest, Failure> {
     })
 }
 
-/// Registers with progress.
+/// Registers a folder with progress.
 fn add(
     registry: &Registry,
     manifest: &Manifest,
@@ -81,7 +75,7 @@ fn list(common: &Common) -> Result<Exit, Failure> {
     let registry = Registry::at(&common.store);
     let mut rows = vec![["id", "images", "registered", "title"].map(str::to_owned).to_vec()];
     let mut listed = Vec::new();
-    for entry in data::catalogue() {
+    for entry in data::catalogue_in(&registry) {
         let registration = registry.get(&entry.id).or_exit(Exit::Altered)?;
         let state = match &registration {
             Some(found) => format!("{} of {} at {}", found.images, found.expected, found.root.display()),
@@ -106,23 +100,6 @@ fn list(common: &Common) -> Result<Exit, Failure> {
     Ok(Exit::Ok)
 }
 
-fn verify(name: &str, common: &Common) -> Result<Exit, Failure> {
-    manifest(name)?;
-    let registry = Registry::at(&common.store);
-    let problems = with_bar(name, |progress| registry.verify(name, progress)).or_exit(Exit::Environment)?;
-    if common.format == Format::Json {
-        let listed: Vec<String> = problems.iter().map(ToString::to_string).collect();
-        super::answer_json(&json!({ "id": name, "problems": listed }))?;
-    } else if problems.is_empty() {
-        super::answer(&format!("{name}: every file as registered"));
-    } else {
-        for problem in &problems {
-            super::answer(&problem.to_string());
-        }
-    }
-    Ok(if problems.is_empty() { Exit::Ok } else { Exit::Altered })
-}
-
 /// Before a run: registers what `--data` holds, refuses altered files, and
 /// names what is missing. Returns whether anything is (only with
 /// `keep_going`; otherwise that is an error).
@@ -136,19 +113,22 @@ pub fn prepare(context: &Context, cells: &[Cell], keep_going: bool) -> Result<bo
     let mut missing = Vec::new();
     let mut altered = Vec::new();
     for id in ids {
-        let Some(manifest) = Manifest::find(&id.name).or_exit(Exit::Usage)? else { continue };
+        let Some(manifest) = registry.manifest(&id.name).or_exit(Exit::Altered)? else { continue };
         let found = registry.get(&id.name).or_exit(Exit::Altered)?;
         let offered =
             context.data.as_ref().map(|folder| folder.join(&id.name)).filter(|folder| folder.is_dir());
         let registered = match (found, offered) {
-            (Some(found), Some(offered)) if offered.canonicalize().is_ok_and(|path| path != found.root) => {
+            // The layout may have been found in a folder below the offered one.
+            (Some(found), Some(offered))
+                if offered.canonicalize().is_ok_and(|path| !found.root.starts_with(path)) =>
+            {
                 super::note(&format!(
                     "{id}: --data holds another copy than the registered one; registering it"
                 ));
-                Some(add(registry, manifest, &offered, allows_partial(context))?)
+                Some(add(registry, &manifest, &offered, allows_partial(context))?)
             }
             (Some(found), _) => Some(found),
-            (None, Some(offered)) => Some(add(registry, manifest, &offered, allows_partial(context))?),
+            (None, Some(offered)) => Some(add(registry, &manifest, &offered, allows_partial(context))?),
             (None, None) => None,
         };
         match registered {

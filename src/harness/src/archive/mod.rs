@@ -1,0 +1,245 @@
+//! Archives from strangers: what is in them, and how it gets out safely.
+//!
+//! An archive is read twice. First every member's name and size is looked at
+//! ([`Archive::members`]); one that could write outside its folder, is a link
+//! or device, is encrypted, stands twice or is out of all proportion makes the
+//! whole archive refused, with every such member named. Then those members
+//! that somebody wants are written ([`Archive::extract`]), each into a folder
+//! that nobody else looks into yet, and never more bytes than were announced.
+//!
+//! rar has no free reader in Rust; an installed program unpacks it into a
+//! scratch folder, watched while it works, and what it left is looked at in
+//! the same way.
+
+mod error;
+mod external;
+mod limits;
+mod name;
+mod tar;
+#[cfg(test)]
+mod tests;
+mod zip;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+pub use error::{ArchiveError, Fault};
+pub use limits::Limits;
+
+/// The kinds that can be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Zip,
+    Tar,
+    TarGz,
+    Rar,
+}
+
+/// A file in an archive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    /// Relative path, `/` between parts, no `.` and `..`.
+    pub name: String,
+    /// Unpacked, bytes.
+    pub size: u64,
+}
+
+/// How a long reading goes on and is stopped.
+#[derive(Clone, Copy)]
+pub struct Watch<'a> {
+    /// Called with the bytes written so far.
+    pub told: &'a (dyn Fn(u64) + Sync),
+    /// Set from outside (Ctrl-C) to end.
+    pub stop: &'a AtomicBool,
+}
+
+impl Watch<'_> {
+    fn stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+}
+
+/// An archive whose members were looked at.
+#[derive(Debug)]
+pub struct Archive {
+    path: PathBuf,
+    kind: Kind,
+    members: Vec<Member>,
+    limits: Limits,
+    /// Where a program has unpacked it already (rar).
+    unpacked: Option<PathBuf>,
+}
+
+impl Archive {
+    /// Whether a file is an archive that can be read, by its first bytes.
+    pub fn is_one(path: &Path) -> bool {
+        path.is_file() && matches!(kind(path), Ok(Some(_)))
+    }
+
+    /// Looks at every member. `scratch` is an empty folder of the caller's, on
+    /// the file system that will hold the files; rar is unpacked into it.
+    ///
+    /// # Errors
+    /// It is no archive, is damaged, or holds what is refused.
+    pub fn open(path: &Path, scratch: &Path, limits: Limits, watch: Watch<'_>) -> Result<Self, ArchiveError> {
+        let kind = kind(path)
+            .map_err(|source| ArchiveError::Read { archive: path.to_owned(), source })?
+            .ok_or_else(|| ArchiveError::Unknown { archive: path.to_owned() })?;
+        let mut unpacked = None;
+        let members = match kind {
+            Kind::Zip => zip::list(path, &limits)?,
+            Kind::Tar | Kind::TarGz => tar::list(path, kind == Kind::TarGz, &limits, watch)?,
+            Kind::Rar => {
+                let folder = scratch.join("unpacked");
+                external::unpack(path, &folder, &limits, watch)?;
+                let members = external::list(path, &folder, &limits)?;
+                unpacked = Some(folder);
+                members
+            }
+        };
+        Ok(Self { path: path.to_owned(), kind, members, limits, unpacked })
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Its files, in the order of the archive.
+    pub fn members(&self) -> &[Member] {
+        &self.members
+    }
+
+    /// Writes members into `into`: name of the member -> path below `into`.
+    ///
+    /// # Errors
+    /// The archive is damaged or has changed, the disk is full, or the watch
+    /// stopped it. What was written so far is the caller's to remove.
+    pub fn extract(
+        &self,
+        wanted: &BTreeMap<String, String>,
+        into: &Path,
+        watch: Watch<'_>,
+    ) -> Result<(), ArchiveError> {
+        let sizes = self.members.iter().filter(|member| wanted.contains_key(&member.name));
+        let needed: u64 = sizes.map(|member| member.size).sum();
+        if needed > self.limits.total {
+            let (archive, allowed) = (self.path.clone(), self.limits.total);
+            return Err(ArchiveError::NoSpace { archive, needed, allowed, folder: into.to_owned() });
+        }
+        let mut writer = Writer { archive: &self.path, into, watch, written: 0 };
+        match (self.kind, &self.unpacked) {
+            (_, Some(folder)) => external::take(folder, wanted, &mut writer),
+            (Kind::Zip, None) => zip::extract(&self.path, wanted, &mut writer),
+            (kind, None) => tar::extract(&self.path, kind == Kind::TarGz, &self.limits, wanted, &mut writer),
+        }
+    }
+}
+
+/// What the first bytes say; `None` for anything else.
+fn kind(path: &Path) -> io::Result<Option<Kind>> {
+    let mut head = Vec::new();
+    File::open(path)?.take(512).read_to_end(&mut head)?;
+    Ok(match &head[..] {
+        [b'P', b'K', 3, 4, ..] | [b'P', b'K', 5, 6, ..] => Some(Kind::Zip),
+        [0x1f, 0x8b, ..] => Some(Kind::TarGz),
+        [b'R', b'a', b'r', b'!', 0x1a, 7, ..] => Some(Kind::Rar),
+        head if head.get(257..262) == Some(b"ustar") => Some(Kind::Tar),
+        _ => None,
+    })
+}
+
+/// Collects members and what is wrong with them.
+#[derive(Debug, Default)]
+struct Census {
+    members: Vec<Member>,
+    seen: BTreeSet<String>,
+    faults: Vec<(String, Fault)>,
+}
+
+impl Census {
+    fn fault(&mut self, name: &str, fault: Fault) {
+        self.faults.push((name.to_owned(), fault));
+    }
+
+    /// A file; `packed` are its bytes in the archive, where they are known.
+    fn file(&mut self, raw: &[u8], size: u64, packed: Option<u64>, limits: &Limits) {
+        let shown = String::from_utf8_lossy(raw).into_owned();
+        match name::checked(raw) {
+            Err(fault) => self.fault(&shown, fault),
+            Ok(name) => {
+                if let Some(fault) = limits.fault(size, packed) {
+                    self.fault(&name, fault);
+                }
+                if self.seen.insert(name.clone()) {
+                    self.members.push(Member { name, size });
+                } else {
+                    self.fault(&name, Fault::Twice);
+                }
+            }
+        }
+    }
+
+    /// A folder: only its name can be at fault.
+    fn folder(&mut self, raw: &[u8]) {
+        if let Err(fault) = name::checked(raw) {
+            self.fault(&String::from_utf8_lossy(raw), fault);
+        }
+    }
+
+    fn finish(self, archive: &Path) -> Result<Vec<Member>, ArchiveError> {
+        if self.faults.is_empty() {
+            return Ok(self.members);
+        }
+        Err(ArchiveError::Refused { archive: archive.to_owned(), faults: self.faults })
+    }
+}
+
+/// Writes members below a folder.
+struct Writer<'a> {
+    archive: &'a Path,
+    into: &'a Path,
+    watch: Watch<'a>,
+    written: u64,
+}
+
+impl Writer<'_> {
+    /// Writes exactly `size` bytes; more or fewer mean that the archive lied.
+    fn write(&mut self, path: &str, name: &str, from: &mut dyn Read, size: u64) -> Result<(), ArchiveError> {
+        let full = self.into.join(path);
+        let failed = |source| ArchiveError::Write { path: full.clone(), source };
+        if let Some(folder) = full.parent() {
+            fs::create_dir_all(folder).map_err(failed)?;
+        }
+        // Never through something that is already there.
+        let mut file = File::options().write(true).create_new(true).open(&full).map_err(failed)?;
+        let mut left = size;
+        let mut buffer = vec![0; 1 << 16];
+        loop {
+            if self.watch.stopped() {
+                return Err(ArchiveError::Stopped);
+            }
+            let got = from.read(&mut buffer).map_err(|error| self.damaged(name, &error.to_string()))?;
+            if got == 0 {
+                break;
+            }
+            left = left
+                .checked_sub(got as u64)
+                .ok_or_else(|| self.damaged(name, "it holds more bytes than it announces"))?;
+            file.write_all(&buffer[..got]).map_err(failed)?;
+            self.written += got as u64;
+            (self.watch.told)(self.written);
+        }
+        if left > 0 {
+            return Err(self.damaged(name, "it ends early"));
+        }
+        Ok(())
+    }
+
+    fn damaged(&self, name: &str, message: &str) -> ArchiveError {
+        let message = format!("`{name}`: {message}");
+        ArchiveError::Damaged { archive: self.archive.to_owned(), message }
+    }
+}

@@ -1,0 +1,47 @@
+//! Names of members: which of them may become paths.
+
+use super::Fault;
+
+/// The name as a relative path, without `./` before and `/` behind it; or what
+/// is wrong with it.
+pub(super) fn checked(raw: &[u8]) -> Result<String, Fault> {
+    let text = std::str::from_utf8(raw).map_err(|_| Fault::NotUtf8)?;
+    if text.contains('\\') || text.as_bytes().get(1) == Some(&b':') {
+        return Err(Fault::ForeignPath);
+    }
+    if text.starts_with('/') {
+        return Err(Fault::Escapes);
+    }
+    if text.is_empty() || text.chars().any(char::is_control) {
+        return Err(Fault::BadName);
+    }
+    let parts: Vec<&str> = text.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
+    if parts.contains(&"..") {
+        return Err(Fault::Escapes);
+    }
+    Ok(parts.join("/"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_relative_paths_inside_are_let_through() {
+        assert_eq!(checked(b"./a/b c/(1).bmp"), Ok("a/b c/(1).bmp".to_owned()));
+        assert_eq!(checked(b"a/b/"), Ok("a/b".to_owned()));
+        assert_eq!(checked("Ü.png".as_bytes()), Ok("Ü.png".to_owned()));
+        for (raw, fault) in [
+            (&b"../a"[..], Fault::Escapes),
+            (b"a/../../b", Fault::Escapes),
+            (b"/etc/passwd", Fault::Escapes),
+            (b"a\\..\\b", Fault::ForeignPath),
+            (b"C:/a", Fault::ForeignPath),
+            (b"a\0b", Fault::BadName),
+            (b"", Fault::BadName),
+            (b"\xff.png", Fault::NotUtf8),
+        ] {
+            assert_eq!(checked(raw), Err(fault), "{raw:?}");
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! zip: stored and deflated members.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::path::Path;
+
+use zip::CompressionMethod;
+use zip::result::ZipError;
+
+use super::{ArchiveError, Census, Fault, Limits, Member, Writer};
+
+/// Largest central directory, bytes: 200 000 members with long names.
+const MAX_DIRECTORY: u64 = 64 << 20;
+/// File types of Unix modes.
+const TYPE: u32 = 0o170_000;
+const PLAIN: [u32; 3] = [0, 0o100_000, 0o040_000];
+
+type Zip = zip::ZipArchive<BufReader<File>>;
+
+/// Looks at every member. The crate keeps one member a name and decodes names
+/// by guess, so the raw names are read here from the central directory.
+pub(super) fn list(path: &Path, limits: &Limits) -> Result<Vec<Member>, ArchiveError> {
+    let mut archive = open(path)?;
+    let names = raw_names(path, archive.central_directory_start(), limits.members)?;
+    if names.len() > limits.members {
+        return Err(ArchiveError::TooMany { archive: path.to_owned(), limit: limits.members });
+    }
+    let mut census = Census::default();
+    let mut seen = BTreeSet::new();
+    for name in &names {
+        if !seen.insert(name) {
+            census.fault(&String::from_utf8_lossy(name), Fault::Twice);
+        }
+    }
+    for index in 0..archive.len() {
+        let member = archive.by_index_raw(index).map_err(|error| damaged(path, &error))?;
+        let raw = member.name_raw();
+        let shown = String::from_utf8_lossy(raw).into_owned();
+        let mode = member.unix_mode().unwrap_or(0) & TYPE;
+        if member.is_symlink() {
+            census.fault(&shown, Fault::Link);
+        } else if !PLAIN.contains(&mode) {
+            census.fault(&shown, Fault::Special);
+        } else if member.encrypted() {
+            census.fault(&shown, Fault::Encrypted);
+        } else if member.is_dir() {
+            census.folder(raw);
+        } else {
+            match member.compression() {
+                CompressionMethod::Stored | CompressionMethod::Deflated => {
+                    census.file(raw, member.size(), Some(member.compressed_size()), limits);
+                }
+                other => census.fault(&shown, Fault::Method(format!("{other:?}").to_lowercase())),
+            }
+        }
+    }
+    census.finish(path)
+}
+
+pub(super) fn extract(
+    path: &Path,
+    wanted: &BTreeMap<String, String>,
+    writer: &mut Writer<'_>,
+) -> Result<(), ArchiveError> {
+    let mut archive = open(path)?;
+    let mut written = 0;
+    for index in 0..archive.len() {
+        let mut member = archive.by_index(index).map_err(|error| damaged(path, &error))?;
+        let Ok(name) = super::name::checked(member.name_raw()) else { continue };
+        let Some(into) = wanted.get(&name).filter(|_| !member.is_dir()) else { continue };
+        let size = member.size();
+        // The crate checks the CRC at the member's end.
+        writer.write(into, &name, &mut member, size)?;
+        written += 1;
+    }
+    if written == wanted.len() { Ok(()) } else { Err(writer.damaged("*", "it changed while it was read")) }
+}
+
+fn open(path: &Path) -> Result<Zip, ArchiveError> {
+    let read = |source| ArchiveError::Read { archive: path.to_owned(), source };
+    let file = File::open(path).map_err(read)?;
+    zip::ZipArchive::new(BufReader::new(file)).map_err(|error| damaged(path, &error))
+}
+
+fn damaged(path: &Path, error: &ZipError) -> ArchiveError {
+    ArchiveError::Damaged { archive: path.to_owned(), message: error.to_string() }
+}
+
+/// The names as they stand in the central directory, one for each record.
+fn raw_names(path: &Path, start: u64, most: usize) -> Result<Vec<Vec<u8>>, ArchiveError> {
+    const SIGNATURE: &[u8] = b"PK\x01\x02";
+    /// Bytes of a record before the name.
+    const FIXED: usize = 46;
+    let read = |source: io::Error| ArchiveError::Read { archive: path.to_owned(), source };
+    let mut file = File::open(path).map_err(read)?;
+    file.seek(SeekFrom::Start(start)).map_err(read)?;
+    let mut directory = Vec::new();
+    file.take(MAX_DIRECTORY).read_to_end(&mut directory).map_err(read)?;
+    let mut names = Vec::new();
+    let mut rest = &directory[..];
+    while rest.starts_with(SIGNATURE) && rest.len() >= FIXED && names.len() <= most {
+        let length = |at: usize| usize::from(u16::from_le_bytes([rest[at], rest[at + 1]]));
+        let (name, extra, comment) = (length(28), length(30), length(32));
+        let Some(record) = rest.get(FIXED..FIXED + name) else { break };
+        names.push(record.to_vec());
+        rest = rest.get(FIXED + name + extra + comment..).unwrap_or_default();
+    }
+    Ok(names)
+}
