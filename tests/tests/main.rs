@@ -2,7 +2,9 @@
 
 mod cli;
 mod datasets;
+mod malformed;
 mod matrix;
 mod parity;
+mod preview;
 mod runs;
 mod tidy;

@@ -33,6 +33,7 @@ const NOT_TRAIN: &[(&str, &str)] = &[
     ("net.rs", "the registry: adding a network moves nobody's results"),
     ("augment", "revision data"),
     ("evaluate", "revision metric"),
+    ("views.rs", "draws pictures for people"),
     ("forward.rs", "the verb `model forward` makes no result"),
     ("main.rs", "dispatch"),
     ("work.rs", "reads the job and writes the record"),
@@ -178,7 +179,10 @@ fn rust_files(path: &Path) -> io::Result<Vec<PathBuf>> {
         for entry in fs::read_dir(path)? {
             files.extend(rust_files(&entry?.path())?);
         }
-    } else if path.is_file() && path.extension().is_some_and(|e| e == "rs") {
+    } else if path.is_file()
+        && path.extension().is_some_and(|e| e == "rs")
+        && path.file_name().is_some_and(|name| name != "tests.rs")
+    {
         files.push(path.to_owned());
     }
     files.sort();

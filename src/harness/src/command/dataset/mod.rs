@@ -1,5 +1,7 @@
 //! `dygl dataset`, and the state of the datasets before a run.
 
+mod preview;
+
 use std::collections::BTreeSet;
 use std::io::IsTerminal;
 use std::path::Path;
@@ -36,6 +38,7 @@ pub fn dataset(verb: &Verb) -> Result<Exit, Failure> {
             Ok(Exit::Ok)
         }
         Verb::Verify { name, common } => verify(name, common),
+        Verb::Preview(arguments) => preview::preview(arguments),
     }
 }
 
@@ -59,7 +62,7 @@ fn add(
     partial: bool,
 ) -> Result<Registration, Failure> {
     with_bar(&manifest.id, |progress| registry.add(manifest, path, partial, progress))
-        .or_exit(Exit::Environment)
+        .map_err(|error| Failure::new(Exit::Environment, error.in_full()))
 }
 
 /// Shows a bar on a terminal while something goes through image pairs.
