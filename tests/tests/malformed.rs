@@ -131,6 +131,7 @@ fn within_memory(test: &str, kind: &str, work: impl FnOnce(&mut Tally)) {
         String::from_utf8_lossy(&output.stderr)
     );
     let line = told.lines().find(|line| line.contains("cases, ")).expect("the child did the work");
+    told.lines().filter(|line| line.starts_with("caught: ")).for_each(|line| println!("{line}"));
     println!("{line}");
 }
 
@@ -165,7 +166,6 @@ fn real_files_damaged_in_every_way() {
 #[test]
 fn bombs_stay_within_memory_and_time() {
     within_memory("bombs_stay_within_memory_and_time", "bombs", |tally| {
-        // Made before the limit counts? No: each is made and decoded under it.
         bombs(&mut |case| tally.decode(case));
         assert!(tally.cases >= 15 && tally.too_large >= 3, "{tally:?}");
     });

@@ -61,7 +61,7 @@ pub fn damaged(good: &Good, amount: Amount, each: &mut dyn FnMut(&Case)) {
         let damage = if length <= bytes.len() / 2 { Damage::Halved } else { Damage::Cut };
         tell(format!("cut to {length} bytes"), damage, &bytes[..length]);
     }
-    let mut stream = Stream::new(1, "malformed", &[&good.name]);
+    let mut stream = Stream::new(1, "malformed", &[good.name.as_str()]);
     for round in 0..amount.flips {
         let mut changed = bytes.clone();
         // Half of them in the first kilobyte, where the structure is.

@@ -60,7 +60,7 @@ pub(super) fn wrapped(text: &str, width: u32) -> Vec<String> {
         }
         while word.len() > most {
             let rest = word.split_off(most);
-            lines.push(word.into_iter().collect());
+            lines.extend([word.into_iter().collect(), String::new()]);
             word = rest;
         }
         if let Some(line) = lines.last_mut() {
