@@ -157,9 +157,9 @@ fn real_files_damaged_in_every_way() {
         let files = real(&Path::new(&shared).join("data"));
         assert!(files.len() >= 12, "{} files", files.len());
         for good in files {
-            damaged(&good, Amount { cuts: 20, flips: 24, every: 5 }, &mut |case| tally.decode(case));
+            damaged(&good, Amount { cuts: 60, flips: 100, every: 2 }, &mut |case| tally.decode(case));
         }
-        assert!(tally.cases > 1000, "{tally:?}");
+        assert!(tally.cases > 5000, "{tally:?}");
     });
 }
 
@@ -167,7 +167,7 @@ fn real_files_damaged_in_every_way() {
 fn bombs_stay_within_memory_and_time() {
     within_memory("bombs_stay_within_memory_and_time", "bombs", |tally| {
         bombs(&mut |case| tally.decode(case));
-        assert!(tally.cases >= 15 && tally.too_large >= 3, "{tally:?}");
+        assert!(tally.cases >= 15 && tally.too_large >= 2, "{tally:?}");
     });
 }
 

@@ -17,7 +17,7 @@ pub struct Good {
 
 const SIDE: (u32, u32) = (45, 31);
 
-/// JPEG; PNG in colour, with alpha, grey of 8 and 16 bits; BMP of 1, 8 and 24
+/// JPEG; PNG in colour, with alpha, with a palette, grey of 8 and 16 bits; BMP of 1, 8 and 24
 /// bits; TIFF in colour, grey, and in colour tagged as grey.
 pub fn crafted() -> Vec<Good> {
     let colours = RgbImage::from_fn(SIDE.0, SIDE.1, |x, y| Rgb([x as u8 * 5, y as u8 * 8, (x * y) as u8]));
@@ -44,6 +44,12 @@ pub fn crafted() -> Vec<Good> {
     let mut tagged = encoded(&colours, ImageFormat::Tiff);
     fields::set_tiff(&mut tagged, fields::PHOTOMETRIC, 1);
     files.push(("colour-tagged-grey.tif", tagged));
+    // Grey values become places in a palette, which stands before the pixels.
+    let plain = encoded(&grey, ImageFormat::Png);
+    let palette: Vec<u8> = (0..=255).flat_map(|value| [value, 255 - value, 9]).collect();
+    let mut placed = [&plain[..33], &fields::chunk(b"PLTE", &palette), &plain[33..]].concat();
+    fields::set(&mut placed, "colour type", 3);
+    files.push(("palette.png", placed));
     files.into_iter().map(|(name, bytes)| Good { name: name.to_owned(), bytes }).collect()
 }
 

@@ -123,7 +123,7 @@ fn decode(bytes: &[u8], path: &Path) -> Result<DynamicImage, DataError> {
     let (width, height) = decoder.dimensions();
     within_limits(path, width, height, u64::from(decoder.color_type().bytes_per_pixel()))?;
     if format == ImageFormat::Jpeg {
-        jpeg::ends(bytes).map_err(refused)?;
+        jpeg::ends(bytes).and_then(|()| jpeg::holds(bytes, width, height)).map_err(refused)?;
     }
     limits.max_alloc = Some(2 * MAX_BYTES);
     decoder.set_limits(limits).map_err(|e| refused(e.to_string()))?;

@@ -1,5 +1,8 @@
 //! Whether a JPEG stream is whole. Decoders fill what is missing with grey;
 //! half an image beside a whole mask would train quietly.
+//!
+//! What is damaged within the coded data cannot be told from a picture: that
+//! is what the hashes of registered files are for.
 
 /// Start of a scan, whose coded data follow.
 const SCAN: u8 = 0xDA;
@@ -27,6 +30,20 @@ pub(super) fn ends(bytes: &[u8]) -> Result<(), String> {
             skip_coded(bytes, &mut at);
         }
     }
+}
+
+/// Most pixels that a byte can code: a block of 8 x 8 takes a bit at least.
+const DENSEST: u64 = 8 * 64;
+
+/// Whether the stream is long enough for a size at all.
+///
+/// # Errors
+/// It is not; the text says so.
+pub(super) fn holds(bytes: &[u8], width: u32, height: u32) -> Result<(), String> {
+    if u64::from(width) * u64::from(height) <= DENSEST * bytes.len() as u64 {
+        return Ok(());
+    }
+    Err(format!("the JPEG stream of {} bytes is too short for {width}x{height} pixels", bytes.len()))
 }
 
 /// The next marker, behind which `at` is left; bytes that are none are skipped,
@@ -86,6 +103,13 @@ mod tests {
             assert!(error.contains(&format!("{length} bytes is cut short")), "{error}");
         }
         assert_eq!(ends(&[WHOLE, b"behind"].concat()), Ok(()));
+    }
+
+    #[test]
+    fn a_few_bytes_hold_a_few_pixels() {
+        assert_eq!(holds(&[0; 100], 512, 100), Ok(()));
+        let error = holds(&[0; 100], 512, 101).expect_err("too short");
+        assert_eq!(error, "the JPEG stream of 100 bytes is too short for 512x101 pixels");
     }
 
     #[test]
