@@ -13,7 +13,7 @@ use super::good::{bmp_header, encoded};
 const LARGE: u32 = 9400;
 
 /// Name and maker.
-pub(super) const ALL: [(&str, fn() -> Vec<u8>); 17] = [
+pub(super) const ALL: [(&str, fn() -> Vec<u8>); 19] = [
     ("a PNG of the largest size, all black", png_large),
     ("a PNG whose header claims 60000 x 60000", || png_claims(60_000)),
     ("a PNG whose header claims the largest size", || png_claims(LARGE)),
@@ -29,6 +29,8 @@ pub(super) const ALL: [(&str, fn() -> Vec<u8>); 17] = [
     ("a JPEG that claims 65500 x 65500", || jpeg_claims(65_500, 0xC0)),
     ("a JPEG that claims the largest size", || jpeg_claims(LARGE, 0xC0)),
     ("a progressive JPEG that claims the largest size", || jpeg_claims(LARGE, 0xC2)),
+    ("a JPEG of the largest size, almost all of it missing", || jpeg_padded(0xC0)),
+    ("a progressive JPEG of the largest size, almost all of it missing", || jpeg_padded(0xC2)),
     ("a BMP of the largest size in run lengths, ended at once", bmp_runs),
     ("a BMP that claims the largest size", || bmp_header(LARGE, LARGE, 24, 0, 0)),
 ];
@@ -104,6 +106,13 @@ fn jpeg_claims(side: u32, kind: u8) -> Vec<u8> {
     set(&mut bytes, "height", side);
     let frame = bytes.windows(2).position(|pair| pair == [0xFF, 0xC0]).expect("a frame header");
     bytes[frame + 1] = kind;
+    bytes
+}
+
+/// As many bytes as the pixels need at least, but behind the end.
+fn jpeg_padded(kind: u8) -> Vec<u8> {
+    let mut bytes = jpeg_claims(LARGE, kind);
+    bytes.resize(LARGE as usize * LARGE as usize / 512 + 1, 0);
     bytes
 }
 

@@ -67,7 +67,9 @@ impl Sheet {
         let notes: Vec<String> = self.notes.iter().flat_map(|note| wrapped(note, inner)).collect();
         let head = GAP + (title.len() + notes.len()) as u32 * LINE + GAP;
         let captions = self.tiles.iter().map(|tile| tile.caption.len()).max().unwrap_or(0) as u32;
-        let pitch = TILE + 2 + captions * LINE + GAP;
+        let pictures: Vec<RgbImage> = self.tiles.iter().map(Tile::draw).collect();
+        let tall = pictures.iter().map(RgbImage::height).max().unwrap_or(0);
+        let pitch = tall + 2 + captions * LINE + GAP;
 
         let mut sheet = RgbImage::from_pixel(width, head + rows * pitch, PAPER);
         let mut y = GAP;
@@ -77,14 +79,13 @@ impl Sheet {
                 y += LINE;
             }
         }
-        for (place, tile) in (0u32..).zip(&self.tiles) {
+        for (place, (tile, picture)) in (0u32..).zip(self.tiles.iter().zip(&pictures)) {
             let (x, y) = (GAP + place % columns * (TILE + GAP), head + place / columns * pitch);
-            let picture = tile.draw();
-            // Pictures that are no squares stand in the middle, on the caption.
-            let (left, top) = (x + (TILE - picture.width()) / 2, y + TILE - picture.height());
-            imageops::replace(&mut sheet, &picture, i64::from(left), i64::from(top));
+            // Smaller pictures stand in the middle, on their captions.
+            let (left, top) = (x + (TILE - picture.width()) / 2, y + tall - picture.height());
+            imageops::replace(&mut sheet, picture, i64::from(left), i64::from(top));
             for (row, line) in (0u32..).zip(&tile.caption) {
-                let at = (x, y + TILE + 2 + row * LINE);
+                let at = (x, y + tall + 2 + row * LINE);
                 let ink = if row == 0 { INK } else { FAINT };
                 write(&mut sheet, at, &shortened(line, TILE), Weight::Regular, ink);
             }
@@ -109,7 +110,7 @@ impl Sheet {
         let put = || -> io::Result<()> {
             let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
             std::fs::create_dir_all(folder)?;
-            let mut file = tempfile::NamedTempFile::new_in(folder)?;
+            let mut file = super::write::builder().tempfile_in(folder)?;
             file.write_all(&png)?;
             file.as_file().sync_all()?;
             file.persist(path).map_err(|error| error.error)?;
@@ -182,11 +183,12 @@ mod tests {
     fn any_count_and_shape_fits() {
         for count in [0, 1, 5, 12, 50] {
             let tiles: Vec<Tile> = (0..count).map(|i| tile(1 + 700 * (i % 3), 1 + 90 * (i % 7))).collect();
+            let tallest = tiles.iter().map(|tile| tile.draw().height()).max().unwrap_or(0);
             let sheet = Sheet { title: "A title".into(), notes: vec!["note ".repeat(60)], tiles };
             let drawn = sheet.draw();
             let columns = (drawn.width() - GAP) / (TILE + GAP);
             assert!((3..=6).contains(&columns));
-            assert!(drawn.height() >= count.div_ceil(columns) * TILE);
+            assert!(drawn.height() >= count.div_ceil(columns) * (tallest + 2 * LINE));
         }
     }
 
