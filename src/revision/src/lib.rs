@@ -172,7 +172,8 @@ fn named(path: &Path, error: &dyn std::fmt::Display) -> io::Error {
     io::Error::other(format!("{}: {error}", path.display()))
 }
 
-/// The `.rs` files at or below `path`, sorted; none if it does not exist.
+/// The `.rs` files at or below `path`, sorted; none if it does not exist. Unit
+/// tests in a file of their own (`tests.rs`) are left out, like those within files.
 fn rust_files(path: &Path) -> io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     if path.is_dir() {
@@ -269,6 +270,9 @@ mod tests {
     fn comments_formatting_and_tests_move_nothing() {
         let edit = "//! docs\n// note\n/// Fits.\n#[doc = \"x\"]\nfn   fit( ) {\n adamw(\n)}\n#[cfg(test)]\nmod tests { fn t() {} }\n#[cfg(all(test, unix))]\nmod more { fn t() {} }\n";
         assert_eq!(moved("src/train/src/fit.rs", edit), Vec::<String>::new());
+        // Unit tests in a file of their own.
+        assert_eq!(moved("src/harness/src/data/decode/tests.rs", "fn t() {}"), Vec::<String>::new());
+        assert_eq!(moved("src/harness/src/data/decode/test.rs", "fn t() {}"), ["data"]);
     }
 
     #[test]
