@@ -203,7 +203,7 @@ fn the_undamaged_files_decode() {
 }
 
 proptest! {
-    #![proptest_config(fixed(2000))]
+    #![proptest_config(fixed(10_000))]
 
     #[test]
     fn any_bytes(

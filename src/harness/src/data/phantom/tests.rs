@@ -129,7 +129,7 @@ fn no_threshold_solves_a_family() {
         (Family::Flair, 0.6),
         (Family::Skin, 0.75),
         (Family::Gland, 0.72),
-        (Family::Nuclei, 0.75),
+        (Family::Nuclei, 0.7),
     ] {
         let found = best_threshold(Phantom { family, count: 60, size: 96, seed: 1, empty: 0 });
         println!("{family:?}: the best threshold has Dice {found:.3}");
