@@ -12,8 +12,11 @@ use super::good::{bmp_header, encoded};
 /// A side just within the limits: 9400 x 9400 pixels of RGB are 253 MiB.
 const LARGE: u32 = 9400;
 
-/// Name and maker.
-pub(super) const ALL: [(&str, fn() -> Vec<u8>); 19] = [
+/// Its name and what makes it.
+type Bomb = (&'static str, fn() -> Vec<u8>);
+
+/// In the order of the formats.
+pub(super) const ALL: [Bomb; 19] = [
     ("a PNG of the largest size, all black", png_large),
     ("a PNG whose header claims 60000 x 60000", || png_claims(60_000)),
     ("a PNG whose header claims the largest size", || png_claims(LARGE)),
