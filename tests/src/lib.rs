@@ -1,4 +1,5 @@
 //! What the integration tests stand on.
 
 pub mod lab;
+pub mod malformed;
 pub mod parity;

@@ -2,8 +2,10 @@
 
 mod cli;
 mod datasets;
+mod malformed;
 mod matrix;
 mod official;
 mod parity;
+mod preview;
 mod runs;
 mod tidy;

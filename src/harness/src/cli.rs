@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::exec::device::Device;
+use crate::spec::protocol::Part;
 
 /// Regenerate, trace, verify and doubt the numbers of a paper's tables.
 #[derive(Debug, Parser)]
@@ -224,6 +225,65 @@ pub enum Dataset {
     /// Print a manifest to start from, for a dataset of your own
     #[command(after_help = "Example:\n  dygl dataset template > my-polyps.toml")]
     Template,
+    /// Draw a contact sheet: images with the outlines of their masks
+    #[command(
+        after_help = "Example:\n  dygl dataset preview phantom-gland,size=224 --count 12 --out glands.png"
+    )]
+    Preview(Preview),
+}
+
+/// A part of a split, as words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum PartName {
+    Train,
+    Validation,
+    Test,
+}
+
+impl PartName {
+    pub fn word(self) -> &'static str {
+        match self {
+            PartName::Train => "train",
+            PartName::Validation => "validation",
+            PartName::Test => "test",
+        }
+    }
+}
+
+impl From<PartName> for Part {
+    fn from(name: PartName) -> Self {
+        match name {
+            PartName::Train => Part::Train,
+            PartName::Validation => Part::Validation,
+            PartName::Test => Part::Test,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct Preview {
+    /// NAME, or NAME,option=value,... for phantoms
+    pub name: String,
+    /// Where the PNG goes (default: NAME.png)
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Pictures on the sheet
+    #[arg(long, value_name = "N", default_value_t = 24)]
+    pub count: usize,
+    /// Only images of one part of the split
+    #[arg(long, value_enum)]
+    pub part: Option<PartName>,
+    /// Draw the images with a seed (default: evenly spread over the sorted ids)
+    #[arg(long, value_name = "S")]
+    pub seed: Option<u64>,
+    /// Show what training sees: crops, flips and so on, three epochs of each image
+    #[arg(long)]
+    pub augment: bool,
+    /// Profile whose split and augmentation are meant: paper, quick, smoke, ...
+    #[arg(long, value_name = "P")]
+    pub profile: Option<String>,
+    #[command(flatten)]
+    pub common: Common,
 }
 
 #[derive(Debug, Subcommand)]

@@ -16,5 +16,6 @@ pub mod optim;
 pub mod schedule;
 pub mod tell;
 pub mod tensors;
+pub mod views;
 pub mod weights;
 pub mod work;

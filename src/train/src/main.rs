@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use dygl::exit::Exit;
-use dygl_train::{forward, work};
+use dygl_train::{forward, views, work};
 
 #[derive(Debug, Parser)]
 #[command(name = "dygl-worker", version, about = "The part of dygl that computes with tensors")]
@@ -20,6 +20,8 @@ enum Verb {
     Run { folder: PathBuf },
     /// One pass of given weights over a given input; with --train also loss and gradients
     Forward(forward::Arguments),
+    /// Draw the training views that a folder asks for (`dygl dataset preview --augment` starts this)
+    Views { folder: PathBuf },
     /// Names and shapes of the tensors that a weights file of a model holds
     Tensors(forward::TensorsArguments),
 }
@@ -27,6 +29,7 @@ enum Verb {
 fn main() -> ExitCode {
     let answered = match Cli::parse().verb {
         Verb::Run { folder } => return work(&folder),
+        Verb::Views { folder } => return draw(&folder),
         Verb::Forward(arguments) => forward::run(&arguments),
         Verb::Tensors(arguments) => forward::tensors(&arguments).map(Some),
     };
@@ -39,6 +42,16 @@ fn main() -> ExitCode {
         }
         Err(error) => {
             eprintln!("error: failed to {error}");
+            error.exit().into()
+        }
+    }
+}
+
+fn draw(folder: &std::path::Path) -> ExitCode {
+    match views::run(folder) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("failed to {error}");
             error.exit().into()
         }
     }

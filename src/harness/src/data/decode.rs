@@ -4,11 +4,21 @@
 //! TNBC in circulation holds JPEG streams named `.png`. Sizes are bounded
 //! before memory is taken, so that a small file cannot claim all of it. EXIF
 //! orientation is not applied: image and mask are taken as stored.
+//!
+//! Whatever the bytes, the answer is a picture or an error with the file's
+//! name. A decoder that panics is caught (its message goes to standard error
+//! and becomes the error's), and a JPEG cut short is refused, which its decoder
+//! would fill up with grey.
+
+mod jpeg;
+#[cfg(test)]
+mod tests;
 
 use std::io::Cursor;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
-use image::{DynamicImage, GrayImage, ImageFormat, ImageReader, Limits, RgbImage};
+use image::{DynamicImage, GrayImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage};
 use tiff::tags::Tag;
 
 use super::DataError;
@@ -16,20 +26,37 @@ use super::manifest::MaskRule;
 
 /// Longest side, pixels.
 const MAX_SIDE: u32 = 16_384;
-/// Most memory that one decoded image may take, bytes.
-const MAX_BYTES: u64 = 512 << 20;
+/// Most memory that the pixels of one image may take, as stored or as RGB, bytes.
+const MAX_BYTES: u64 = 256 << 20;
+/// Most memory for what accompanies the pixels (profiles, texts), bytes.
+const MAX_EXTRAS: u64 = 32 << 20;
+
+/// Bound of the memory that [`rgb`] or [`mask`] holds at any moment beside the
+/// file's own bytes: the pixels as stored, a decoder's own copy or
+/// coefficients (two bytes for each of at most four samples a pixel), the
+/// pixels as RGB, and extras.
+pub const MAX_MEMORY: u64 = 4 * MAX_BYTES + MAX_EXTRAS;
 
 /// Decodes a colour image to 8-bit RGB; grey becomes three equal channels, an
 /// alpha channel is dropped. `path` is for messages only.
+///
+/// # Errors
+/// No picture of a known format, a damaged one, or one above the limits.
 pub fn rgb(bytes: &[u8], path: &Path) -> Result<RgbImage, DataError> {
-    Ok(decode(bytes, path)?.into_rgb8())
+    guarded(path, || Ok(decode(bytes, path)?.into_rgb8()))
 }
 
 /// Decodes a mask to the scale 0..=255: grey values as stored (colour by the
 /// BT.601 weights, 16 bit scaled to 8), labels of objects as 0 and 255.
+///
+/// # Errors
+/// As [`rgb`].
 pub fn mask(bytes: &[u8], path: &Path, rule: MaskRule) -> Result<GrayImage, DataError> {
-    let decoded = decode(bytes, path)?;
-    Ok(match rule {
+    guarded(path, || Ok(grey(decode(bytes, path)?, rule)))
+}
+
+fn grey(decoded: DynamicImage, rule: MaskRule) -> GrayImage {
+    match rule {
         MaskRule::Grey { .. } => match decoded {
             DynamicImage::ImageLuma8(grey) => grey,
             DynamicImage::ImageLuma16(_) | DynamicImage::ImageLumaA8(_) | DynamicImage::ImageLumaA16(_) => {
@@ -41,6 +68,17 @@ pub fn mask(bytes: &[u8], path: &Path, rule: MaskRule) -> Result<GrayImage, Data
             let labels = decoded.into_rgb16();
             map(&labels, |pixel: [u16; 3]| if pixel.iter().any(|v| *v > 0) { 255 } else { 0 })
         }
+    }
+}
+
+/// Turns a decoder's panic into an error. The crates promise none, but each
+/// has had some; the buffers of a decoder that panicked are gone with it.
+fn guarded<T>(path: &Path, work: impl FnOnce() -> Result<T, DataError>) -> Result<T, DataError> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+        let told = panic.downcast_ref::<String>().map(String::as_str);
+        let told = told.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no reason given");
+        let message = format!("the decoder gave up: {told}");
+        Err(DataError::Decode { path: path.to_owned(), message })
     })
 }
 
@@ -65,35 +103,51 @@ where
 
 fn decode(bytes: &[u8], path: &Path) -> Result<DynamicImage, DataError> {
     let refused = |message: String| DataError::Decode { path: path.to_owned(), message };
-    let format =
-        image::guess_format(bytes).map_err(|_| refused("neither PNG, JPEG, BMP nor TIFF".to_owned()))?;
-    let (width, height) = if format == ImageFormat::Tiff {
-        tiff_size(bytes)
-    } else {
-        ImageReader::with_format(Cursor::new(bytes), format).into_dimensions().map_err(|e| e.to_string())
-    }
-    .map_err(refused)?;
-    if width > MAX_SIDE || height > MAX_SIDE || u64::from(width) * u64::from(height) * 3 > MAX_BYTES {
-        let limit = format!("{MAX_SIDE} a side and {} MiB", MAX_BYTES >> 20);
-        return Err(DataError::TooLarge { path: path.to_owned(), width, height, limit });
-    }
-    if format == ImageFormat::Tiff
-        && let Some(image) = tiff_tagged_grey(bytes).map_err(refused)?
-    {
-        return Ok(DynamicImage::ImageRgb8(image));
+    let format = image::guess_format(bytes).ok().filter(|format| {
+        matches!(format, ImageFormat::Png | ImageFormat::Jpeg | ImageFormat::Bmp | ImageFormat::Tiff)
+    });
+    let format = format.ok_or_else(|| refused("neither PNG, JPEG, BMP nor TIFF".to_owned()))?;
+    // The general decoder has no word for three samples tagged as grey.
+    if format == ImageFormat::Tiff {
+        let (width, height) = tiff_size(bytes).map_err(refused)?;
+        within_limits(path, width, height, 3)?;
+        if let Some(image) = tiff_tagged_grey(bytes).map_err(refused)? {
+            return Ok(DynamicImage::ImageRgb8(image));
+        }
     }
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
     let mut limits = Limits::default();
-    limits.max_image_width = Some(MAX_SIDE);
-    limits.max_image_height = Some(MAX_SIDE);
-    limits.max_alloc = Some(MAX_BYTES);
-    reader.limits(limits);
-    reader.decode().map_err(|e| refused(e.to_string()))
+    limits.max_alloc = Some(MAX_EXTRAS);
+    reader.limits(limits.clone());
+    let mut decoder = reader.into_decoder().map_err(|e| refused(e.to_string()))?;
+    let (width, height) = decoder.dimensions();
+    within_limits(path, width, height, u64::from(decoder.color_type().bytes_per_pixel()))?;
+    if format == ImageFormat::Jpeg {
+        jpeg::ends(bytes).and_then(|()| jpeg::holds(bytes, width, height)).map_err(refused)?;
+    }
+    limits.max_alloc = Some(2 * MAX_BYTES);
+    decoder.set_limits(limits).map_err(|e| refused(e.to_string()))?;
+    DynamicImage::from_decoder(decoder).map_err(|e| refused(e.to_string()))
+}
+
+/// Refuses sizes of nothing and sizes that take more than [`MAX_BYTES`].
+fn within_limits(path: &Path, width: u32, height: u32, bytes_per_pixel: u64) -> Result<(), DataError> {
+    if width == 0 || height == 0 {
+        let message = format!("its size is {width}x{height}: it has no pixels");
+        return Err(DataError::Decode { path: path.to_owned(), message });
+    }
+    let needed = u64::from(width) * u64::from(height) * bytes_per_pixel.max(3);
+    if width > MAX_SIDE || height > MAX_SIDE || needed > MAX_BYTES {
+        let limit = format!("{MAX_SIDE} a side and {} MiB", MAX_BYTES >> 20);
+        return Err(DataError::TooLarge { path: path.to_owned(), width, height, limit });
+    }
+    Ok(())
 }
 
 fn tiff_reader(bytes: &[u8]) -> Result<tiff::decoder::Decoder<Cursor<&[u8]>>, String> {
     let mut limits = tiff::decoder::Limits::default();
     limits.decoding_buffer_size = MAX_BYTES as usize;
+    limits.intermediate_buffer_size = MAX_BYTES as usize;
     let reader = tiff::decoder::Decoder::new(Cursor::new(bytes)).map_err(|e| e.to_string())?;
     Ok(reader.with_limits(limits))
 }
@@ -119,118 +173,4 @@ fn tiff_tagged_grey(bytes: &[u8]) -> Result<Option<RgbImage>, String> {
         return Err("TIFF samples are not 8-bit".to_owned());
     };
     RgbImage::from_raw(width, height, samples).map(Some).ok_or_else(|| "TIFF with too few samples".to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use image::{ImageBuffer, Luma, Rgb};
-
-    use super::*;
-    use crate::random::Stream;
-
-    fn encoded(image: &DynamicImage, format: ImageFormat) -> Vec<u8> {
-        let mut bytes = Cursor::new(Vec::new());
-        image.write_to(&mut bytes, format).expect("encodes");
-        bytes.into_inner()
-    }
-
-    fn colours() -> RgbImage {
-        RgbImage::from_fn(9, 7, |x, y| Rgb([x as u8 * 20, y as u8 * 30, (x * y) as u8]))
-    }
-
-    #[test]
-    fn content_decides_and_not_the_name() {
-        let image = DynamicImage::ImageRgb8(colours());
-        for format in [ImageFormat::Png, ImageFormat::Bmp, ImageFormat::Tiff] {
-            let decoded = rgb(&encoded(&image, format), Path::new("image.jpg")).expect("decodes");
-            assert_eq!(decoded, colours(), "{format:?}");
-        }
-        assert!(rgb(&encoded(&image, ImageFormat::Jpeg), Path::new("image.png")).is_ok());
-    }
-
-    #[test]
-    fn instance_labels_of_16_bits_become_0_and_255() {
-        let labels: ImageBuffer<Luma<u16>, _> =
-            ImageBuffer::from_fn(3, 1, |x, _| Luma([[0, 1, 300][x as usize]]));
-        let bytes = encoded(&DynamicImage::ImageLuma16(labels), ImageFormat::Png);
-        let mask = mask(&bytes, Path::new("m.png"), MaskRule::Instances).expect("decodes");
-        assert_eq!(mask.into_raw(), [0, 255, 255]);
-    }
-
-    #[test]
-    fn grey_masks_keep_their_values() {
-        let rule = MaskRule::Grey { above: 127 };
-        let grey = GrayImage::from_fn(256, 1, |x, _| Luma([x as u8]));
-        let path = Path::new("m.png");
-        let single = encoded(&DynamicImage::ImageLuma8(grey.clone()), ImageFormat::Png);
-        assert_eq!(mask(&single, path, rule).expect("decodes"), grey);
-        let triple = encoded(
-            &DynamicImage::ImageRgb8(DynamicImage::ImageLuma8(grey.clone()).into_rgb8()),
-            ImageFormat::Bmp,
-        );
-        assert_eq!(mask(&triple, path, rule).expect("decodes"), grey);
-    }
-
-    #[test]
-    fn bombs_are_refused_before_memory_is_taken() {
-        // A PNG header that claims 60000 x 60000 pixels.
-        let mut bytes = encoded(&DynamicImage::ImageRgb8(colours()), ImageFormat::Png);
-        bytes[16..24].copy_from_slice(&[0, 0, 0xEA, 0x60, 0, 0, 0xEA, 0x60]);
-        let mut crc = !0u32;
-        for byte in &bytes[12..29] {
-            crc ^= u32::from(*byte);
-            for _ in 0..8 {
-                crc = (crc >> 1) ^ (0xEDB8_8320 & (crc & 1).wrapping_neg());
-            }
-        }
-        bytes[29..33].copy_from_slice(&(!crc).to_be_bytes());
-        let error = rgb(&bytes, Path::new("bomb.png")).expect_err("refused");
-        assert!(matches!(error, DataError::TooLarge { width: 60_000, .. }), "{error}");
-    }
-
-    #[test]
-    fn damaged_files_are_errors_and_never_panics() {
-        let image = DynamicImage::ImageRgb8(colours());
-        let mut stream = Stream::new(1, "damage", &[]);
-        for format in [ImageFormat::Png, ImageFormat::Jpeg, ImageFormat::Bmp, ImageFormat::Tiff] {
-            let good = encoded(&image, format);
-            for _ in 0..500 {
-                let mut bytes = good.clone();
-                bytes.truncate(1 + stream.below(good.len() as u64) as usize);
-                for _ in 0..stream.below(4) {
-                    let place = stream.below(bytes.len() as u64) as usize;
-                    bytes[place] = stream.next_u64() as u8;
-                }
-                let _ = rgb(&bytes, Path::new("x"));
-                let _ = mask(&bytes, Path::new("x"), MaskRule::Instances);
-            }
-        }
-        let error = rgb(b"no image", Path::new("a/b.png")).expect_err("refused");
-        assert!(error.to_string().starts_with("a/b.png: does not decode"));
-    }
-
-    #[test]
-    fn the_official_tiffs_hold_the_pixels_of_the_pngs() {
-        let Some(shared) = crate::data::shared_for_tests() else { return };
-        let root = shared.join("cvc-clinicdb");
-        let rule = MaskRule::Grey { above: 127 };
-        let mut compared = 0;
-        for entry in std::fs::read_dir(root.join("tif_sample/Original")).expect("folder") {
-            let tif = entry.expect("entry").path();
-            let stem = tif.file_stem().and_then(|s| s.to_str()).expect("UTF-8").to_owned();
-            let png = root.join(format!("images/{stem}.png"));
-            let bytes = |path: &Path| std::fs::read(path).expect("readable");
-            let image = rgb(&bytes(&tif), &tif).expect("decodes");
-            assert_eq!(image.dimensions(), (384, 288));
-            let truth = root.join(format!("tif_sample/Ground Truth/{stem}.tif"));
-            let truth = mask(&bytes(&truth), &truth, rule).expect("decodes");
-            if png.exists() {
-                assert_eq!(image, rgb(&bytes(&png), &png).expect("decodes"), "{stem}");
-                let png = root.join(format!("masks/{stem}.png"));
-                assert_eq!(truth, mask(&bytes(&png), &png, rule).expect("decodes"), "{stem}");
-                compared += 1;
-            }
-        }
-        assert!(compared > 0);
-    }
 }

@@ -41,7 +41,7 @@ pub enum DataError {
     Archive(#[from] ArchiveError),
     #[error("{}", .place)]
     List { place: String },
-    #[error("dataset `{name}` in {} has {} problem(s):{}", .path.display(), .problems.len(), list(.problems))]
+    #[error("dataset `{name}` in {} has {} problem(s):{}", .path.display(), .problems.len(), list(.problems, SHOWN))]
     Problems { name: String, path: PathBuf, problems: Vec<Problem> },
     #[error("dataset `{dataset}` has no image `{id}`")]
     UnknownImage { dataset: String, id: String },
@@ -79,6 +79,19 @@ impl DataError {
         }
     }
 
+    /// The message with every problem of a folder, however many: for whoever
+    /// has to mend them.
+    pub fn in_full(&self) -> String {
+        let text = self.to_string();
+        match self {
+            DataError::Problems { problems, .. } => {
+                let head = text.lines().next().unwrap_or_default();
+                format!("{head}{}", list(problems, usize::MAX))
+            }
+            _ => text,
+        }
+    }
+
     /// The word of the dataset's name (`NAME,option=value`) that is wrong: the
     /// name, an option or a value; empty for errors that are not about one.
     pub fn word(&self) -> &str {
@@ -113,12 +126,14 @@ fn known(options: &[String]) -> String {
     if options.is_empty() { "it takes none".to_owned() } else { format!("it takes {}", options.join(", ")) }
 }
 
+/// Problems that a message lists before it only counts.
+const SHOWN: usize = 20;
+
 /// The first problems, one a line.
-fn list(problems: &[Problem]) -> String {
-    const SHOWN: usize = 20;
-    let mut text: String = problems.iter().take(SHOWN).map(|p| format!("\n  {p}")).collect();
-    if problems.len() > SHOWN {
-        text.push_str(&format!("\n  and {} more", problems.len() - SHOWN));
+fn list(problems: &[Problem], shown: usize) -> String {
+    let mut text: String = problems.iter().take(shown).map(|p| format!("\n  {p}")).collect();
+    if problems.len() > shown {
+        text.push_str(&format!("\n  and {} more", problems.len() - shown));
     }
     text
 }
@@ -145,8 +160,11 @@ mod tests {
     #[test]
     fn a_long_list_is_cut() {
         let problems = (0..25).map(|i| Problem::Missing { file: format!("{i}.png") }).collect();
-        let text = DataError::Problems { name: "x".into(), path: "/x".into(), problems }.to_string();
+        let error = DataError::Problems { name: "x".into(), path: "/x".into(), problems };
+        let text = error.to_string();
         assert_eq!(text.lines().count(), 22);
         assert!(text.ends_with("and 5 more"));
+        let text = error.in_full();
+        assert!(text.lines().count() == 26 && text.ends_with("24.png: missing"), "{text}");
     }
 }

@@ -11,6 +11,7 @@ pub mod job;
 pub mod local;
 pub mod mock;
 mod runner;
+pub mod views;
 
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};

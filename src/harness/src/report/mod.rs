@@ -5,11 +5,13 @@
 //! here from verified results, and nothing here reads the store.
 
 mod format;
+mod lettering;
 mod overlay;
 mod page;
 mod protocol;
 mod provenance;
 mod section;
+pub mod sheet;
 mod write;
 
 use std::path::PathBuf;

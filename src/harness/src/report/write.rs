@@ -24,7 +24,8 @@ pub(super) fn file(folder: &Path, name: &str, content: &str) -> Result<PathBuf, 
     Ok(path)
 }
 
-fn builder() -> tempfile::Builder<'static, 'static> {
+/// Makers of files that others may read.
+pub(super) fn builder() -> tempfile::Builder<'static, 'static> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(".report-");
     #[cfg(unix)]

@@ -1,6 +1,7 @@
 //! `dygl dataset`, and the state of the datasets before a run.
 
 mod add;
+mod preview;
 mod verify;
 
 use std::borrow::Cow;
@@ -29,6 +30,7 @@ pub fn dataset(verb: &Verb) -> Result<Exit, Failure> {
             super::answer(data::user::TEMPLATE);
             Ok(Exit::Ok)
         }
+        Verb::Preview(arguments) => preview::preview(arguments),
     }
 }
 
@@ -53,7 +55,7 @@ fn add(
     partial: bool,
 ) -> Result<Registration, Failure> {
     with_bar(&manifest.id, |progress| registry.add(manifest, path, partial, progress))
-        .or_exit(Exit::Environment)
+        .map_err(|error| Failure::new(Exit::Environment, error.in_full()))
 }
 
 /// Shows a bar on a terminal while something goes through image pairs.

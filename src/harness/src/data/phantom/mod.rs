@@ -6,11 +6,16 @@
 //! differ between machines (nothing beyond `+ - * /`, `sqrt` and rounding).
 
 mod colour;
+mod flair;
+mod gland;
+mod grid;
 mod lesions;
 mod noise;
+mod nuclei;
 mod polyp;
 mod shape;
 mod skin;
+mod stain;
 
 use image::{GrayImage, Luma, Rgb, RgbImage};
 
@@ -28,32 +33,51 @@ pub const GENERATOR: u32 = 1;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Family {
     Polyp,
+    Flair,
     Skin,
+    Gland,
+    Nuclei,
 }
 
 impl Family {
-    /// In listing order.
-    pub const ALL: [Family; 2] = [Family::Polyp, Family::Skin];
+    /// In listing order: that of the paper's datasets that they stand for.
+    pub const ALL: [Family; 5] = [Family::Polyp, Family::Flair, Family::Skin, Family::Gland, Family::Nuclei];
 
     /// The dataset's id.
     pub fn id(self) -> &'static str {
         match self {
             Family::Polyp => "phantom-polyp",
+            Family::Flair => "phantom-flair",
             Family::Skin => "phantom-skin",
+            Family::Gland => "phantom-gland",
+            Family::Nuclei => "phantom-nuclei",
         }
     }
 
     pub fn title(self) -> &'static str {
         match self {
             Family::Polyp => "Procedural polyps on mucosa (no real images)",
+            Family::Flair => "Procedural brain slices with gliomas (no real images)",
             Family::Skin => "Procedural skin lesions (no real images)",
+            Family::Gland => "Procedural colon glands (no real images)",
+            Family::Nuclei => "Procedural cell nuclei (no real images)",
         }
     }
 
     pub fn modality(self) -> &'static str {
         match self {
             Family::Polyp => "Procedural colonoscopy-like images",
+            Family::Flair => "Procedural MRI-like images (before contrast, FLAIR, after contrast)",
             Family::Skin => "Procedural dermoscopy-like images",
+            Family::Gland | Family::Nuclei => "Procedural histology-like images (H&E)",
+        }
+    }
+
+    /// The options that the family takes, by name.
+    fn options(self) -> &'static [Choice] {
+        match self {
+            Family::Flair => &[COUNT, EMPTY, SEED, SIZE],
+            Family::Polyp | Family::Skin | Family::Gland | Family::Nuclei => &[COUNT, SEED, SIZE],
         }
     }
 }
@@ -67,11 +91,25 @@ pub struct Phantom {
     /// Side, pixels, 16..=4096.
     pub size: usize,
     pub seed: u64,
+    /// Percent of images without a lesion, 0..=100; only `phantom-flair` takes
+    /// it, for the others it is 0. (Polyps and skin have a fixed small share,
+    /// sections are never without glands or nuclei.)
+    pub empty: u64,
 }
 
-/// Option names, lower and upper bound, default.
-const OPTIONS: [(&str, u64, u64, u64); 3] =
-    [("count", 1, 100_000, 60), ("seed", 0, u64::MAX, 1), ("size", 16, 4096, 96)];
+/// An option of a family: a whole number.
+#[derive(Debug)]
+struct Choice {
+    name: &'static str,
+    low: u64,
+    high: u64,
+    default: u64,
+}
+
+const COUNT: Choice = Choice { name: "count", low: 1, high: 100_000, default: 60 };
+const EMPTY: Choice = Choice { name: "empty", low: 0, high: 100, default: 0 };
+const SEED: Choice = Choice { name: "seed", low: 0, high: u64::MAX, default: 1 };
+const SIZE: Choice = Choice { name: "size", low: 16, high: 4096, default: 96 };
 
 /// A scene in the unit square.
 trait Scene {
@@ -89,37 +127,48 @@ impl Phantom {
     }
 
     fn options(family: Family, named: &Named) -> Result<Self, DataError> {
-        let mut values = OPTIONS.map(|(.., default)| default);
-        for (option, value) in &named.options {
-            let place = OPTIONS.iter().position(|(name, ..)| name == option).ok_or_else(|| {
-                let names = OPTIONS.map(|(name, ..)| name);
-                DataError::UnknownOption {
+        let known = family.options();
+        for option in named.options.keys() {
+            if !known.iter().any(|choice| choice.name == option) {
+                return Err(DataError::UnknownOption {
                     dataset: named.name.clone(),
                     option: option.clone(),
-                    candidates: alike(option, names),
-                    options: names.map(str::to_owned).to_vec(),
-                }
-            })?;
-            let (_, low, high, _) = OPTIONS[place];
-            values[place] = value.parse().ok().filter(|v| (low..=high).contains(v)).ok_or_else(|| {
-                DataError::BadOption {
-                    dataset: named.name.clone(),
-                    option: option.clone(),
-                    value: value.clone(),
-                    expected: format!("a whole number from {low} to {high}"),
-                }
-            })?;
+                    candidates: alike(option, known.iter().map(|choice| choice.name)),
+                    options: known.iter().map(|choice| choice.name.to_owned()).collect(),
+                });
+            }
         }
-        let [count, seed, size] = values;
-        Ok(Self { family, count: count as usize, size: size as usize, seed })
+        let value = |choice: &Choice| -> Result<u64, DataError> {
+            let Some(written) = named.options.get(choice.name) else { return Ok(choice.default) };
+            let number = written.parse().ok().filter(|v| (choice.low..=choice.high).contains(v));
+            number.ok_or_else(|| DataError::BadOption {
+                dataset: named.name.clone(),
+                option: choice.name.to_owned(),
+                value: written.clone(),
+                expected: format!("a whole number from {} to {}", choice.low, choice.high),
+            })
+        };
+        Ok(Self {
+            family,
+            count: value(&COUNT)? as usize,
+            size: value(&SIZE)? as usize,
+            seed: value(&SEED)?,
+            empty: value(&EMPTY)?,
+        })
     }
 
     /// The name with every option written out.
     pub fn named(&self) -> Named {
         let mut named = Named::plain(self.family.id());
-        named.options.insert("count".into(), self.count.to_string());
-        named.options.insert("seed".into(), self.seed.to_string());
-        named.options.insert("size".into(), self.size.to_string());
+        for choice in self.family.options() {
+            let value = match choice.name {
+                "count" => self.count as u64,
+                "empty" => self.empty,
+                "seed" => self.seed,
+                _ => self.size as u64,
+            };
+            named.options.insert(choice.name.into(), value.to_string());
+        }
         named
     }
 
@@ -139,9 +188,16 @@ impl Phantom {
     /// Draws the image at `index`.
     pub fn draw(&self, index: usize) -> Sample {
         let mut stream = Stream::new(self.seed, "phantom", &[self.family.id(), &index.to_string()]);
+        let size = self.size as u32;
         match self.family {
-            Family::Polyp => render(&polyp::Polyp::draw(&mut stream), self.size as u32),
-            Family::Skin => render(&skin::Skin::draw(&mut stream), self.size as u32),
+            Family::Polyp => render(&polyp::Polyp::draw(&mut stream), size),
+            Family::Flair => {
+                let empty = stream.chance(self.empty as f64 / 100.0);
+                render(&flair::Flair::draw(&mut stream, empty), size)
+            }
+            Family::Skin => render(&skin::Skin::draw(&mut stream), size),
+            Family::Gland => render(&gland::Glands::draw(&mut stream), size),
+            Family::Nuclei => render(&nuclei::Nuclei::draw(&mut stream), size),
         }
     }
 }

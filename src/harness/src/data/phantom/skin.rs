@@ -4,7 +4,7 @@ use super::Scene;
 use super::colour::{Colour, mix, scale, tint};
 use super::lesions;
 use super::noise::Noise;
-use super::shape::{Outline, Vector, direction, distance, smoothstep};
+use super::shape::{Outline, Vector, direction, distance, from_piece, smoothstep};
 use crate::random::Stream;
 
 /// One dermoscopic image.
@@ -139,10 +139,7 @@ impl Hair {
             if (0..2).any(|k| at[k] < low[k] - reach || at[k] > high[k] + reach) {
                 continue;
             }
-            let (dx, dy) = (b[0] - a[0], b[1] - a[1]);
-            let t = (((at[0] - a[0]) * dx + (at[1] - a[1]) * dy) / (dx * dx + dy * dy).max(1e-12))
-                .clamp(0.0, 1.0);
-            nearest = nearest.min(distance(at, [a[0] + dx * t, a[1] + dy * t]));
+            nearest = nearest.min(from_piece(at, a, b));
         }
         let full = (2.0 * self.half_width / pixel).min(1.0);
         full * ((self.half_width.max(0.5 * pixel) - nearest) / pixel + 0.5).clamp(0.0, 1.0)
