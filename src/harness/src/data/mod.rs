@@ -1,4 +1,4 @@
-//! Datasets: manifests, ingestion, splits, phantoms.
+//! Datasets: manifests, ingestion, splits, roles, phantoms.
 //!
 //! `datasets/*.toml` -> [`Manifest`] -> [`Registry::add`] -> [`Registration`]
 //! -> [`Dataset`] -> [`Sample`] -> [`prepare::Resized`]. Phantoms enter at
@@ -19,8 +19,9 @@ mod names;
 mod pattern;
 mod problem;
 mod registry;
+mod role;
 mod scan;
-mod split;
+pub mod split;
 #[cfg(test)]
 mod tests;
 
@@ -28,11 +29,12 @@ pub use dataset::{CatalogueEntry, Dataset, Sample, catalogue};
 pub use error::DataError;
 pub use files::FileEntry;
 pub use ingest::{Entry, Progress, Registration};
-pub use manifest::Manifest;
+pub use manifest::{Counts, Manifest};
 pub use names::KnownDatasets;
 pub use problem::Problem;
 pub use registry::Registry;
-pub use split::Partition;
+pub use role::{ForReport, ForTraining, Reported, Scored, Selecting, Training};
+pub use split::{Partition, SplitError};
 
 /// The manifest of a dataset of files; `None` for phantoms and unknown names.
 pub fn manifest(id: &str) -> Option<&'static Manifest> {
