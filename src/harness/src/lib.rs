@@ -4,8 +4,9 @@
 //! The rooms, and the only direction in which they may look:
 //! `command -> report, exec -> store, table -> key, stats, plot -> plan -> spec`.
 //! `data` and `metric` stand beside them and look at `spec` alone (which in
-//! turn knows the names of the scores). `exec` brings `data` and `store` together.
+//! turn knows the names of the scores); `audit` looks at `data`. `exec` brings `data` and `store` together.
 
+pub mod audit;
 pub mod cli;
 pub mod command;
 pub mod data;

@@ -270,6 +270,16 @@ pub enum SplitSource {
 }
 
 impl SplitSource {
+    pub const ALL: [SplitSource; 7] = [
+        SplitSource::Manifest,
+        SplitSource::Seeded,
+        SplitSource::ByGroup,
+        SplitSource::Official,
+        SplitSource::File,
+        SplitSource::KFold,
+        SplitSource::GroupedKFold,
+    ];
+
     /// Whether `folds` and `fold` mean something.
     pub fn has_folds(self) -> bool {
         matches!(self, SplitSource::KFold | SplitSource::GroupedKFold)

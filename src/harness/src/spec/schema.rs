@@ -189,6 +189,11 @@ mod tests {
     }
 
     #[test]
+    fn the_sources_of_splits_are_named_as_they_are_spelt() {
+        assert_eq!(SplitSource::ALL.map(SplitSource::name).as_slice(), words::<SplitSource>());
+    }
+
+    #[test]
     fn every_key_of_ops_is_listed() {
         let json = serde_json::to_value(Ops::default()).expect("serialisable");
         let found: Vec<String> = leaves(&json).into_iter().map(|(path, _)| path).collect();

@@ -1,5 +1,8 @@
 //! `dygl dataset`, and the state of the datasets before a run.
 
+mod audit;
+mod split;
+
 use std::collections::BTreeSet;
 use std::io::IsTerminal;
 use std::path::Path;
@@ -9,7 +12,7 @@ use serde_json::json;
 
 use super::context::Context;
 use crate::cli::{Common, Dataset as Verb, Format};
-use crate::data::{self, Manifest, Registration, Registry};
+use crate::data::{self, DataError, Manifest, Registration, Registry};
 use crate::exit::{Exit, Failure, OrExit};
 use crate::plan::Cell;
 use crate::spec::name::Named;
@@ -34,6 +37,11 @@ pub fn dataset(verb: &Verb) -> Result<Exit, Failure> {
                 ));
             }
             Ok(Exit::Ok)
+        }
+        Verb::Split { name, division, out, common } => split::split(name, division, out.as_deref(), common),
+        Verb::Audit { name, division, out, embed_images, fail_on, common } => {
+            let how = audit::How { out: out.as_deref(), embed_images: *embed_images, fail_on };
+            audit::audit(name, division, &how, common)
         }
         Verb::Verify { name, common } => verify(name, common),
     }
@@ -172,6 +180,7 @@ pub fn prepare(context: &Context, cells: &[Cell], keep_going: bool) -> Result<bo
             format!("dataset files are not as they were registered; nothing was run\n{}", altered.join("\n"));
         return Err(Failure::new(Exit::Altered, text));
     }
+    divisible(context, cells)?;
     if missing.is_empty() {
         return Ok(false);
     }
@@ -181,6 +190,27 @@ pub fn prepare(context: &Context, cells: &[Cell], keep_going: bool) -> Result<bo
         return Ok(true);
     }
     Err(Failure::new(Exit::Environment, text))
+}
+
+/// Refuses datasets that are there but cannot be divided as their cells ask.
+///
+/// # Errors
+/// Exit 2 with the reason for each dataset and split.
+fn divisible(context: &Context, cells: &[Cell]) -> Result<(), Failure> {
+    let mut told = BTreeSet::new();
+    for cell in cells {
+        if let Err(error) = context.inputs.of(cell)
+            && let DataError::Split(_) = *error.0
+        {
+            told.insert(error.to_string());
+        }
+    }
+    if told.is_empty() {
+        return Ok(());
+    }
+    let reasons: Vec<String> = told.into_iter().map(|reason| format!("  {reason}")).collect();
+    let text = format!("datasets cannot be divided as asked; nothing was run\n{}", reasons.join("\n"));
+    Err(Failure::new(Exit::Usage, text))
 }
 
 fn allows_partial(context: &Context) -> bool {

@@ -33,10 +33,11 @@ pub(in crate::data) fn grouped<'a>(
 
 /// Gives whole groups to the parts. The groups are shuffled with the stream
 /// (seed, "split by group", dataset). Test takes, in that order, every group
-/// that brings its size nearer to its share of `counts`; then validation, of
-/// what is left; the rest trains. So each of the two misses its share by at
-/// most half of the smallest group that it left, unless it would be empty:
-/// then it takes the smallest group there is.
+/// that still fits into its share of `counts`, and then the smallest that is
+/// left if that brings it nearer; then validation does the same with the
+/// others, and the rest trains. So each of the two misses its share by at most
+/// half of the smallest group that it left. A part that would be empty takes
+/// the smallest group whatever its size.
 ///
 /// # Errors
 /// Too few images, or too few groups for every part to get one.
@@ -66,22 +67,25 @@ pub(in crate::data) fn by_group(
     Ok(Partition::new(groups.concat(), validation, test))
 }
 
-/// Takes groups out, as near to `wanted` images as one pass gets; `None`
-/// where there is no group.
+/// Takes groups out, as near to `wanted` images as a first fit and one more
+/// get; `None` where there is no group.
 fn take(groups: &mut Vec<Vec<String>>, wanted: usize) -> Option<Vec<String>> {
     let mut taken: Vec<String> = Vec::new();
     groups.retain(|group| {
-        let nearer = (taken.len() + group.len()).abs_diff(wanted) < taken.len().abs_diff(wanted);
-        if nearer {
+        let fits = taken.len() + group.len() <= wanted;
+        if fits {
             taken.extend(group.iter().cloned());
         }
-        !nearer
+        !fits
     });
-    if taken.is_empty() {
-        let smallest = groups.iter().enumerate().min_by_key(|(_, group)| group.len())?.0;
-        taken = groups.remove(smallest);
+    let smallest = groups.iter().enumerate().min_by_key(|(_, group)| group.len());
+    if let Some((place, group)) = smallest {
+        let nearer = (taken.len() + group.len()).abs_diff(wanted) < taken.len().abs_diff(wanted);
+        if nearer || taken.is_empty() {
+            taken.extend(groups.remove(place));
+        }
     }
-    Some(taken)
+    (!taken.is_empty()).then_some(taken)
 }
 
 /// A group that lies in several parts.

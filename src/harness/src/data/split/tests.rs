@@ -1,5 +1,7 @@
 //! Parts: proportions, digests, and the golden splits of the seven datasets.
 
+use std::collections::BTreeMap;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -125,6 +127,72 @@ fn parts_of_whole_datasets_have_the_sizes_of_the_paper() {
         } else {
             assert_eq!(found, *wanted, "{dataset}");
         }
+    }
+}
+
+/// The patients of GlaS by official name, as the dataset's own table has them.
+fn patients_of_glas(shared: &std::path::Path) -> BTreeMap<String, String> {
+    let text = std::fs::read_to_string(shared.join("glas/Grade.csv")).expect("the table");
+    let rows = text.split(['\r', '\n']).skip(1).filter(|line| !line.is_empty());
+    let fields = rows.map(|line| line.split(',').map(str::trim).collect::<Vec<_>>());
+    fields.map(|fields| (fields[0].to_owned(), fields[1].to_owned())).collect()
+}
+
+/// The group of an id by a table.
+fn by<'a>(table: &'a BTreeMap<String, String>) -> impl Fn(&'a str) -> Option<&'a str> {
+    |id| table.get(id).map(String::as_str)
+}
+
+#[test]
+fn the_official_split_of_glas_tears_patients() {
+    let Some(shared) = crate::data::shared_for_tests() else { return };
+    let patients = patients_of_glas(&shared);
+    assert_eq!(patients.len(), 165);
+    let of = |prefix: &[&str]| -> Vec<String> {
+        patients.keys().filter(|id| prefix.iter().any(|p| id.starts_with(p))).cloned().collect()
+    };
+    let official = Partition::new(of(&["train_"]), vec![], of(&["testA_", "testB_"]));
+    let (_, torn) = straddling(&official, by(&patients));
+    let mut torn: Vec<u32> = torn.iter().map(|t| t.group.parse().expect("a number")).collect();
+    torn.sort_unstable();
+    // Those of train and testA with those of train and testB.
+    assert_eq!(torn, [1, 2, 3, 4, 5, 7, 9, 10, 11, 13, 15]);
+    let all: Vec<String> = patients.keys().cloned().collect();
+    let groups = grouped(&all, by(&patients));
+    println!("{} patients of GlaS", groups.len());
+    let whole = by_group("glas", groups, counts(132, 16, 17), 42).expect("enough patients");
+    println!("by patient: {:?}", whole.counts());
+    assert_eq!(straddling(&whole, by(&patients)).1, []);
+}
+
+#[test]
+fn a_random_split_of_cvc_tears_nearly_every_video() {
+    let Some(shared) = crate::data::shared_for_tests() else { return };
+    let text = std::fs::read_to_string(shared.join("cvc-clinicdb/frame_sequences.csv")).expect("the table");
+    let ranges: Vec<Vec<usize>> = text
+        .lines()
+        .skip(1)
+        .map(|line| line.split(',').map(|n| n.trim().parse().expect("a number")).collect())
+        .collect();
+    let sequence: BTreeMap<String, String> = ranges
+        .iter()
+        .flat_map(|range| (range[0]..=range[1]).map(|frame| (frame.to_string(), range[2].to_string())))
+        .collect();
+    assert_eq!((ranges.len(), sequence.len()), (29, 612));
+    let all: Vec<String> = sequence.keys().cloned().collect();
+    let random = seeded("cvc-clinicdb", &all, counts(489, 61, 62), 42).expect("divides");
+    let (count, torn) = straddling(&random, by(&sequence));
+    println!("{} of {count} videos are torn", torn.len());
+    assert!(count == 29 && torn.len() >= 27, "{}", torn.len());
+    for seed in [42, 43, 44] {
+        let groups = grouped(&all, by(&sequence));
+        let whole = by_group("cvc-clinicdb", groups.clone(), counts(489, 61, 62), seed).expect("enough");
+        println!("by video, seed {seed}: {:?}", whole.counts());
+        assert_eq!(straddling(&whole, by(&sequence)).1, []);
+        let found = whole.counts();
+        assert!(found.test.abs_diff(62) <= 4 && found.validation.abs_diff(61) <= 4, "{found:?}");
+        let fold = grouped_k_fold("cvc-clinicdb", groups, true, 5, 0, seed).expect("enough");
+        println!("fold 0 of 5 by video, seed {seed}: {:?}", fold.counts());
     }
 }
 
