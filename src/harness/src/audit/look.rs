@@ -3,7 +3,7 @@
 
 use image::{GrayImage, RgbImage};
 
-use super::near::{Bits, DETAIL, Thumbnail};
+use super::near::{Bits, Detail, Thumbnail};
 use crate::data::{DataError, Dataset, Partition};
 use crate::spec::protocol::Part;
 
@@ -21,7 +21,7 @@ pub(super) struct Look {
     pub pixels: [u8; 32],
     pub thumbnail: Thumbnail,
     /// Grey levels at DETAIL x DETAIL.
-    pub detail: Vec<u8>,
+    pub detail: Detail,
     pub channels: Equal,
     /// Whether all pixels are the same.
     pub is_blank: bool,
@@ -73,7 +73,7 @@ impl Look {
             file: entry.map(|entry| entry.image.blake3.clone()),
             pixels: hash(sample.image.dimensions(), sample.image.as_raw()),
             thumbnail: Thumbnail::of(&grey),
-            detail: super::near::shrink(&grey, DETAIL).iter().map(|v| v.round() as u8).collect(),
+            detail: Detail::of(&grey),
             channels: equal(&sample.image),
             is_blank: sample.image.pixels().all(|pixel| Some(*pixel) == first),
             mask: MaskLook {

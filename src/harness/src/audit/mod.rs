@@ -219,8 +219,8 @@ pub const METHOD: &[(&str, &str)] = &[
         "Nearly equal images",
         "Grey pictures of 24 x 24 area means, shifted and scaled to mean 0 and variance 1. The distance of two is \
          the root mean square of their difference, sqrt(2 (1 - r)) with Pearson's r: 0 for equal pictures, about \
-         1.4 for unrelated ones. All pairs are compared; those within NEAR are measured again at 96 x 96, where \
-         they must be within CONFIRMED; that distance is shown.",
+         1.4 for unrelated ones. All pairs are compared; those within 0.30 are measured again at 96 x 96, where \
+         they must be within 0.40; that distance is shown.",
     ),
     (
         "Its error",
@@ -230,7 +230,7 @@ pub const METHOD: &[(&str, &str)] = &[
     ),
     (
         "Nearly equal masks",
-        "Intersection over union of at least OVERLAP at 96 x 96; empty and full masks are not compared. Compact \
+        "Intersection over union of at least 0.95 at 96 x 96; empty and full masks are not compared. Compact \
          objects of one size in the middle of the picture meet this by chance.",
     ),
     ("Clusters", "Sets of images that are connected by pairs; a video of still frames is one cluster."),

@@ -111,22 +111,43 @@ fn moments(values: impl Iterator<Item = f32> + Clone) -> (f32, f32) {
     (mean, variance.sqrt())
 }
 
-/// The distance of two pictures of DETAIL x DETAIL grey levels, standardised
-/// as thumbnails are.
-pub(super) fn detailed(a: &[u8], b: &[u8]) -> f64 {
-    let standard = |levels: &[u8]| -> Vec<f64> {
-        let (mean, deviation) = moments(levels.iter().map(|level| f32::from(*level)));
-        levels.iter().map(|level| f64::from((f32::from(*level) - mean) / deviation.max(1e-3))).collect()
-    };
-    let (a, b) = (standard(a), standard(b));
-    let squares: f64 = a.iter().zip(&b).map(|(a, b)| (a - b).powi(2)).sum();
-    (squares / a.len().max(1) as f64).sqrt()
+/// A picture of DETAIL x DETAIL grey levels, row-major, with its moments.
+#[derive(Debug, Clone)]
+pub(super) struct Detail {
+    levels: Vec<u8>,
+    mean: f64,
+    deviation: f64,
 }
 
-/// Mean absolute difference of two pictures, grey levels.
-pub(super) fn difference(a: &[u8], b: &[u8]) -> f64 {
-    let sum: u64 = a.iter().zip(b).map(|(a, b)| u64::from(a.abs_diff(*b))).sum();
-    sum as f64 / a.len().max(1) as f64
+impl Detail {
+    pub fn of(grey: &GrayImage) -> Self {
+        let levels: Vec<u8> = shrink(grey, DETAIL).iter().map(|value| value.round() as u8).collect();
+        let count = levels.len().max(1) as f64;
+        let mean = levels.iter().map(|level| f64::from(*level)).sum::<f64>() / count;
+        let squares: f64 = levels.iter().map(|level| (f64::from(*level) - mean).powi(2)).sum();
+        Self { levels, mean, deviation: (squares / count).sqrt() }
+    }
+
+    /// The distance of the standardised pictures, `sqrt(2 (1 - r))`; the sums
+    /// are of whole numbers, so nothing is lost.
+    pub fn distance(&self, other: &Self) -> f64 {
+        let products: u64 = self
+            .levels
+            .iter()
+            .zip(&other.levels)
+            .map(|(a, b)| u64::from(u16::from(*a) * u16::from(*b)))
+            .sum();
+        let covariance = products as f64 / self.levels.len().max(1) as f64 - self.mean * other.mean;
+        let r = covariance / (self.deviation * other.deviation).max(1e-9);
+        (2.0 * (1.0 - r)).max(0.0).sqrt()
+    }
+
+    /// Mean absolute difference, grey levels.
+    pub fn difference(&self, other: &Self) -> f64 {
+        let pairs = self.levels.iter().zip(&other.levels);
+        let sum: u64 = pairs.map(|(a, b)| u64::from(a.abs_diff(*b))).sum();
+        sum as f64 / self.levels.len().max(1) as f64
+    }
 }
 
 /// A mask of DETAIL x DETAIL as bits.
@@ -204,6 +225,10 @@ mod tests {
         let same = Thumbnail::of(&picture(97, 131, |x, y| 0.6 * scene(x, y) + 30.0));
         let other = Thumbnail::of(&picture(200, 150, |x, y| scene(y, x)));
         assert!(one.distance(&same).expect("contrast") < 0.1);
+        let (a, b) = (picture(200, 150, scene), picture(97, 131, |x, y| 0.6 * scene(x, y) + 30.0));
+        assert!(Detail::of(&a).distance(&Detail::of(&b)) < 0.1);
+        assert!(Detail::of(&a).difference(&Detail::of(&b)) > 5.0);
+        assert!(Detail::of(&a).distance(&Detail::of(&a)) < 1e-6);
         assert!(one.distance(&other).expect("contrast") > 0.8);
         let flat = Thumbnail::of(&picture(200, 150, |_, _| 90.0));
         assert_eq!(one.distance(&flat), None);

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use super::look::Look;
-use super::near::{self, CONFIRMED, NEAR, OVERLAP};
+use super::near::{CONFIRMED, NEAR, OVERLAP};
 use super::{LISTED, part_word};
 
 /// What two images or masks have in common.
@@ -71,7 +71,7 @@ impl Duplicates {
 /// Pairs beyond the threshold that are shown.
 const NOT_COUNTED: usize = 8;
 /// How far beyond the threshold they are looked for.
-const BEYOND: f32 = 2.0;
+const BEYOND: f32 = 1.6;
 
 /// Two places, how near they are, and of what kind; `None`: not counted.
 struct Found {
@@ -94,9 +94,9 @@ pub(super) fn of_images(looks: &[Look]) -> Duplicates {
         if coarse > NEAR * BEYOND {
             return None;
         }
-        let distance = near::detailed(&a.detail, &b.detail);
+        let distance = a.detail.distance(&b.detail);
         let counts = coarse <= NEAR && distance <= CONFIRMED;
-        Some((counts.then_some(Kind::Near), distance, near::difference(&a.detail, &b.detail)))
+        Some((counts.then_some(Kind::Near), distance, a.detail.difference(&b.detail)))
     });
     collect(looks, found)
 }

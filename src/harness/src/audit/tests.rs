@@ -129,6 +129,16 @@ fn phantoms_are_clean() {
     assert_eq!(found.split.words(), "k-fold, fold 2 of 5, seed 1");
 }
 
+#[test]
+fn the_method_states_the_thresholds_in_use() {
+    let text: String = METHOD.iter().map(|(_, text)| *text).collect();
+    for threshold in [f64::from(near::NEAR), near::CONFIRMED, near::OVERLAP] {
+        assert!(text.contains(&format!("{threshold:.2}")), "{threshold} is not stated");
+    }
+    assert!(text.contains("24 x 24") && text.contains("96 x 96"));
+    assert_eq!((near::SIDE, near::DETAIL), (24, 96));
+}
+
 /// A finished audit for the tests of other rooms.
 pub(crate) fn sample() -> Audit {
     let mut audit = audited();
