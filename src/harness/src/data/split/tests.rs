@@ -91,8 +91,18 @@ impl Ids {
 
 /// Golden: a change here moves the split, and with it every result, of a
 /// dataset whose files did not change. First digits of the digests at seed 42:
-/// seeded, by-group, fold 1 of 5, fold 1 of 5 by groups.
-const GOLDEN: &[(&str, [&str; 4])] = &[];
+/// seeded, by-group, fold 1 of 5, fold 1 of 5 by groups. A second program, which
+/// was written from the documentation of the sources alone, gave the same.
+const GOLDEN: &[(&str, [&str; 4])] = &[
+    ("kvasir-seg", ["3b990495192ceec5", "0451193a38d4f95b", "aca4954cdcaf107d", "4c010f5b58f18f27"]),
+    ("kvasir-seg-352", ["8d1c8ea0b17b81d0", "562adaf23198c06a", "b4b70ea7c9398527", "8ce6b02f4b3cfa9c"]),
+    ("cvc-clinicdb", ["9fe742faa0da2e72", "ff3497ca6d01354c", "11c5f0c78b7620c4", "a93ff92b480e155b"]),
+    ("brain-mri", ["9d33b7643f44db70", "61a7e67cf72391af", "ba269093e69e61fb", "1c016df61b989fbc"]),
+    ("isic2016", ["95b85a347f9fa691", "eedcce5c0c6121dd", "0adb1f126831af45", "bdd8b134ff5897ff"]),
+    ("ph2", ["0192138555e9a99b", "31709d8acfb62fa4", "5e43a5ed81fadb7c", "7615964976fe05fe"]),
+    ("glas", ["f2522cd21d958f6b", "e23455297dfb235f", "0f329909d02612df", "54150834718d26f1"]),
+    ("tnbc", ["0ef0b574728258e2", "4f4dd3aa620e26d7", "a88e0f8507359bf9", "d9732f6d2a44aec4"]),
+];
 
 #[test]
 fn the_splits_of_whole_datasets_are_frozen() {
