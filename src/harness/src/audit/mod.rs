@@ -219,13 +219,14 @@ pub const METHOD: &[(&str, &str)] = &[
         "Nearly equal images",
         "Grey pictures of 24 x 24 area means, shifted and scaled to mean 0 and variance 1. The distance of two is \
          the root mean square of their difference, sqrt(2 (1 - r)) with Pearson's r: 0 for equal pictures, about \
-         1.4 for unrelated ones. All pairs are compared; those within 0.30 are measured again at 96 x 96, where \
-         they must be within 0.40; that distance is shown.",
+         1.4 for unrelated ones. All pairs are compared; those within 0.25 are measured again at 96 x 96, where \
+         they must be within 0.25 too; that distance is shown.",
     ),
     (
         "Its error",
         "Copies that were re-encoded, resized or changed in brightness are found; cropped, mirrored or rotated \
-         ones are not. Two different frames of a still scene count as equal. Pictures without contrast are \
+         ones are not. Two different frames of a still scene count as equal. Among the 499,500 pairs of kvasir-seg-352 the \
+         known ones lie at 0.02 to 0.18 and the nearest other at 0.30. Pictures without contrast are \
          compared by pixels alone.",
     ),
     (
