@@ -154,24 +154,24 @@ pub fn audit(
 ) -> Result<Audit, DataError> {
     let total = dataset.images();
     let done = AtomicUsize::new(0);
-    let looked: Vec<Result<Look, (String, DataError)>> = dataset
+    let looked: Vec<(&String, Result<Look, DataError>)> = dataset
         .ids()
         .par_iter()
         .map(|id| {
-            let look = Look::at(dataset, partition, id).map_err(|error| (id.clone(), error));
+            let look = Look::at(dataset, partition, id);
             progress(done.fetch_add(1, Ordering::Relaxed) + 1, total);
-            look
+            (id, look)
         })
         .collect();
     let mut looks = Vec::with_capacity(total);
     let mut unreadable = Vec::new();
-    for result in looked {
-        match result {
+    for (id, look) in looked {
+        match look {
             Ok(look) => looks.push(look),
-            Err((id, error @ (DataError::Decode { .. } | DataError::SizeMismatch { .. }))) => {
-                unreadable.push(Unreadable { id, message: error.to_string() });
+            Err(error @ (DataError::Decode { .. } | DataError::SizeMismatch { .. })) => {
+                unreadable.push(Unreadable { id: id.clone(), message: error.to_string() });
             }
-            Err((_, error)) => return Err(error),
+            Err(error) => return Err(error),
         }
     }
     Ok(Audit {

@@ -198,6 +198,11 @@ fn page<'a>(
     let count = beyond.len();
     add("Not counted", lead, beyond, count);
 
+    // What does not count is no leak.
+    if let Some(section) = sections.last_mut().filter(|_| count > 0) {
+        section.pairs.iter_mut().for_each(|pair| pair.across = false);
+    }
+
     let masks = &audit.masks;
     let figure = match &masks.foreground {
         Some(all) => Some(plot::foreground_distribution(&masks.histogram, all.mean, all.median)?),
@@ -297,7 +302,7 @@ fn checks(audit: &Audit) -> Vec<Check> {
     let (duplicates, groups, masks) = (&audit.duplicates, &audit.groups, &audit.masks);
     let torn = groups.straddling.len();
     let soft = &masks.soft;
-    vec![
+    let mut all = vec![
         check(
             "Images across parts",
             duplicates.across,
@@ -383,7 +388,12 @@ fn checks(audit: &Audit) -> Vec<Check> {
             "odd",
             "images",
         ),
-    ]
+    ];
+    if !groups.known {
+        // Not to know is not to have found nothing.
+        (all[1].class, all[1].word) = ("odd", "unknown");
+    }
+    all
 }
 
 fn groups(audit: &Audit) -> Option<Groups<'_>> {
