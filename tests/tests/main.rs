@@ -1,5 +1,6 @@
 //! The house as its users meet it: real processes, real files.
 
+mod audit;
 mod cli;
 mod datasets;
 mod malformed;
@@ -8,4 +9,5 @@ mod official;
 mod parity;
 mod preview;
 mod runs;
+mod splits;
 mod tidy;

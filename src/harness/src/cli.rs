@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::exec::device::Device;
-use crate::spec::protocol::Part;
+use crate::spec::protocol::{Part, SplitSource};
 
 /// Regenerate, trace, verify and doubt the numbers of a paper's tables.
 #[derive(Debug, Parser)]
@@ -53,7 +53,7 @@ pub enum Verb {
     /// Run a stored result again from its recorded cell and compare
     #[command(after_help = "Example:\n  dygl reproduce 3fa9c2d1")]
     Reproduce(KeyArgs),
-    /// Datasets: list, register, verify
+    /// Datasets: list, register, divide, audit, verify
     #[command(subcommand, after_help = "Example:\n  dygl dataset add cvc-clinicdb ~/CVC-ClinicDB --partial")]
     Dataset(Dataset),
     /// Networks: list, run forward
@@ -212,6 +212,44 @@ pub enum Dataset {
         #[command(flatten)]
         common: Common,
     },
+    /// Show how a dataset is divided: images of each part, groups torn apart, digest
+    #[command(
+        after_help = "Example:\n  dygl dataset split tnbc --source by-group --seed 7 --out splits/tnbc.csv\n\n\
+                      The file is taken by --set split.source=file --set split.file=splits/tnbc.csv"
+    )]
+    Split {
+        /// NAME, or NAME,option=value,... of a phantom
+        name: String,
+        #[command(flatten)]
+        division: Division,
+        /// Write the parts as a split file: .toml, .csv or .txt
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Look for duplicates, leaks between the parts and odd masks
+    #[command(
+        after_help = "Example:\n  dygl dataset audit cvc-clinicdb --out reports/audit --embed-images\n\n\
+                      Findings are facts: the exit code is 0 whatever is found, and 1 for those of --fail-on"
+    )]
+    Audit {
+        /// NAME, or NAME,option=value,... of a phantom
+        name: String,
+        #[command(flatten)]
+        division: Division,
+        /// Folder for a page with pictures (index.html) and everything found (audit.json)
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
+        /// Embed images of datasets whose terms forbid showing them to others
+        #[arg(long)]
+        embed_images: bool,
+        /// Exit with 1 if there is any of these
+        #[arg(long, value_enum, value_delimiter = ',', value_name = "FINDING")]
+        fail_on: Vec<FailOn>,
+        #[command(flatten)]
+        common: Common,
+    },
     /// Hash every file of a registered dataset again, and compare with the official release
     #[command(after_help = "Example:\n  dygl dataset verify cvc-clinicdb --against cvc-clinicdb.sha256")]
     Verify {
@@ -284,6 +322,34 @@ pub struct Preview {
     pub profile: Option<String>,
     #[command(flatten)]
     pub common: Common,
+}
+
+/// How a dataset is divided; what is not given is as experiments/protocol.toml says.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Division {
+    /// Where the parts come from
+    #[arg(long, value_name = "S", value_parser = SplitSource::ALL.map(SplitSource::name))]
+    pub source: Option<String>,
+    /// Seed of the shuffle
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+    /// Number of folds; means --source k-fold where none is given
+    #[arg(long, value_name = "K")]
+    pub folds: Option<usize>,
+    /// The fold that tests, from 0
+    #[arg(long, value_name = "I")]
+    pub fold: Option<usize>,
+    /// Split file; means --source file where none is given
+    #[arg(long, value_name = "FILE")]
+    pub file: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum FailOn {
+    /// Groups, or equal or nearly equal images, that lie in several parts
+    Leak,
+    /// Equal or nearly equal images
+    Duplicates,
 }
 
 #[derive(Debug, Subcommand)]

@@ -6,7 +6,7 @@ use std::sync::mpsc;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use dygl::data::prepare::Resized;
-use dygl::data::{DataError, Dataset};
+use dygl::data::{DataError, Dataset, Training};
 use dygl::random::Stream;
 use dygl::spec::protocol::{Protocol, Train};
 use rayon::prelude::*;
@@ -31,7 +31,11 @@ impl Batch {
 }
 
 /// The ids of an epoch (0-based) by step.
-pub fn order(ids: &[String], seed: u64, epoch: usize, train: &Train) -> Vec<Vec<String>> {
+pub fn order(images: Training<'_>, seed: u64, epoch: usize, train: &Train) -> Vec<Vec<String>> {
+    order_of(images.ids(), seed, epoch, train)
+}
+
+fn order_of(ids: &[String], seed: u64, epoch: usize, train: &Train) -> Vec<Vec<String>> {
     let wanted = if train.images_per_epoch > 0 { train.images_per_epoch } else { ids.len() };
     let mut drawn: Vec<String> = Vec::with_capacity(wanted + ids.len());
     while drawn.len() < wanted && !ids.is_empty() {
@@ -119,26 +123,26 @@ mod tests {
 
     #[test]
     fn an_epoch_sees_each_image_once_in_an_order_of_its_own() {
-        let first = order(&ids(), 42, 0, &train(4, false, 0));
+        let first = order_of(&ids(), 42, 0, &train(4, false, 0));
         assert_eq!(first.iter().map(Vec::len).collect::<Vec<_>>(), [4, 4, 2]);
         let mut seen: Vec<String> = first.concat();
         seen.sort();
         assert_eq!(seen, ids());
-        assert_eq!(first, order(&ids(), 42, 0, &train(4, false, 0)));
-        assert_ne!(first, order(&ids(), 42, 1, &train(4, false, 0)));
-        assert_ne!(first, order(&ids(), 43, 0, &train(4, false, 0)));
+        assert_eq!(first, order_of(&ids(), 42, 0, &train(4, false, 0)));
+        assert_ne!(first, order_of(&ids(), 42, 1, &train(4, false, 0)));
+        assert_ne!(first, order_of(&ids(), 43, 0, &train(4, false, 0)));
     }
 
     #[test]
     fn short_batches_and_short_epochs_are_as_asked() {
-        assert_eq!(order(&ids(), 1, 0, &train(4, true, 0)).concat().len(), 8);
-        assert_eq!(order(&ids(), 1, 0, &train(4, false, 6)).concat().len(), 6);
+        assert_eq!(order_of(&ids(), 1, 0, &train(4, true, 0)).concat().len(), 8);
+        assert_eq!(order_of(&ids(), 1, 0, &train(4, false, 6)).concat().len(), 6);
         // More than there are: whole passes, each in an order of its own.
-        let long = order(&ids(), 1, 0, &train(4, false, 25)).concat();
+        let long = order_of(&ids(), 1, 0, &train(4, false, 25)).concat();
         assert_eq!(long.len(), 25);
         assert_ne!(long[..10], long[10..20]);
         assert!(ids().iter().all(|id| long.iter().filter(|drawn| *drawn == id).count() >= 2));
         // A dataset smaller than a batch still trains.
-        assert_eq!(order(&ids(), 1, 0, &train(16, true, 0)).concat().len(), 10);
+        assert_eq!(order_of(&ids(), 1, 0, &train(16, true, 0)).concat().len(), 10);
     }
 }

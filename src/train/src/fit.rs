@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use burn::module::Module;
 use burn::tensor::Tensor;
-use dygl::data::{DataError, Dataset, Partition};
+use dygl::data::{DataError, Dataset, ForTraining};
 use dygl::exec::event::WorkerEvent;
 use dygl::exec::job::Job;
 use dygl::metric::Metric;
@@ -78,20 +78,20 @@ pub fn fit(
     job: &Job,
     folder: &Path,
     dataset: &Dataset,
-    partition: &Partition,
+    images: ForTraining<'_>,
     backend: &Backend,
     teller: &mut Teller,
     stop: &AtomicBool,
 ) -> Result<Fitted, FitError> {
     let protocol = &job.cell.protocol;
-    if partition.train.is_empty() {
+    if images.training.ids().is_empty() {
         return Err(FitError::NoImages);
     }
     let net =
         Net::build(&job.cell.model, &backend.device).map_err(|error| FitError::Network(error.to_string()))?;
     let parameters = net.parameters() as u64;
     let mut run = Training::begin(job, folder, net)?;
-    let steps_per_epoch = batch::order(&partition.train, job.cell.seed, 0, &protocol.train).len();
+    let steps_per_epoch = batch::order(images.training, job.cell.seed, 0, &protocol.train).len();
     let rate =
         LearningRate::new(&protocol.optimizer, &protocol.schedule, protocol.train.epochs, steps_per_epoch);
     teller.tell(&WorkerEvent::Started {
@@ -101,7 +101,7 @@ pub fn fit(
     });
     let mut saved = Instant::now();
     for epoch in run.state.epochs_done..protocol.train.epochs {
-        run.epoch(job, dataset, partition, backend, &rate, epoch, teller)?;
+        run.epoch(job, dataset, images, backend, &rate, epoch, teller)?;
         let is_last = epoch + 1 == protocol.train.epochs;
         let stopping = stop.load(Ordering::SeqCst) && !is_last;
         if stopping || (saved.elapsed() >= CHECKPOINT_EVERY && !is_last) {
@@ -158,7 +158,7 @@ impl Training {
         &mut self,
         job: &Job,
         dataset: &Dataset,
-        partition: &Partition,
+        images: ForTraining<'_>,
         backend: &Backend,
         rate: &LearningRate,
         epoch: usize,
@@ -166,13 +166,13 @@ impl Training {
     ) -> Result<(), FitError> {
         let protocol = &job.cell.protocol;
         let started = Instant::now();
-        let steps = batch::order(&partition.train, job.cell.seed, epoch, &protocol.train);
+        let steps = batch::order(images.training, job.cell.seed, epoch, &protocol.train);
         let device = backend.device.clone().autodiff();
         let mut sums = Sums::default();
         batch::for_each(dataset, &steps, job.cell.seed, epoch, protocol, |step, batch| {
-            let (images, targets) = batch.to_device(&device);
-            let count = images.dims()[0] as f64;
-            let parts = self.step(images, targets, protocol, epoch, step, rate.at(epoch, step))?;
+            let (inputs, targets) = batch.to_device(&device);
+            let count = inputs.dims()[0] as f64;
+            let parts = self.step(inputs, targets, protocol, epoch, step, rate.at(epoch, step))?;
             sums.add(&parts, count);
             self.state.steps_done += 1;
             teller.pace(&WorkerEvent::Step {
@@ -183,7 +183,7 @@ impl Training {
             Ok::<(), FitError>(())
         })?;
         self.state.epochs_done = epoch + 1;
-        let select_dice = self.select(job, dataset, partition, backend, epoch)?;
+        let select_dice = self.select(job, dataset, images, backend, epoch)?;
         let seconds = started.elapsed().as_secs_f64();
         self.state.seconds += seconds;
         let row = HistoryRow {
@@ -240,17 +240,23 @@ impl Training {
         &mut self,
         job: &Job,
         dataset: &Dataset,
-        partition: &Partition,
+        images: ForTraining<'_>,
         backend: &Backend,
         epoch: usize,
     ) -> Result<Option<f64>, FitError> {
         let selection = &job.cell.protocol.selection;
-        let ids = partition.part(selection.part);
-        if selection.every == 0 || !(epoch + 1).is_multiple_of(selection.every) || ids.is_empty() {
+        let Some(selecting) = images.selecting else { return Ok(None) };
+        if !(epoch + 1).is_multiple_of(selection.every) {
             return Ok(None);
         }
-        let scored =
-            evaluate::score(&self.net.valid(), dataset, ids, &job.cell.protocol, backend, &mut |_| {})?;
+        let scored = evaluate::score(
+            &self.net.valid(),
+            dataset,
+            &selecting,
+            &job.cell.protocol,
+            backend,
+            &mut |_| {},
+        )?;
         let Some(dice) = evaluate::summarise(&scored).get(&Metric::Dice).map(|summary| summary.mean) else {
             return Ok(None);
         };

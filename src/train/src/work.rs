@@ -137,8 +137,8 @@ impl Worker<'_> {
     fn train(&self, mut teller: Teller, stop: &AtomicBool) -> Option<TrainRecord> {
         let started = record::now();
         let job = self.job;
-        let fitted =
-            fit::fit(job, self.folder, self.dataset, self.partition, self.backend, &mut teller, stop);
+        let images = self.partition.for_training(&job.cell.protocol);
+        let fitted = fit::fit(job, self.folder, self.dataset, images, self.backend, &mut teller, stop);
         let mut record = TrainRecord {
             peak_memory_bytes: peak_memory(),
             provenance: self.provenance(started),
@@ -204,7 +204,8 @@ impl Worker<'_> {
         if found != weights_digest {
             return Err(format!("{}: the weights were altered", weights.display()));
         }
-        evaluate::evaluate(self.job, weights, self.folder, self.dataset, self.partition, self.backend, teller)
+        let images = self.partition.for_report(&self.job.cell.protocol);
+        evaluate::evaluate(self.job, weights, self.folder, self.dataset, images, self.backend, teller)
             .map_err(|error| error.to_string())
     }
 

@@ -13,7 +13,7 @@ use super::ingest::{Entry, Registration};
 use super::manifest::{Counts, Manifest, SplitKind};
 use super::phantom::{Family, Phantom};
 use super::registry::Registry;
-use super::split::{Partition, seeded};
+use super::split::{self, Partition, SplitError};
 use super::{DataError, Problem, decode, unknown_dataset};
 use crate::spec::name::Named;
 use crate::spec::protocol::{Part, Split, SplitSource};
@@ -235,39 +235,105 @@ impl Dataset {
         }
     }
 
+    /// Whether it is known which images belong together.
+    pub fn has_groups(&self) -> bool {
+        self.ids().iter().any(|id| self.group(id).is_some())
+    }
+
+    /// Images of each part according to the paper; phantoms are divided 80:10:10.
+    fn proportions(&self) -> Counts {
+        match &self.inner.source {
+            Source::Phantom(_) => PHANTOM_PARTS,
+            Source::Folder { manifest, .. } => manifest.counts(),
+        }
+    }
+
     /// Divides the ids. `Manifest` takes the dataset's own folders where it has
     /// them, and else, as `Seeded` always, a shuffle with the counts of the
-    /// paper, in proportion where images are missing. Phantoms are divided
-    /// 80:10:10.
+    /// paper, in proportion where images are missing. Datasets to which the
+    /// paper gives no validation part get none, whatever the source, but for
+    /// files and official splits that have one. For the other sources see
+    /// [`super::split`].
+    ///
+    /// # Errors
+    /// The dataset cannot be divided so; the text names the remedy.
     pub fn split(&self, split: &Split) -> Result<Partition, DataError> {
-        let name = &self.inner.id.name;
-        let counts = match &self.inner.source {
-            Source::Phantom(_) => PHANTOM_PARTS,
-            Source::Folder { manifest, registration, .. } => {
-                if manifest.split == SplitKind::Folders && split.source == SplitSource::Manifest {
-                    return own_folders(name, registration);
-                }
-                manifest.counts()
+        let (name, ids, counts) = (self.inner.id.name.as_str(), self.ids(), self.proportions());
+        let has_validation = counts.validation > 0;
+        match split.source {
+            SplitSource::Manifest if self.lies_in_parts() => self.official(),
+            SplitSource::Manifest | SplitSource::Seeded => split::seeded(name, ids, counts, split.seed),
+            SplitSource::Official => self.official(),
+            SplitSource::ByGroup => split::by_group(name, self.groups("by-group")?, counts, split.seed),
+            SplitSource::KFold => {
+                split::k_fold(name, ids, has_validation, split.folds, split.fold, split.seed)
             }
-        };
-        seeded(name, &self.inner.ids, counts, split.seed)
+            SplitSource::GroupedKFold => {
+                let groups = self.groups("grouped-k-fold")?;
+                split::grouped_k_fold(name, groups, has_validation, split.folds, split.fold, split.seed)
+            }
+            SplitSource::File if split.file.is_empty() => {
+                Err(SplitError::NoFile { dataset: self.inner.id.to_string() }.into())
+            }
+            SplitSource::File => Ok(split::file::read(Path::new(&split.file), name, ids)?),
+        }
+    }
+
+    fn lies_in_parts(&self) -> bool {
+        match &self.inner.source {
+            Source::Folder { manifest, .. } => manifest.split == SplitKind::Folders,
+            Source::Phantom(_) => false,
+        }
+    }
+
+    fn groups(&self, wanted: &'static str) -> Result<Vec<Vec<String>>, SplitError> {
+        if !self.has_groups() {
+            let dataset = self.inner.id.name.clone();
+            let have = ids_where(|manifest| manifest.group.is_some());
+            return Err(SplitError::NoGroups { dataset, wanted, have });
+        }
+        Ok(split::grouped(self.ids(), |id| self.group(id)))
+    }
+
+    /// The split that the dataset's authors made.
+    fn official(&self) -> Result<Partition, DataError> {
+        let dataset = || self.inner.id.name.clone();
+        let mut parts: [Vec<String>; 3] = Default::default();
+        let mut without = Vec::new();
+        for id in self.ids() {
+            match self.official_part(id) {
+                Some(Part::Train) => parts[0].push(id.clone()),
+                Some(Part::Validation) => parts[1].push(id.clone()),
+                Some(Part::Test) => parts[2].push(id.clone()),
+                None => without.push(id),
+            }
+        }
+        if without.len() == self.images() {
+            let have = ids_where(|manifest| manifest.parts.is_some());
+            return Err(SplitError::NoOfficial { dataset: dataset(), have }.into());
+        }
+        if let Some(first) = without.first() {
+            let first = (*first).clone();
+            return Err(
+                SplitError::PartlyOfficial { dataset: dataset(), without: without.len(), first }.into()
+            );
+        }
+        let [train, validation, test] = parts;
+        if train.is_empty() || test.is_empty() {
+            return Err(DataError::TooFew {
+                dataset: dataset(),
+                images: self.images(),
+                needed: "its own split: the folders train and test must both hold images".to_owned(),
+            });
+        }
+        Ok(Partition::new(train, validation, test))
     }
 }
 
-/// The split that the folders themselves make.
-fn own_folders(name: &str, registration: &Registration) -> Result<Partition, DataError> {
-    let of = |part: Part| -> Vec<String> {
-        registration.entries.iter().filter(|e| e.part == Some(part)).map(|e| e.id.clone()).collect()
-    };
-    let partition = Partition::new(of(Part::Train), of(Part::Validation), of(Part::Test));
-    if partition.train.is_empty() || partition.test.is_empty() {
-        return Err(DataError::TooFew {
-            dataset: name.to_owned(),
-            images: registration.images,
-            needed: "its own split: the folders train and test must both hold images".to_owned(),
-        });
-    }
-    Ok(partition)
+/// Ids of the datasets whose manifests satisfy a condition, for messages.
+fn ids_where(condition: impl Fn(&Manifest) -> bool) -> Vec<String> {
+    let manifests = Manifest::all().unwrap_or_default().iter();
+    manifests.filter(|manifest| condition(manifest)).map(|manifest| manifest.id.clone()).collect()
 }
 
 /// One line of `dygl dataset list`.

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use super::Problem;
+use super::{Problem, SplitError};
 use crate::archive::ArchiveError;
 
 /// An error of this room.
@@ -66,6 +66,8 @@ pub enum DataError {
     Write { path: PathBuf, source: io::Error },
     #[error("manifest `{name}`: {message}")]
     Manifest { name: String, message: String },
+    #[error(transparent)]
+    Split(#[from] SplitError),
 }
 
 impl DataError {

@@ -1,4 +1,4 @@
-//! Datasets: manifests, ingestion, splits, phantoms.
+//! Datasets: manifests, ingestion, splits, roles, phantoms.
 //!
 //! `datasets/*.toml` -> [`Manifest`] -> [`Registry::add_from`] -> [`Registration`]
 //! -> [`Dataset`] -> [`Sample`] -> [`prepare::Resized`]. Phantoms enter at
@@ -20,9 +20,10 @@ pub mod official;
 mod pattern;
 mod problem;
 mod registry;
+mod role;
 pub mod rules;
 mod scan;
-mod split;
+pub mod split;
 #[cfg(test)]
 mod tests;
 mod unpack;
@@ -32,11 +33,12 @@ pub use dataset::{CatalogueEntry, Dataset, Sample, catalogue, catalogue_in};
 pub use error::DataError;
 pub use files::FileEntry;
 pub use ingest::{ArchiveFacts, Entry, Progress, Registration};
-pub use manifest::Manifest;
+pub use manifest::{Counts, Manifest};
 pub use names::KnownDatasets;
 pub use problem::Problem;
 pub use registry::Registry;
-pub use split::Partition;
+pub use role::{ForReport, ForTraining, Reported, Scored, Selecting, Training};
+pub use split::{Partition, SplitError};
 pub use unpack::Addition;
 
 /// The manifest of a dataset of files; `None` for phantoms and unknown names.

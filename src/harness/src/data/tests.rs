@@ -8,7 +8,12 @@ use image::{GrayImage, Luma, Rgb, RgbImage};
 
 use super::*;
 use crate::spec::name::Named;
-use crate::spec::protocol::{Split, SplitSource};
+use crate::spec::protocol::{Part, Split, SplitSource};
+
+/// A split of five folds, the first of them tested.
+fn by(source: SplitSource, seed: u64) -> Split {
+    Split { source, seed, folds: 5, fold: 0, file: String::new() }
+}
 
 const QUIET: Progress<'static> = &|_, _| {};
 
@@ -78,11 +83,41 @@ fn a_registered_folder_opens_loads_and_splits() {
     let sample = dataset.load("7").expect("loads");
     assert_eq!((sample.image.get_pixel(2, 1).0, sample.mask.get_pixel(0, 0).0), ([2, 1, 7], [7]));
     assert!(matches!(dataset.load("99"), Err(DataError::UnknownImage { .. })));
-    let split = |source, seed| dataset.split(&Split { source, seed }).expect("enough images");
+    let split = |source, seed| dataset.split(&by(source, seed)).expect("enough images");
     let one = split(SplitSource::Manifest, 1);
-    assert_eq!((one.train.len(), one.validation.len(), one.test.len()), (16, 2, 2));
+    assert_eq!(one.counts(), Counts { train: 16, validation: 2, test: 2 });
     assert_eq!(one, split(SplitSource::Seeded, 1));
     assert_ne!(one.digest, split(SplitSource::Manifest, 2).digest);
+}
+
+#[test]
+fn a_dataset_without_groups_or_authors_split_says_which_have_them() {
+    let bench = Bench::new(20);
+    bench.add().expect("registered");
+    let dataset = Dataset::open(&Named::plain("cvc-clinicdb"), &bench.registry).expect("opens");
+    let refused = |split: &Split| dataset.split(split).expect_err("refused").to_string();
+    if !dataset.has_groups() {
+        assert!(refused(&by(SplitSource::ByGroup, 1)).contains("these have groups: tnbc"));
+        assert!(refused(&by(SplitSource::GroupedKFold, 1)).contains("grouped-k-fold"));
+    }
+    assert!(refused(&by(SplitSource::Official, 1)).contains("kvasir-seg-352"));
+    assert!(refused(&by(SplitSource::File, 1)).contains("needs split.file"));
+    let missing = Split { file: "nowhere.csv".into(), ..by(SplitSource::File, 1) };
+    assert!(refused(&missing).starts_with("nowhere.csv: the split file cannot be read"));
+}
+
+#[test]
+fn a_split_file_is_known_by_its_content_and_not_by_its_path() {
+    let bench = Bench::new(20);
+    bench.add().expect("registered");
+    let dataset = Dataset::open(&Named::plain("cvc-clinicdb"), &bench.registry).expect("opens");
+    let seeded = dataset.split(&by(SplitSource::Seeded, 7)).expect("enough");
+    for name in ["a.toml", "b.csv", "c.txt"] {
+        let path = bench.folder.path().join(name);
+        split::file::write(&path, "cvc-clinicdb", dataset.ids(), &seeded, "a test").expect("written");
+        let file = path.to_str().expect("UTF-8").to_owned();
+        assert_eq!(dataset.split(&Split { file, ..by(SplitSource::File, 1) }).expect("valid"), seeded);
+    }
 }
 
 #[test]
@@ -215,8 +250,8 @@ fn phantoms_open_without_registration() {
     let registry = Registry::at(Path::new("/nonexistent"));
     let named = Named::parse("phantom-polyp,count=30,size=32").expect("a name");
     let dataset = Dataset::open(&named, &registry).expect("opens");
-    let split = dataset.split(&Split { source: SplitSource::Manifest, seed: 1 }).expect("enough");
-    assert_eq!((split.train.len(), split.validation.len(), split.test.len()), (24, 3, 3));
+    let split = dataset.split(&by(SplitSource::Manifest, 1)).expect("enough");
+    assert_eq!(split.counts(), Counts { train: 24, validation: 3, test: 3 });
     assert_eq!(dataset.load("00029").expect("drawn").image.dimensions(), (32, 32));
     assert!(matches!(dataset.load("29"), Err(DataError::UnknownImage { .. })));
     assert!(dataset.check(&registry).expect("phantoms never change").is_empty());
@@ -252,9 +287,10 @@ fn the_real_datasets_register() {
             start.elapsed()
         );
         let dataset = Dataset::open(&Named::plain(id), &registry).expect("opens");
-        let split = dataset.split(&Split { source: SplitSource::Manifest, seed: 42 }).expect("enough");
-        assert_eq!((split.train.len(), split.validation.len(), split.test.len()), counts);
-        let sample = dataset.load(&split.test[0]).expect("loads");
+        let split = dataset.split(&by(SplitSource::Manifest, 42)).expect("enough");
+        let (train, validation, test) = counts;
+        assert_eq!(split.counts(), Counts { train, validation, test });
+        let sample = dataset.load(&split.part(Part::Test)[0]).expect("loads");
         let share = sample.mask.pixels().filter(|p| p.0[0] > dataset.mask_threshold()).count() as f64
             / f64::from(sample.mask.width() * sample.mask.height());
         assert!((0.001..0.95).contains(&share), "{id}: {share}");

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use crate::data::{DataError, Dataset, Partition, Registry};
+use crate::data::{Counts, DataError, Dataset, Partition, Registry};
 use crate::key::revision::Revisions;
 use crate::key::{self, DatasetDigests, Preimage};
 use crate::plan::Cell;
@@ -45,15 +45,16 @@ impl CellInputs {
 
 /// What a record says of a divided dataset.
 pub fn facts(dataset: &Dataset, partition: &Partition) -> DatasetFacts {
+    let Counts { train, validation, test } = partition.counts();
     DatasetFacts {
         id: dataset.id().to_string(),
         digest: dataset.digest().to_owned(),
         split_digest: partition.digest.clone(),
         images: dataset.images(),
         expected: dataset.expected(),
-        train: partition.train.len(),
-        validation: partition.validation.len(),
-        test: partition.test.len(),
+        train,
+        validation,
+        test,
         redistributable: dataset.redistributable(),
     }
 }

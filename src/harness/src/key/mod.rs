@@ -14,6 +14,7 @@
 //! | network and its options (defaults written as nothing) | in | through the training key |
 //! | dataset: id, content digest | in | through the training key |
 //! | split: digest of the ids of all parts | in | through the training key |
+//! | `protocol.split.file`: the path of a split file | out: its lists are in, through the digest | out |
 //! | seed | in | through the training key |
 //! | `protocol.*` but for `protocol.evaluate.*` | in | through the training key |
 //! | `protocol.evaluate.*`: reported part, threshold, epsilon, empty-mask rule | out: it touches no weight | in |
@@ -61,7 +62,7 @@ pub fn train(cell: &Cell, dataset: DatasetDigests<'_>, numerics: &str, revisions
     preimage.put("seed", &cell.seed.to_string());
     preimage.put("numerics", numerics);
     preimage.put_tree("protocol", &cell.protocol);
-    preimage.retain(|field| !field.starts_with("protocol.evaluate."));
+    preimage.retain(|field| !field.starts_with("protocol.evaluate.") && field != "protocol.split.file");
     preimage.put("revision.network", revisions.network(&cell.model.name));
     for name in ["data", "train"] {
         preimage.put(&format!("revision.{name}"), revisions.get(name));

@@ -1,5 +1,5 @@
-//! Distribution of the per-image Dice: a histogram, with the mean and the
-//! median drawn in.
+//! Distributions over images: of the Dice, of the foreground. A histogram,
+//! with the mean and the median drawn in.
 
 use plotters::prelude::*;
 
@@ -32,6 +32,28 @@ pub fn dice_distribution(dice: &[f64]) -> Result<Option<String>, PlotError> {
     );
     let draw = |area: &Area<'_>| bars(area, &axis, &counts, mean * 100.0, median * 100.0);
     figure("Dice distribution", &description, draw).map(Some)
+}
+
+/// Histogram of the share of foreground of each mask, from its counts in
+/// [`BINS`] bins; mean and median in 0..1.
+pub fn foreground_distribution(counts: &[usize; BINS], mean: f64, median: f64) -> Result<String, PlotError> {
+    let most = counts.iter().copied().max().unwrap_or(1).max(1);
+    let axis = Axes {
+        x: 0.0..100.0,
+        y: 0.0..most as f64 * 1.18,
+        x_title: "foreground of a mask, %",
+        y_title: "images",
+        x_format: &plain_number,
+        y_format: &whole_only,
+    };
+    let description = format!(
+        "Histogram of the foreground of {} masks; mean {:.2} %, median {:.2} %",
+        counts.iter().sum::<usize>(),
+        mean * 100.0,
+        median * 100.0
+    );
+    let draw = |area: &Area<'_>| bars(area, &axis, counts, mean * 100.0, median * 100.0);
+    figure("foreground distribution", &description, draw)
 }
 
 /// Images per bin; 1.0 belongs to the last.

@@ -10,7 +10,7 @@ mod curves;
 mod distribution;
 
 pub use curves::{learning_rate, loss, selection};
-pub use distribution::dice_distribution;
+pub use distribution::{dice_distribution, foreground_distribution};
 
 /// Why a figure could not be drawn.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

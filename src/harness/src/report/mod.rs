@@ -4,6 +4,7 @@
 //! The page is a template with a `Serialize` context; the context is made
 //! here from verified results, and nothing here reads the store.
 
+pub mod audit;
 mod format;
 mod lettering;
 mod overlay;

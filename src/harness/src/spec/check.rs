@@ -7,15 +7,18 @@ use serde_json::Value as Json;
 
 use super::axes::{RawAxis, RawMatrix};
 use super::diagnostic::Diagnostic;
+use super::division;
 use super::layers::Layers;
 use super::matrix::{self, MAX_CELLS};
 use super::name::Named;
 use super::network;
+use super::protocol::Exposure;
 use super::resolve::model_label;
+use super::schema;
 use super::source::At;
 
 /// A value of one cell and its place.
-type Placed<'a> = (&'a Json, At);
+pub(super) type Placed<'a> = (&'a Json, At);
 
 /// Runs every check. `matrix_at` is the header of `[matrix]`.
 pub(super) fn check(
@@ -42,10 +45,12 @@ pub(super) fn check(
     labels(raw, found);
     sizes(&view, found);
     training(&view, found);
+    division::check(&view, found);
     warnings(&view)
 }
 
-struct View<'a> {
+/// The values of every cell, each with its place.
+pub(super) struct View<'a> {
     layers: &'a Layers,
     raw: &'a RawMatrix,
     zip: Vec<Vec<String>>,
@@ -54,7 +59,7 @@ struct View<'a> {
 impl<'a> View<'a> {
     /// Every combination of the values of some axes or settings that occurs in a
     /// cell; those with a refused value are left out.
-    fn combinations(&self, names: &[&str]) -> Vec<Vec<Placed<'a>>> {
+    pub(super) fn combinations(&self, names: &[&str]) -> Vec<Vec<Placed<'a>>> {
         let lengths: Vec<(&str, usize)> = names
             .iter()
             .map(|name| (*name, self.raw.axis(name).map_or(1, |axis| axis.values.len())))
@@ -75,7 +80,7 @@ impl<'a> View<'a> {
 }
 
 /// A mistake between two values: points at the one that is not of `protocol.toml`.
-fn between(view: &View<'_>, first: (At, &str), second: (At, &str), message: String) -> Diagnostic {
+pub(super) fn between(view: &View<'_>, first: (At, &str), second: (At, &str), message: String) -> Diagnostic {
     let (blamed, other) = if view.layers.is_base(first.0) && !view.layers.is_base(second.0) {
         (second, first)
     } else {
@@ -220,14 +225,18 @@ fn training(view: &View<'_>, found: &mut Vec<Diagnostic>) {
 
 /// Allowed, but to be said beside the numbers.
 fn warnings(view: &View<'_>) -> Vec<String> {
-    let all = view.combinations(&["selection.rule", "selection.part", "evaluate.part"]);
-    let leaks = all.iter().any(|values| match values.as_slice() {
-        [(rule, _), (select, _), (report, _)] => **rule == "best-dice" && select == report,
-        _ => false,
-    });
-    if leaks {
-        vec!["the reported epoch is selected on the part that is reported: scores are too high".to_owned()]
-    } else {
-        Vec::new()
-    }
+    let Some(base) = view.layers.protocol() else { return Vec::new() };
+    let paths = ["selection.rule", "selection.part", "selection.every", "evaluate.part"];
+    let exposures: BTreeSet<Exposure> = view
+        .combinations(&paths)
+        .into_iter()
+        .filter_map(|values| {
+            let mut protocol = base.clone();
+            for (path, (value, _)) in paths.iter().zip(values) {
+                schema::setting(path)?.assign(&mut protocol, value).ok()?;
+            }
+            protocol.exposure()
+        })
+        .collect();
+    exposures.into_iter().map(|exposure| exposure.note().to_owned()).collect()
 }

@@ -44,6 +44,7 @@ use super::layers::Layers;
 use super::locate;
 use super::ops::Ops;
 use super::profile;
+use super::protocol::Protocol;
 use super::resolve;
 use super::schema;
 use super::set::{self, Set};
@@ -79,6 +80,27 @@ pub fn load(request: &Request<'_>, datasets: &dyn DatasetNames) -> Result<Experi
             if diagnostics.is_empty() {
                 diagnostics.push(Diagnostic::nowhere("the experiment could not be resolved"));
             }
+            diagnostics.sort();
+            Err(diagnostics)
+        }
+    }
+}
+
+/// The protocol that every experiment of a folder starts from:
+/// `experiments/protocol.toml` below `root`, else the built-in one.
+///
+/// # Errors
+/// All mistakes of that file.
+pub fn standard_protocol(root: &Path) -> Result<Protocol, Diagnostics> {
+    let mut sources = SourceMap::default();
+    let mut list = Vec::new();
+    let protocol = locate::protocol(root, &mut sources, &mut list)
+        .and_then(|source| tree::parse(&sources, source, &mut list))
+        .and_then(|node| Layers::from_protocol(&node, &mut list).protocol());
+    match protocol {
+        Some(protocol) if list.is_empty() => Ok(protocol),
+        _ => {
+            let mut diagnostics = Diagnostics { sources, list };
             diagnostics.sort();
             Err(diagnostics)
         }

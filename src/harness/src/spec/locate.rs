@@ -52,6 +52,15 @@ pub(super) fn locate(
     Some(Located { experiment, protocol: protocol?, profiles: profiles? })
 }
 
+/// The text of `protocol.toml` for no experiment in particular.
+pub(super) fn protocol(root: &Path, sources: &mut SourceMap, found: &mut Vec<Diagnostic>) -> Option<usize> {
+    let shown = Path::new("experiments").join("protocol.toml");
+    Some(match read(root, &shown, found)? {
+        Some(text) => sources.add(Origin::File(shown), text),
+        None => sources.add(Origin::Embedded("experiments/protocol.toml"), embedded::PROTOCOL),
+    })
+}
+
 /// Names of the experiments that can be named: those of the folder and the built-in ones.
 pub fn known_experiments(root: &Path) -> Vec<String> {
     let mut names: Vec<String> = embedded::EXPERIMENTS.iter().map(|e| e.name.to_owned()).collect();

@@ -237,8 +237,16 @@ pub enum Part {
 #[serde(deny_unknown_fields)]
 pub struct Split {
     pub source: SplitSource,
-    /// Seed of the shuffle of the sorted ids (`seeded` splits).
+    /// Seed of the shuffle of the sorted ids or groups (all sources but
+    /// `official` and `file`).
     pub seed: u64,
+    /// Folds of the two k-fold sources.
+    pub folds: usize,
+    /// The fold that tests, from 0.
+    pub fold: usize,
+    /// The lists of ids of source `file`, relative to the working directory;
+    /// else empty. A key holds its content and not its path.
+    pub file: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -248,6 +256,90 @@ pub enum SplitSource {
     Manifest,
     /// A seeded shuffle with the manifest's counts, even where folders exist.
     Seeded,
+    /// Whole groups (patients, slides, videos), near to the manifest's counts.
+    ByGroup,
+    /// As the dataset's authors divided it.
+    Official,
+    /// As the lists of `file` say.
+    File,
+    /// `folds` equal runs of a seeded shuffle: `fold` tests, the next validates
+    /// where the dataset has such a part, the others train.
+    KFold,
+    /// The same with whole groups.
+    GroupedKFold,
+}
+
+impl SplitSource {
+    pub const ALL: [SplitSource; 7] = [
+        SplitSource::Manifest,
+        SplitSource::Seeded,
+        SplitSource::ByGroup,
+        SplitSource::Official,
+        SplitSource::File,
+        SplitSource::KFold,
+        SplitSource::GroupedKFold,
+    ];
+
+    /// Whether `folds` and `fold` mean something.
+    pub fn has_folds(self) -> bool {
+        matches!(self, SplitSource::KFold | SplitSource::GroupedKFold)
+    }
+
+    /// As the TOML spells it.
+    pub fn name(self) -> &'static str {
+        match self {
+            SplitSource::Manifest => "manifest",
+            SplitSource::Seeded => "seeded",
+            SplitSource::ByGroup => "by-group",
+            SplitSource::Official => "official",
+            SplitSource::File => "file",
+            SplitSource::KFold => "k-fold",
+            SplitSource::GroupedKFold => "grouped-k-fold",
+        }
+    }
+}
+
+/// How the reported images took part before they were reported: what a reader
+/// must be told beside the scores.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Exposure {
+    /// They trained the weights.
+    Trained,
+    /// Their scores chose the epoch.
+    Selected,
+    /// They were scored during training, without influence on the weights.
+    Watched,
+}
+
+impl Exposure {
+    /// One sentence for readers.
+    pub fn note(self) -> &'static str {
+        match self {
+            Exposure::Trained => {
+                "The reported part is the one that trained: the scores say nothing about new images."
+            }
+            Exposure::Selected => {
+                "The weights were selected on the reported part: the scores are optimistic."
+            }
+            Exposure::Watched => {
+                "The reported part was scored during training; it chose no weights, but people saw the curve."
+            }
+        }
+    }
+}
+
+impl Protocol {
+    /// Whether and how the reported part took part in training.
+    pub fn exposure(&self) -> Option<Exposure> {
+        let Selection { rule, part, every } = self.selection;
+        let scored = every > 0 && part == self.evaluate.part;
+        match (self.evaluate.part, rule) {
+            (Part::Train, _) => Some(Exposure::Trained),
+            (_, SelectionRule::BestDice) if scored => Some(Exposure::Selected),
+            (_, SelectionRule::Last) if scored => Some(Exposure::Watched),
+            _ => None,
+        }
+    }
 }
 
 /// What a score is. Nothing here touches the weights: changing it re-evaluates.

@@ -91,6 +91,9 @@ pub const SETTINGS: &[Setting] = &[
     setting!(selection.every, at_least(0)),
     setting!(split.source, Kind::Word(words::<SplitSource>)),
     setting!(split.seed, at_least(0)),
+    setting!(split.folds, Kind::Count { low: 2, high: 1000 }),
+    setting!(split.fold, Kind::Count { low: 0, high: 999 }),
+    setting!(split.file, Kind::Text),
     setting!(evaluate.part, Kind::Word(words::<Part>)),
     setting!(evaluate.threshold, Kind::Number(Range::INSIDE)),
     setting!(evaluate.epsilon, Kind::Number(Range::NOT_NEGATIVE)),
@@ -186,6 +189,11 @@ mod tests {
     }
 
     #[test]
+    fn the_sources_of_splits_are_named_as_they_are_spelt() {
+        assert_eq!(SplitSource::ALL.map(SplitSource::name).as_slice(), words::<SplitSource>());
+    }
+
+    #[test]
     fn every_key_of_ops_is_listed() {
         let json = serde_json::to_value(Ops::default()).expect("serialisable");
         let found: Vec<String> = leaves(&json).into_iter().map(|(path, _)| path).collect();
@@ -204,6 +212,7 @@ mod tests {
                 },
                 (Kind::Flag, _) => Json::from(value != true),
                 (Kind::Count { .. }, _) => Json::from(value.as_u64().expect("count") + 1),
+                (Kind::Text, _) => Json::from("other"),
                 (Kind::Numbers { len, .. }, _) => Json::from(vec![0.25; *len]),
                 (Kind::Bounds(_), _) => Json::from(vec![0.25, 0.75]),
                 _ => Json::from(0.125),

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::model::Block;
 use super::results::{CellResult, CellState, Finished, Results};
 use crate::plan::Cell;
-use crate::spec::protocol::{Part, SelectionRule};
+use crate::spec::protocol::{Exposure, Part, SplitSource};
 
 /// Side of the network input in the paper, pixels.
 const PAPER_SIZE: usize = 224;
@@ -144,21 +144,26 @@ fn dataset_lines(results: &Results) -> Vec<String> {
     lines
 }
 
-/// Which part is scored, and whether it also chose the weights.
+/// Which part is scored, how images were divided, and whether the part was seen before.
 fn scoring_lines(results: &Results) -> Vec<String> {
     let mut lines = Vec::new();
     let parts: BTreeSet<Part> = results.cells.iter().map(|c| c.cell.protocol.evaluate.part).collect();
     if parts.iter().any(|part| *part != Part::Test) {
         lines.push(format!("Scores are on: {}.", listed(parts.iter().map(|p| part_name(*p)))));
     }
-    let chosen_on_report = results.cells.iter().any(|c| {
-        let protocol = &c.cell.protocol;
-        protocol.selection.rule == SelectionRule::BestDice
-            && protocol.selection.part == protocol.evaluate.part
-    });
-    if chosen_on_report {
-        lines.push("The weights were selected on the reported part: the scores are optimistic.".to_owned());
+    let sources: BTreeSet<&str> = results
+        .cells
+        .iter()
+        .map(|c| c.cell.protocol.split.source)
+        .filter(|source| *source != SplitSource::Manifest)
+        .map(SplitSource::name)
+        .collect();
+    if !sources.is_empty() {
+        lines.push(format!("Images are divided by: {}.", listed(sources)));
     }
+    let exposures: BTreeSet<Exposure> =
+        results.cells.iter().filter_map(|c| c.cell.protocol.exposure()).collect();
+    lines.extend(exposures.into_iter().map(|exposure| exposure.note().to_owned()));
     lines
 }
 
@@ -235,6 +240,7 @@ mod tests {
     use super::super::samples;
     use super::*;
     use crate::spec::name::Named;
+    use crate::spec::protocol::SelectionRule;
 
     fn text(results: &Results) -> String {
         heading(results, false).join("\n")
@@ -272,6 +278,31 @@ mod tests {
         ] {
             assert!(text.contains(expected), "{expected} not in:\n{text}");
         }
+    }
+
+    #[test]
+    fn a_reported_part_that_was_seen_in_training_is_named() {
+        let told = |part: Part, reported: Part, every: usize| {
+            let mut results = samples::done();
+            for cell in &mut results.cells {
+                cell.cell.protocol.selection.part = part;
+                cell.cell.protocol.evaluate.part = reported;
+                cell.cell.protocol.selection.every = every;
+            }
+            text(&results)
+        };
+        assert!(told(Part::Test, Part::Test, 1).contains("was scored during training"));
+        assert!(told(Part::Train, Part::Train, 0).contains("say nothing about new images"));
+        for text in [told(Part::Test, Part::Test, 0), told(Part::Validation, Part::Test, 1)] {
+            assert!(!text.contains("during training"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_division_of_ones_own_is_named() {
+        let mut results = samples::done();
+        results.cells[0].cell.protocol.split.source = SplitSource::GroupedKFold;
+        assert!(text(&results).contains("Images are divided by: grouped-k-fold."));
     }
 
     #[test]

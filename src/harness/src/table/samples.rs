@@ -65,7 +65,13 @@ pub(crate) fn protocol() -> Protocol {
             precision: p::Precision::F32,
         },
         selection: p::Selection { rule: p::SelectionRule::Last, part: p::Part::Validation, every: 5 },
-        split: p::Split { source: p::SplitSource::Manifest, seed: 42 },
+        split: p::Split {
+            source: p::SplitSource::Manifest,
+            seed: 42,
+            folds: 5,
+            fold: 0,
+            file: String::new(),
+        },
         evaluate: p::Evaluate {
             part: p::Part::Test,
             threshold: 0.5,

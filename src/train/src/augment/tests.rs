@@ -58,7 +58,7 @@ fn protocol(p: f64) -> Protocol {
             precision: Precision::F32,
         },
         selection: Selection { rule: SelectionRule::Last, part: Part::Validation, every: 0 },
-        split: Split { source: SplitSource::Manifest, seed: 1 },
+        split: Split { source: SplitSource::Manifest, seed: 1, folds: 5, fold: 0, file: String::new() },
         evaluate: Evaluate { part: Part::Test, threshold: 0.5, epsilon: 1e-8, empty: EmptyRule::Formula },
     }
 }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use burn::tensor::Tensor;
 use burn::tensor::activation::sigmoid;
 use dygl::data::prepare::{self, Resized};
-use dygl::data::{DataError, Dataset, Partition};
+use dygl::data::{DataError, Dataset, ForReport, Scored};
 use dygl::exec::event::WorkerEvent;
 use dygl::exec::job::Job;
 use dygl::metric::{self, Counts, Metric, Scores, Summary};
@@ -54,7 +54,7 @@ pub struct ScoredImage {
     pub scores: Option<Scores>,
 }
 
-/// Scores the images of `ids` in their order. `net` must not be in training
+/// Scores the images of a role in the order of their ids. `net` must not be in training
 /// mode.
 ///
 /// # Errors
@@ -62,11 +62,12 @@ pub struct ScoredImage {
 pub fn score(
     net: &Net,
     dataset: &Dataset,
-    ids: &[String],
+    images: &impl Scored,
     protocol: &Protocol,
     backend: &Backend,
     progress: &mut dyn FnMut(usize),
 ) -> Result<Vec<ScoredImage>, EvaluateError> {
+    let ids = images.ids();
     let threshold = dataset.mask_threshold();
     let plane = protocol.image.size * protocol.image.size;
     let mut scored = Vec::with_capacity(ids.len());
@@ -75,8 +76,8 @@ pub fn score(
             .par_iter()
             .map(|id| Ok(prepare::resized(&dataset.load(id)?, &protocol.image)))
             .collect::<Result<_, DataError>>()?;
-        let (images, _) = batch::stack(&prepared, protocol, threshold).to_device(&backend.device);
-        let probabilities = probabilities(net.forward(images))?;
+        let (inputs, _) = batch::stack(&prepared, protocol, threshold).to_device(&backend.device);
+        let probabilities = probabilities(net.forward(inputs))?;
         for ((id, resized), values) in chunk.iter().zip(prepared).zip(probabilities.chunks_exact(plane)) {
             if values.iter().any(|p| p.is_nan()) {
                 return Err(EvaluateError::NotANumber(id.clone()));
@@ -124,12 +125,12 @@ pub fn evaluate(
     weights: &Path,
     folder: &Path,
     dataset: &Dataset,
-    partition: &Partition,
+    images: ForReport<'_>,
     backend: &Backend,
     teller: &mut Teller,
 ) -> Result<Evaluated, EvaluateError> {
     let protocol = &job.cell.protocol;
-    let ids = partition.part(protocol.evaluate.part);
+    let ids = images.reported.ids();
     if ids.is_empty() {
         return Err(EvaluateError::NoImages(format!("{:?}", protocol.evaluate.part).to_lowercase()));
     }
@@ -138,14 +139,14 @@ pub fn evaluate(
     let parameters = net.parameters() as u64;
     let net = weights::load(net, weights)?;
     teller.tell(&WorkerEvent::Started { steps: ids.len(), done: 0, parameters });
-    let scored = score(&net, dataset, ids, protocol, backend, &mut |done| {
+    let scored = score(&net, dataset, &images.reported, protocol, backend, &mut |done| {
         teller.pace(&WorkerEvent::Scored { done });
     })?;
     let scores_digest = write_scores(&folder.join("per_image.csv"), &scored)?;
     Ok(Evaluated {
         images: scored.len(),
         summary: summarise(&scored),
-        trivial: trivial::dice(dataset, partition, &scored, protocol)?,
+        trivial: trivial::dice(dataset, images.training, &scored, protocol)?,
         samples: samples::write(&folder.join("samples"), &scored, dataset.mask_threshold())?,
         scores_digest,
     })

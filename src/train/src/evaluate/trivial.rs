@@ -1,7 +1,7 @@
 //! Predictors that look at no image: what a network must beat.
 
 use dygl::data::prepare;
-use dygl::data::{DataError, Dataset, Partition};
+use dygl::data::{DataError, Dataset, Training};
 use dygl::metric::{self, Counts, Metric};
 use dygl::spec::protocol::Protocol;
 use dygl::store::record::Trivial;
@@ -13,14 +13,14 @@ use super::{EvaluateError, ScoredImage};
 /// training mask, thresholded where that serves the training masks best.
 pub(super) fn dice(
     dataset: &Dataset,
-    partition: &Partition,
+    images: Training<'_>,
     scored: &[ScoredImage],
     protocol: &Protocol,
 ) -> Result<Trivial, EvaluateError> {
     let threshold = dataset.mask_threshold();
     let plane = protocol.image.size * protocol.image.size;
-    let training: Vec<Vec<bool>> = partition
-        .train
+    let training: Vec<Vec<bool>> = images
+        .ids()
         .par_iter()
         .map(|id| Ok(prepare::resized(&dataset.load(id)?, &protocol.image).truth(threshold)))
         .collect::<Result<_, DataError>>()?;

@@ -1,7 +1,9 @@
 //! `dygl dataset`, and the state of the datasets before a run.
 
 mod add;
+mod audit;
 mod preview;
+mod split;
 mod verify;
 
 use std::borrow::Cow;
@@ -14,7 +16,7 @@ use serde_json::json;
 
 use super::context::Context;
 use crate::cli::{Common, Dataset as Verb, Format};
-use crate::data::{self, Manifest, Registration, Registry};
+use crate::data::{self, DataError, Manifest, Registration, Registry};
 use crate::exit::{Exit, Failure, OrExit};
 use crate::plan::Cell;
 use crate::spec::name::Named;
@@ -31,6 +33,11 @@ pub fn dataset(verb: &Verb) -> Result<Exit, Failure> {
             Ok(Exit::Ok)
         }
         Verb::Preview(arguments) => preview::preview(arguments),
+        Verb::Split { name, division, out, common } => split::split(name, division, out.as_deref(), common),
+        Verb::Audit { name, division, out, embed_images, fail_on, common } => {
+            let how = audit::How { out: out.as_deref(), embed_images: *embed_images, fail_on };
+            audit::audit(name, division, &how, common)
+        }
     }
 }
 
@@ -154,6 +161,7 @@ pub fn prepare(context: &Context, cells: &[Cell], keep_going: bool) -> Result<bo
             format!("dataset files are not as they were registered; nothing was run\n{}", altered.join("\n"));
         return Err(Failure::new(Exit::Altered, text));
     }
+    divisible(context, cells)?;
     if missing.is_empty() {
         return Ok(false);
     }
@@ -163,6 +171,27 @@ pub fn prepare(context: &Context, cells: &[Cell], keep_going: bool) -> Result<bo
         return Ok(true);
     }
     Err(Failure::new(Exit::Environment, text))
+}
+
+/// Refuses datasets that are there but cannot be divided as their cells ask.
+///
+/// # Errors
+/// Exit 2 with the reason for each dataset and split.
+fn divisible(context: &Context, cells: &[Cell]) -> Result<(), Failure> {
+    let mut told = BTreeSet::new();
+    for cell in cells {
+        if let Err(error) = context.inputs.of(cell)
+            && let DataError::Split(_) = *error.0
+        {
+            told.insert(error.to_string());
+        }
+    }
+    if told.is_empty() {
+        return Ok(());
+    }
+    let reasons: Vec<String> = told.into_iter().map(|reason| format!("  {reason}")).collect();
+    let text = format!("datasets cannot be divided as asked; nothing was run\n{}", reasons.join("\n"));
+    Err(Failure::new(Exit::Usage, text))
 }
 
 fn allows_partial(context: &Context) -> bool {

@@ -191,12 +191,10 @@ fn notes(arguments: &Preview, dataset: &Dataset, partition: Option<&Partition>, 
     } else {
         format!("{} images", dataset.images())
     };
-    if let Some(Partition { train, validation, test, .. }) = partition {
+    if let Some(parts) = partition.map(Partition::counts) {
         counts.push_str(&format!(
             ": {} train, {} validation, {} test",
-            train.len(),
-            validation.len(),
-            test.len()
+            parts.train, parts.validation, parts.test
         ));
     }
     let mut choice = if arguments.augment {

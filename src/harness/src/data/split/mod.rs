@@ -1,4 +1,26 @@
 //! Dividing a dataset into train, validation and test.
+//!
+//! | source | parts |
+//! |---|---|
+//! | `seeded` | a shuffle of the sorted ids, cut by the counts of the paper ([`seeded`]) |
+//! | `by-group` | whole groups, as near to those counts as a greedy gets ([`groups::by_group`]) |
+//! | `k-fold`, `grouped-k-fold` | one fold tests, the next validates ([`folds`]) |
+//! | `file` | as a file lists them ([`file`]) |
+//! | `official` | as the dataset's authors divided it |
+//! | `manifest` | `official` where the dataset lies in folders by part, else `seeded` |
+//!
+//! Whatever the source, a partition is known by the digest of its parts and
+//! ids. Nothing here depends on the order in which files are found.
+
+mod error;
+pub mod file;
+mod folds;
+mod groups;
+
+pub use error::{Mistake, SplitError};
+pub(super) use folds::{grouped_k_fold, k_fold};
+pub use groups::{Straddle, straddling};
+pub(super) use groups::{by_group, grouped};
 
 use super::DataError;
 use super::manifest::Counts;
@@ -7,11 +29,14 @@ use crate::random::Stream;
 use crate::spec::protocol::Part;
 
 /// The image ids of each part, each sorted in byte order.
+///
+/// What trains and what is scored takes no partition but the roles that it
+/// gives: [`Partition::for_training`], [`Partition::for_report`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Partition {
-    pub train: Vec<String>,
-    pub validation: Vec<String>,
-    pub test: Vec<String>,
+    train: Vec<String>,
+    validation: Vec<String>,
+    test: Vec<String>,
     /// blake3 over parts and ids, hex.
     pub digest: String,
 }
@@ -24,6 +49,19 @@ impl Partition {
             Part::Validation => &self.validation,
             Part::Test => &self.test,
         }
+    }
+
+    /// Images of each part.
+    pub fn counts(&self) -> Counts {
+        let [train, validation, test] = PARTS.map(|part| self.part(part).len());
+        Counts { train, validation, test }
+    }
+
+    /// The part that an id is in, if it is in one.
+    pub fn part_of(&self, id: &str) -> Option<Part> {
+        PARTS
+            .into_iter()
+            .find(|part| self.part(*part).binary_search_by(|known| known.as_str().cmp(id)).is_ok())
     }
 
     pub(super) fn new(mut train: Vec<String>, mut validation: Vec<String>, mut test: Vec<String>) -> Self {
@@ -50,17 +88,26 @@ pub(super) fn seeded(
     counts: Counts,
     seed: u64,
 ) -> Result<Partition, DataError> {
-    let counts = proportional(ids.len(), counts).ok_or_else(|| DataError::TooFew {
-        dataset: dataset.to_owned(),
-        images: ids.len(),
-        needed: "a train, a validation and a test part".to_owned(),
-    })?;
+    let counts = shares(dataset, ids.len(), counts)?;
     let mut shuffled = ids.to_vec();
     shuffled.sort_unstable();
     Stream::new(seed, "split", &[dataset]).shuffle(&mut shuffled);
     let test = shuffled.split_off(counts.train + counts.validation);
     let validation = shuffled.split_off(counts.train);
     Ok(Partition::new(shuffled, validation, test))
+}
+
+/// [`proportional`], or the error that there are too few images.
+fn shares(dataset: &str, images: usize, counts: Counts) -> Result<Counts, DataError> {
+    proportional(images, counts).ok_or_else(|| DataError::TooFew {
+        dataset: dataset.to_owned(),
+        images,
+        needed: if counts.validation > 0 {
+            "a train, a validation and a test part".to_owned()
+        } else {
+            "a train and a test part".to_owned()
+        },
+    })
 }
 
 /// `images` shared out in the proportions of `counts` by largest remainder
@@ -90,51 +137,4 @@ fn proportional(images: usize, counts: Counts) -> Option<Counts> {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn shares(images: usize, train: usize, validation: usize, test: usize) -> Option<(usize, usize, usize)> {
-        proportional(images, Counts { train, validation, test }).map(|c| (c.train, c.validation, c.test))
-    }
-
-    #[test]
-    fn whole_datasets_get_the_counts_of_the_paper() {
-        assert_eq!(shares(612, 489, 61, 62), Some((489, 61, 62)));
-        assert_eq!(shares(50, 40, 0, 10), Some((40, 0, 10)));
-    }
-
-    #[test]
-    fn partial_datasets_get_their_proportion() {
-        assert_eq!(shares(62, 489, 61, 62), Some((50, 6, 6)));
-        assert_eq!(shares(3, 800, 100, 100), Some((1, 1, 1)));
-        assert_eq!(shares(2, 40, 0, 10), Some((1, 0, 1)));
-        assert_eq!(shares(2, 800, 100, 100), None);
-        assert_eq!(shares(0, 800, 100, 100), None);
-    }
-
-    #[test]
-    fn the_digest_moves_with_a_part_and_not_with_the_order() {
-        let ids = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
-        let one = Partition::new(ids("a b"), ids("c"), ids("d"));
-        assert_eq!(one, Partition::new(ids("b a"), ids("c"), ids("d")));
-        assert_ne!(one.digest, Partition::new(ids("a"), ids("b c"), ids("d")).digest);
-        assert_ne!(one.digest, Partition::new(ids("a c"), ids("b"), ids("d")).digest);
-    }
-
-    proptest! {
-        #[test]
-        fn every_id_is_in_one_part(images in 3usize..400, seed in any::<u64>()) {
-            let ids: Vec<String> = (0..images).map(|i| format!("{i:03}")).collect();
-            let counts = Counts { train: 8, validation: 1, test: 1 };
-            let partition = seeded("x", &ids, counts, seed).expect("enough");
-            let mut reversed = ids.clone();
-            reversed.reverse();
-            prop_assert_eq!(&partition, &seeded("x", &reversed, counts, seed).expect("enough"));
-            let mut all = [partition.train, partition.validation, partition.test].concat();
-            all.sort();
-            prop_assert_eq!(all, ids);
-        }
-    }
-}
+mod tests;

@@ -1,0 +1,108 @@
+//! Why a dataset cannot be divided as asked, with the remedy.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+/// An error between a dataset and `[split]`.
+#[derive(Debug, thiserror::Error)]
+pub enum SplitError {
+    #[error(
+        "dataset `{dataset}` does not say which images belong together (patient, slide, video), so \
+         split.source = \"{wanted}\" cannot keep groups whole; {}", these(.have, "groups")
+    )]
+    NoGroups { dataset: String, wanted: &'static str, have: Vec<String> },
+    #[error(
+        "dataset `{dataset}` has no official split; {}; split.source = \"seeded\" divides any dataset",
+        these(.have, "one")
+    )]
+    NoOfficial { dataset: String, have: Vec<String> },
+    #[error(
+        "dataset `{dataset}`: {without} image(s), the first `{first}`, are in no part of its official split; \
+         restore the folders by part and register it anew"
+    )]
+    PartlyOfficial { dataset: String, without: usize, first: String },
+    #[error("dataset `{dataset}` has {units} {what}, too few for {folds} folds; lower split.folds")]
+    TooFewForFolds { dataset: String, units: usize, what: &'static str, folds: usize },
+    #[error("split.fold = {fold} names no fold: with split.folds = {folds} they are 0 to {}", .folds.saturating_sub(1))]
+    NoSuchFold { fold: usize, folds: usize },
+    #[error(
+        "split.folds = {folds} is too few: one fold tests{} and the others train; set it to {least} or more",
+        if *.least > 2 { ", the next validates" } else { "" }
+    )]
+    TooFewFolds { folds: usize, least: usize },
+    #[error(
+        "split.source = \"file\" needs split.file; `dygl dataset split {dataset} --out FILE` writes one to start from"
+    )]
+    NoFile { dataset: String },
+    #[error("{}: a split file ends in .toml, .csv or .txt", .path.display())]
+    FileType { path: PathBuf },
+    #[error("{}: the split file cannot be read: {source}", .path.display())]
+    Read { path: PathBuf, source: io::Error },
+    #[error("{}: the split file cannot be written: {source}", .path.display())]
+    Write { path: PathBuf, source: io::Error },
+    #[error(
+        "{}: {} mistake(s) in the split file of `{dataset}`:{}\n  `dygl dataset split {dataset} --out FILE` \
+         writes a file that lists every image", .path.display(), .mistakes.len(), list(.path, .mistakes)
+    )]
+    File { path: PathBuf, dataset: String, mistakes: Vec<Mistake> },
+}
+
+/// One thing wrong in a split file.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Mistake {
+    /// From 1; `None` where it is about the file as a whole.
+    pub line: Option<usize>,
+    pub message: String,
+}
+
+impl fmt::Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.line {
+            Some(line) => write!(f, "{line}: {}", self.message),
+            None => write!(f, " {}", self.message),
+        }
+    }
+}
+
+fn these(have: &[String], what: &str) -> String {
+    if have.is_empty() {
+        format!("none has {what}")
+    } else {
+        format!("these have {what}: {}", have.join(", "))
+    }
+}
+
+/// The first mistakes, one a line, each as `FILE:LINE: message`.
+fn list(path: &std::path::Path, mistakes: &[Mistake]) -> String {
+    const SHOWN: usize = 20;
+    let line = |mistake: &Mistake| format!("\n  {}:{mistake}", path.display());
+    let mut text: String = mistakes.iter().take(SHOWN).map(line).collect();
+    if mistakes.len() > SHOWN {
+        text.push_str(&format!("\n  and {} more", mistakes.len() - SHOWN));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_say_what_to_do() {
+        let error =
+            SplitError::NoGroups { dataset: "ph2".into(), wanted: "by-group", have: vec!["tnbc".into()] };
+        assert!(error.to_string().ends_with("these have groups: tnbc"), "{error}");
+        let error = SplitError::NoSuchFold { fold: 5, folds: 5 };
+        assert_eq!(error.to_string(), "split.fold = 5 names no fold: with split.folds = 5 they are 0 to 4");
+    }
+
+    #[test]
+    fn mistakes_have_file_and_line_and_a_long_list_is_cut() {
+        let mistakes: Vec<Mistake> =
+            (1..=25).map(|line| Mistake { line: Some(line), message: "x".into() }).collect();
+        let error = SplitError::File { path: "a.csv".into(), dataset: "tnbc".into(), mistakes };
+        let text = error.to_string();
+        assert!(text.contains("\n  a.csv:1: x\n") && text.contains("and 5 more"), "{text}");
+    }
+}
