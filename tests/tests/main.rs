@@ -5,4 +5,5 @@ mod datasets;
 mod matrix;
 mod parity;
 mod runs;
+mod tables;
 mod tidy;

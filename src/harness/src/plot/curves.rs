@@ -1,5 +1,5 @@
 //! Learning curves: the loss and its terms, the Dice on the selection part,
-//! the learning rate; each a figure of its own over the epochs.
+//! the learning rate, the gradient's norm; each a figure of its own over the epochs.
 
 use plotters::prelude::*;
 
@@ -32,6 +32,12 @@ pub fn selection(history: &[HistoryRow]) -> Result<Option<String>, PlotError> {
 pub fn learning_rate(history: &[HistoryRow]) -> Result<Option<String>, PlotError> {
     let series = [("", BLUE, points(history, |r| Some(r.learning_rate)))];
     draw("learning rate", "Learning rate per epoch", "learning rate", &series, None)
+}
+
+/// Norm of the gradient, before clipping, per epoch. `None` without a finite value.
+pub fn gradient_norm(history: &[HistoryRow]) -> Result<Option<String>, PlotError> {
+    let series = [("", BLUE, points(history, |r| Some(r.gradient_norm)))];
+    draw("gradient norm", "Norm of the gradient per epoch", "gradient norm", &series, None)
 }
 
 fn points(history: &[HistoryRow], value: impl Fn(&HistoryRow) -> Option<f64>) -> Points {

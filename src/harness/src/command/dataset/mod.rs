@@ -1,5 +1,7 @@
 //! `dygl dataset`, and the state of the datasets before a run.
 
+mod offer;
+
 use std::collections::BTreeSet;
 use std::io::IsTerminal;
 use std::path::Path;
@@ -13,6 +15,8 @@ use crate::data::{self, Manifest, Registration, Registry};
 use crate::exit::{Exit, Failure, OrExit};
 use crate::plan::Cell;
 use crate::spec::name::Named;
+
+pub use offer::offer;
 
 pub fn dataset(verb: &Verb) -> Result<Exit, Failure> {
     match verb {
