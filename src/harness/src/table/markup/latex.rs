@@ -57,6 +57,7 @@ pub fn latex_page(table: &Table) -> String {
          \\usepackage{{booktabs}}\n\
          \\usepackage[font=small,labelfont=bf,justification=raggedright,singlelinecheck=false,skip=6pt]{{caption}}\n\
          \\usepackage[paperwidth={width}mm,paperheight={height}mm,margin={MARGIN}mm]{{geometry}}\n\
+         \\makeatletter\\setlength{{\\@fptop}}{{0pt}}\\makeatother\n\
          \\pagestyle{{empty}}\n\
          \\begin{{document}}\n{counter}{}\\end{{document}}\n",
         latex(table).replacen("[tbp]", "[t!]", 1)
@@ -240,7 +241,7 @@ fn page_size(table: &Table) -> (usize, usize) {
     let text = table.heading.iter().chain(&table.notes).map(|t| t.chars().count()).sum::<usize>();
     let footnotes: usize = table.footnotes.iter().map(|t| 1 + t.chars().count() * 2 / width).sum();
     let lines = rows + 4 + footnotes + text * 2 / width;
-    (width, lines * 9 / 2 + 2 * MARGIN)
+    (width, lines * 4 + 2 * MARGIN + 8)
 }
 
 #[cfg(test)]

@@ -135,7 +135,6 @@ mod tests {
             ("datasets_markdown", Markup::Markdown),
             ("datasets_csv", Markup::Csv),
             ("datasets_html", Markup::Html),
-            ("datasets_json", Markup::Json),
             ("datasets_latex", Markup::Latex),
         ] {
             insta::assert_snapshot!(name, markup.render(&table).expect("renders"));
