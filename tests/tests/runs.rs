@@ -57,7 +57,7 @@ fn a_run_is_cached_reported_checked_and_repeats_to_the_bit() {
         assert!(lab.path().join("out").join(file).is_file(), "{file}");
     }
     let page = fs::read_to_string(lab.path().join("out/index.html")).expect("page");
-    assert!(!page.contains("data:image/png;base64") && !page.contains("http-equiv"));
+    assert!(page.contains("data:image/png;base64") && !page.contains("<svg") && !page.contains("http-equiv"));
     let cells = lab.dygl(&["status", "tiny", "--format", "json"]).exits(0).json();
     for cell in cells["cells"].as_array().expect("cells") {
         let key = cell["eval_key"].as_str().expect("key");

@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use super::overlay::{data_uri, overlay};
+use super::overlay::{data_uri, overlay, thumbnail_uri};
 use super::provenance::{Facts, provenance};
 use super::{Options, ReportError, format};
 use crate::metric::Metric;
@@ -73,9 +73,7 @@ struct Overlay {
 /// What there is to say of a finished attempt.
 pub(super) fn attempt(finished: &Finished, options: &Options) -> Result<Attempt, ReportError> {
     let eval = &finished.eval;
-    // Terms that are not stated are taken as restrictive.
-    let redistributable = eval.dataset.as_ref().is_some_and(|facts| facts.redistributable);
-    let show_images = redistributable || options.embed_images;
+    let show_images = may_show_images(finished, options);
     let mut overlays = Vec::new();
     for sample in &finished.samples {
         let image = sample.image.as_ref().filter(|_| show_images);
@@ -109,6 +107,20 @@ pub(super) fn attempt(finished: &Finished, options: &Options) -> Result<Attempt,
         overlays,
         provenance: provenance(finished),
     })
+}
+
+/// Whether the dataset's images may be embedded. Terms that are not stated are
+/// taken as restrictive.
+fn may_show_images(finished: &Finished, options: &Options) -> bool {
+    let facts = finished.eval.dataset.as_ref();
+    options.embed_images || facts.is_some_and(|facts| facts.redistributable)
+}
+
+/// A small overlay of the median image; none where it was not kept.
+pub(super) fn thumbnail(finished: &Finished, options: &Options) -> Result<Option<String>, ReportError> {
+    let Some(median) = finished.samples.iter().find(|s| s.sample.role == "median") else { return Ok(None) };
+    let image = median.image.as_ref().filter(|_| may_show_images(finished, options));
+    Ok(Some(thumbnail_uri(&overlay(image, &median.truth, &median.prediction)?)?))
 }
 
 fn values(finished: &Finished, metric: Metric) -> Vec<f64> {

@@ -1,10 +1,11 @@
 //! The index page as data: tables, protocols, the list of runs. It holds no
-//! picture and no figure, so that hundreds of runs stay one light page.
+//! figure, and pictures only of few runs, so that hundreds stay one light page.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
+use super::attempt::thumbnail;
 use super::protocol::{Protocol, protocol};
 use super::{Options, ReportError, format};
 use crate::metric::Metric;
@@ -20,6 +21,7 @@ pub(super) struct Page {
     experiments: Vec<Experiment>,
     /// `5 done, 1 failed`
     summary: String,
+    has_pictures: bool,
     runs: Vec<Run>,
 }
 
@@ -43,6 +45,9 @@ struct Experiment {
     protocol: Protocol,
 }
 
+/// Up to so many runs are listed with a picture each (about 15 kB).
+const WITH_PICTURES: usize = 32;
+
 /// A line of the list of runs.
 #[derive(Debug, Serialize)]
 struct Run {
@@ -57,6 +62,8 @@ struct Run {
     dice: String,
     key: String,
     page: Option<String>,
+    /// Overlay of the median image.
+    picture: Option<String>,
 }
 
 /// Name and content of a file beside the page.
@@ -92,6 +99,8 @@ pub(super) fn page(
         });
     }
     let cells = distinct(results);
+    let with_pictures = cells.len() <= WITH_PICTURES;
+    let runs = cells.iter().map(|cell| run(cell, with_pictures, options)).collect::<Result<Vec<_>, _>>()?;
     let mut states: BTreeMap<&str, usize> = BTreeMap::new();
     cells.iter().for_each(|cell| *states.entry(cell.state.word()).or_default() += 1);
     let states: Vec<String> = states.iter().map(|(state, count)| format!("{count} {state}")).collect();
@@ -104,7 +113,8 @@ pub(super) fn page(
         generated_by: options.generated_by.clone(),
         experiments,
         summary: states.join(", "),
-        runs: cells.iter().map(|cell| run(cell)).collect(),
+        has_pictures: runs.iter().any(|run| run.picture.is_some()),
+        runs,
     };
     Ok((page, files))
 }
@@ -126,11 +136,15 @@ pub(super) fn distinct(results: &[Results]) -> Vec<&CellResult> {
     results.iter().flat_map(|r| &r.cells).filter(|cell| seen.insert(cell.anchor())).collect()
 }
 
-fn run(cell: &CellResult) -> Run {
+fn run(cell: &CellResult, with_picture: bool, options: &Options) -> Result<Run, ReportError> {
+    let picture = match cell.state.finished() {
+        [one] if with_picture => thumbnail(one, options)?,
+        _ => None,
+    };
     let dice = |finished: &Finished| {
         format::percent(finished.eval.mean.get(&Metric::Dice).copied().unwrap_or(f64::NAN))
     };
-    Run {
+    Ok(Run {
         anchor: cell.anchor(),
         label: cell.label.clone(),
         dataset: dataset(cell),
@@ -140,7 +154,8 @@ fn run(cell: &CellResult) -> Run {
         dice: cell.state.finished().iter().map(dice).collect::<Vec<_>>().join(" / "),
         key: short(cell.eval_key.as_deref().unwrap_or(&cell.train_key)).to_owned(),
         page: cell.page(),
-    }
+        picture,
+    })
 }
 
 fn dataset(cell: &CellResult) -> String {

@@ -13,7 +13,8 @@ use super::tex::{escape, prose};
 /// The table as an environment for `\input`.
 pub fn latex(table: &Table) -> String {
     let mut out = String::from(
-        "% Written by dygl from verified results: generated, not typed. Needs \\usepackage{booktabs}.\n\
+        "% Written by dygl from verified results: generated, not typed. Needs \\usepackage{booktabs};\n\
+         % with \\usepackage{graphicx} a table too wide for the text is scaled down to it.\n\
          \\ifdefined\\dygltable\\else\\newsavebox{\\dygltable}\\newlength{\\dyglwidth}\\fi\n\
          \\begin{table}[tbp]\n\\centering\\small\n\\setlength{\\tabcolsep}{4pt}%\n\\sbox{\\dygltable}{%\n",
     );
@@ -30,14 +31,17 @@ pub fn latex(table: &Table) -> String {
     if runs.len() > 1 {
         out.push_str("\\end{tabular}");
     }
-    // Caption and notes are as wide as the table, but never a narrow column.
+    // Caption and notes are as wide as the table, but never a narrow column; the
+    // table is never wider than the text where it can be scaled.
     out.push_str(
         "}%\n\\setlength{\\dyglwidth}{\\wd\\dygltable}%\n\
          \\ifdim\\dyglwidth<.6\\linewidth\\setlength{\\dyglwidth}{.6\\linewidth}\\fi\n\
+         \\ifdim\\dyglwidth>\\linewidth\\ifdefined\\resizebox\\setlength{\\dyglwidth}{\\linewidth}%\n\
+         \\sbox{\\dygltable}{\\resizebox{\\linewidth}{!}{\\usebox{\\dygltable}}}\\fi\\fi\n\
          \\begin{minipage}{\\dyglwidth}\n",
     );
     out.push_str(&format!("\\caption{{{}}}\n\\label{{tab:{}}}\n", caption(table), slug(&table.name)));
-    out.push_str("\\centering\\usebox{\\dygltable}\\par\n");
+    out.push_str("\\vspace{3pt}\\centering\\usebox{\\dygltable}\\par\n");
     out.push_str(&below(table));
     out.push_str("\\end{minipage}\n\\end{table}\n");
     out
@@ -55,7 +59,7 @@ pub fn latex_page(table: &Table) -> String {
         "\\documentclass[10pt]{{article}}\n\
          \\IfFileExists{{lmodern.sty}}{{\\usepackage[T1]{{fontenc}}\\usepackage{{lmodern}}}}{{}}\n\
          \\usepackage{{booktabs}}\n\
-         \\usepackage[font=small,labelfont=bf,justification=raggedright,singlelinecheck=false,skip=6pt]{{caption}}\n\
+         \\usepackage[font=small,labelfont=bf,justification=raggedright,singlelinecheck=false,skip=3pt]{{caption}}\n\
          \\usepackage[paperwidth={width}mm,paperheight={height}mm,margin={MARGIN}mm]{{geometry}}\n\
          \\makeatletter\\setlength{{\\@fptop}}{{0pt}}\\makeatother\n\
          \\pagestyle{{empty}}\n\
@@ -358,8 +362,14 @@ mod tests {
             ("hostile2", hostile(samples::mixed())),
             ("hostile4", hostile(samples::beside())),
         ];
-        for (name, results) in all {
-            let text = latex_page(&build(&results, &Paper));
+        let mut documents: Vec<(&str, String)> =
+            all.iter().map(|(name, results)| (*name, latex_page(&build(results, &Paper)))).collect();
+        // Two tables in a paper of another width, each wider than its text.
+        let paper: String =
+            [samples::mixed(), samples::beside()].iter().map(|r| latex(&build(r, &Paper))).collect();
+        let head = "\\documentclass{article}\\usepackage{booktabs,graphicx}\n\\begin{document}\n";
+        documents.push(("included", format!("{head}{paper}\\end{{document}}\n")));
+        for (name, text) in documents {
             std::fs::write(folder.join(format!("{name}.tex")), text).expect("written");
             let output = Command::new("pdflatex")
                 .args(["-interaction=nonstopmode", "-halt-on-error", "-no-shell-escape", name])
