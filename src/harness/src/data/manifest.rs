@@ -9,10 +9,14 @@ use super::pattern::Pattern;
 
 /// Every manifest, in the order of the lists that people see. A test fails
 /// when a file of `datasets/` is missing here.
-const SOURCES: [(&str, &str); 4] = [
+const SOURCES: [(&str, &str); 8] = [
     ("kvasir-seg", include_str!("../../../../datasets/kvasir-seg.toml")),
     ("kvasir-seg-352", include_str!("../../../../datasets/kvasir-seg-352.toml")),
     ("cvc-clinicdb", include_str!("../../../../datasets/cvc-clinicdb.toml")),
+    ("brain-mri", include_str!("../../../../datasets/brain-mri.toml")),
+    ("isic2016", include_str!("../../../../datasets/isic2016.toml")),
+    ("ph2", include_str!("../../../../datasets/ph2.toml")),
+    ("glas", include_str!("../../../../datasets/glas.toml")),
     ("tnbc", include_str!("../../../../datasets/tnbc.toml")),
 ];
 
