@@ -4,6 +4,7 @@
 #   DATA     folder that holds the datasets by id
 #   DEVICE   auto (default), flex
 #   FILTER   cells to keep, e.g. FILTER='model=dyglnet,dataset=kvasir*'
+#   TABLE    experiments of `make report` (default: table2)
 #   JOBS     cells at once (default: what the profile says)
 #   STORE    folder of results (default: .dygl)
 
@@ -19,7 +20,11 @@ CARGO   ?= cargo
 WHERE   := --store '$(STORE)' --device '$(DEVICE)' $(if $(DATA),--data '$(DATA)') $(if $(FILTER),--filter '$(FILTER)')
 RUNS    := --keep-going $(if $(JOBS),--jobs $(JOBS))
 
-.PHONY: help build demo test check fmt clippy table2 regress report clean
+TABLES  := table1 table2 table3 table4 table5
+# The experiments of `make report`.
+TABLE   ?= table2
+
+.PHONY: help build demo test check fmt clippy $(TABLES) regress report clean
 .DEFAULT_GOAL := help
 
 help:               ## this list
@@ -27,7 +32,7 @@ help:               ## this list
 
 # What the programs are made of; cargo's own look at it takes longer than a
 # whole no-op run, so it is asked only when one of these is newer.
-SOURCES := $(shell find src baselines tests datasets experiments reports/templates -type f) \
+SOURCES := $(shell find src baselines tests datasets experiments reports/templates reports/assets -type f) \
            Cargo.toml Cargo.lock $(wildcard .git/logs/HEAD)
 
 build: $(DYGL)      ## dygl, its worker and the tests (in one go: the same features, so burn compiles once)
@@ -51,7 +56,13 @@ clippy:             ## lints
 
 check: fmt clippy test  ## formatting, lints, tests
 
-table2: build       ## Table 2: polyp segmentation (Kvasir-SEG, CVC-ClinicDB)
+table1:             ## Table 1: the datasets; needs none of them
+table2:             ## Table 2: polyp segmentation (Kvasir-SEG, CVC-ClinicDB)
+table3:             ## Table 3: brain tumours (Brain-MRI)
+table4:             ## Table 4: skin lesions (ISIC2016, PH2)
+table5:             ## Table 5: pathological tissue (GlaS, TNBC)
+
+$(TABLES): build
 	@$(DYGL) run $@ --profile '$(PROFILE)' $(WHERE) $(RUNS); ran=$$?; \
 	 $(DYGL) report $@ --profile '$(PROFILE)' $(WHERE) --out '$(OUT)/$@'; reported=$$?; \
 	 if [ $$ran -ne 0 ]; then exit $$ran; else exit $$reported; fi
@@ -60,8 +71,10 @@ regress: build      ## fails when a score of the smoke experiment moved against 
 	@$(DYGL) run smoke --store '$(STORE)'
 	@$(DYGL) check smoke --store '$(STORE)' --against lock
 
-report: build       ## tables and page of what is in the store; never trains
-	@$(DYGL) report table2 --profile '$(PROFILE)' $(WHERE) --out '$(OUT)/table2'
+report: build       ## tables and pages of what is in the store, for TABLE='table2 table3 ...'; never trains
+	@code=0; for table in $(TABLE); do \
+	   $(DYGL) report $$table --profile '$(PROFILE)' $(WHERE) --out "$(OUT)/$$table" || code=$$?; \
+	 done; exit $$code
 
 clean:              ## build results and reports; never the store
 	@$(CARGO) clean

@@ -10,4 +10,5 @@ mod parity;
 mod preview;
 mod runs;
 mod splits;
+mod tables;
 mod tidy;

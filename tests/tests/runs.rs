@@ -53,11 +53,21 @@ fn a_run_is_cached_reported_checked_and_repeats_to_the_bit() {
         "{}",
         report.stdout
     );
-    for file in ["index.html", "tiny.md", "tiny.csv", "tiny.json"] {
+    for file in ["index.html", "tiny.md", "tiny.csv", "tiny.json", "tiny.tex", "tiny.include.tex"] {
         assert!(lab.path().join("out").join(file).is_file(), "{file}");
     }
     let page = fs::read_to_string(lab.path().join("out/index.html")).expect("page");
-    assert!(page.contains("data:image/png;base64") && page.contains("<svg") && !page.contains("http-equiv"));
+    assert!(page.contains("data:image/png;base64") && !page.contains("<svg") && !page.contains("http-equiv"));
+    let cells = lab.dygl(&["status", "tiny", "--format", "json"]).exits(0).json();
+    for cell in cells["cells"].as_array().expect("cells") {
+        let key = cell["eval_key"].as_str().expect("key");
+        let shown = lab.dygl(&["show", &key[..10], "--format", "json"]).exits(0).json();
+        let own = shown["page"].as_str().expect("a page");
+        assert!(page.contains(&format!("href=\"{own}\"")), "{own}");
+        let own = fs::read_to_string(lab.path().join("out").join(own)).expect("page");
+        assert!(own.contains("data:image/png;base64") && own.contains("<svg"));
+        assert!(own.contains("Log of the training") && own.contains("epoch 1"), "the events are summed up");
+    }
 
     // The lock: accepted, held, moved, and a key that shows and reproduces.
     lab.dygl(&["check", "tiny", "--accept"]).exits(0);

@@ -78,11 +78,14 @@ pub enum Format {
     Json,
 }
 
+/// Where results are kept unless `--store` says otherwise.
+pub const DEFAULT_STORE: &str = ".dygl";
+
 /// Where things are, and how answers look.
 #[derive(Debug, Clone, Args)]
 pub struct Common {
     /// Folder of results and registered datasets
-    #[arg(long, value_name = "DIR", env = "DYGL_STORE", default_value = ".dygl")]
+    #[arg(long, value_name = "DIR", env = "DYGL_STORE", default_value = DEFAULT_STORE)]
     pub store: PathBuf,
     /// How the answer on standard output is written
     #[arg(long, value_enum, default_value = "text")]

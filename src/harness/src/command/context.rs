@@ -8,13 +8,15 @@ use crate::exec::Inputs;
 use crate::exit::{Exit, Failure, OrExit};
 use crate::key::revision::Revisions;
 use crate::plan::{Filter, Plan, PlannedCell};
-use crate::spec::{self, Experiment, Request};
+use crate::spec::{self, DatasetChoice, Experiment, Request, TableKind};
 use crate::store::Store;
 
 /// One experiment and the cells of it that were selected.
 pub struct Chosen {
     pub experiment: Experiment,
     pub cells: Vec<PlannedCell>,
+    /// The rows of a table of datasets, which has no cells; else empty.
+    pub datasets: Vec<DatasetChoice>,
 }
 
 /// Everything that a verb over cells needs.
@@ -50,8 +52,14 @@ impl Context {
             match spec::load(&request, &registry) {
                 Ok(experiment) => {
                     let selected = filter.apply(&Plan::expand(&experiment));
-                    notes.extend(selected.notes);
-                    chosen.push(Chosen { experiment, cells: selected.cells });
+                    let mut datasets = Vec::new();
+                    if experiment.table.kind == TableKind::Datasets {
+                        datasets.extend_from_slice(experiment.matrix.datasets());
+                        datasets.retain(|choice| filter.keeps_dataset(choice));
+                    } else {
+                        notes.extend(selected.notes);
+                    }
+                    chosen.push(Chosen { experiment, cells: selected.cells, datasets });
                 }
                 Err(diagnostics) => mistakes.push_str(&diagnostics.render(super::colour_err())),
             }
@@ -60,7 +68,7 @@ impl Context {
             return Err(Failure::new(Exit::Usage, mistakes));
         }
         notes.dedup();
-        if chosen.iter().all(|c| c.cells.is_empty()) {
+        if chosen.iter().all(|c| c.cells.is_empty() && c.datasets.is_empty()) {
             let filter = selection.filter.join("' or '");
             let names = selection.experiments.join(" ");
             notes.insert(0, format!("no cell of {names} matches '{filter}'; `dygl plan {names}` lists them"));

@@ -1,11 +1,13 @@
 //! The verbs, one file each. Only here does anything print: answers go to
 //! standard output, everything else to standard error.
 
+mod cards;
 mod check;
 mod context;
 mod dataset;
 mod doctor;
 mod explain;
+mod finished;
 mod lock;
 mod model;
 mod plan;

@@ -1,11 +1,13 @@
-//! `dygl report`: tables on the terminal, Markdown, CSV, JSON and HTML, all
-//! from the store. Never trains.
+//! `dygl report`: tables on the terminal, Markdown, CSV, JSON, LaTeX and HTML,
+//! all from the store. Never trains.
 
-use image::ImageFormat;
+use std::path::Path;
 
+use super::cards;
 use super::context::{Chosen, Context};
-use super::read::{self, Done, Reading, State};
-use crate::cli::{Format, Report};
+use super::finished::{finished, journals};
+use super::read::{self, Reading, State};
+use crate::cli::{DEFAULT_STORE, Format, Report};
 use crate::data;
 use crate::exit::{Exit, Failure, OrExit};
 use crate::key::revision;
@@ -14,9 +16,8 @@ use crate::spec::Experiment;
 use crate::spec::name::Named;
 use crate::spec::network::{self, Group};
 use crate::spec::reported;
-use crate::store::Attempt;
-use crate::store::record::{HistoryRow, ImageScores};
-use crate::table::results::{CellResult, CellState, Finished, Reported, Results, SampleImages, short};
+use crate::store::Problem;
+use crate::table::results::{CellResult, CellState, Reported, Results, short};
 use crate::table::{self, markup};
 
 /// The numbers of the paper, as the tables ask for them.
@@ -36,9 +37,10 @@ pub fn report(arguments: &Report) -> Result<Exit, Failure> {
     let mut readings = Vec::new();
     for chosen in &context.chosen {
         let of_experiment = read::cells(&context, selection, &chosen.cells).or_exit(Exit::Environment)?;
-        all.push(results(chosen, &of_experiment));
+        all.push(results(&context, chosen, published.0, &of_experiment));
         readings.extend(of_experiment);
     }
+    let store = &selection.common.store;
     let options = crate::report::Options {
         embed_images: arguments.embed_images,
         out: arguments.out.clone(),
@@ -48,6 +50,7 @@ pub fn report(arguments: &Report) -> Result<Exit, Failure> {
             short(revision::COMMIT),
             if revision::DIRTY { ", uncommitted changes" } else { "" }
         ),
+        store: (store != Path::new(DEFAULT_STORE)).then(|| store.display().to_string()),
     };
     let page = crate::report::render(&all, &published, &options).or_exit(Exit::Environment)?;
     if selection.common.format == Format::Json {
@@ -82,7 +85,12 @@ pub(super) fn not_the_papers(experiment: &Experiment, reading: &Reading) -> Opti
     }
 }
 
-fn results(chosen: &Chosen, readings: &[Reading]) -> Results {
+fn results(
+    context: &Context,
+    chosen: &Chosen,
+    published: &reported::Reported,
+    readings: &[Reading],
+) -> Results {
     let experiment = &chosen.experiment;
     let values = serde_json::to_value(&experiment.protocol).unwrap_or_default();
     let marks = experiment
@@ -101,8 +109,11 @@ fn results(chosen: &Chosen, readings: &[Reading]) -> Results {
         profile: experiment.profile.name.clone(),
         paper_profile: experiment.departures.is_empty(),
         paper_table: (experiment.table.paper_table > 0).then_some(experiment.table.paper_table),
+        kind: experiment.table.kind,
+        arrange: experiment.table.arrange,
         metrics: experiment.table.metrics.clone(),
         cells: readings.iter().map(cell_result).collect(),
+        datasets: cards::cards(context, chosen, published),
         marks,
         notes: experiment.warnings.clone(),
     }
@@ -111,6 +122,10 @@ fn results(chosen: &Chosen, readings: &[Reading]) -> Results {
 fn cell_result(reading: &Reading) -> CellResult {
     let cell = &reading.planned.cell;
     let text = |preimage: &Option<crate::key::Preimage>| preimage.as_ref().map(|p| p.key().to_string());
+    let (state, journals) = match journals(&reading.state) {
+        Ok(journals) => (state(reading), journals),
+        Err(problem) => (altered(&problem), Vec::new()),
+    };
     CellResult {
         cell: cell.clone(),
         label: reading.planned.label.clone(),
@@ -118,28 +133,35 @@ fn cell_result(reading: &Reading) -> CellResult {
         dataset_title: title(&cell.dataset),
         train_key: text(&reading.train).unwrap_or_default(),
         eval_key: text(&reading.evaluation),
-        state: state(reading),
+        state,
+        journals,
     }
 }
 
-fn title(dataset: &Named) -> String {
+/// A dataset's name as the paper's tables print it; of phantoms what they are.
+pub(super) fn title(dataset: &Named) -> String {
+    if let Some(manifest) = data::manifest(&dataset.name) {
+        return manifest.name.clone();
+    }
     data::catalogue()
         .into_iter()
         .find(|entry| entry.id == dataset.name)
         .map_or_else(|| dataset.to_string(), |entry| entry.title)
 }
 
+fn altered(problem: &Problem) -> CellState {
+    CellState::Altered { file: problem.path().display().to_string() }
+}
+
 fn state(reading: &Reading) -> CellState {
-    let altered =
-        |problem: crate::store::Problem| CellState::Altered { file: problem.path().display().to_string() };
     match &reading.state {
         State::Done(done) => match finished(done) {
             Ok(finished) => CellState::Done(Box::new(finished)),
-            Err(problem) => altered(problem),
+            Err(problem) => altered(&problem),
         },
         State::Conflict(all) => match all.iter().map(finished).collect() {
             Ok(finished) => CellState::Conflict(finished),
-            Err(problem) => altered(problem),
+            Err(problem) => altered(&problem),
         },
         State::Failed { outcome, attempt } => {
             CellState::Failed { outcome: outcome.clone(), attempt: Some(attempt.short().to_owned()) }
@@ -147,69 +169,4 @@ fn state(reading: &Reading) -> CellState {
         State::Altered { file } => CellState::Altered { file: file.clone() },
         State::Stale(_) | State::Missing(_) => CellState::Missing { reason: reading.reason() },
     }
-}
-
-/// Everything that the report shows of a result, verified as it is read.
-fn finished(done: &Done) -> Result<Finished, crate::store::Problem> {
-    let samples = done
-        .eval
-        .samples
-        .iter()
-        .map(|sample| {
-            let picture =
-                |kind: &str| png(&done.eval_attempt, &format!("samples/{}.{kind}.png", sample.file));
-            Ok(SampleImages {
-                sample: sample.clone(),
-                image: Some(picture("image")?.into_rgb8()),
-                truth: picture("truth")?.into_luma8(),
-                prediction: picture("prediction")?.into_luma8(),
-            })
-        })
-        .collect::<Result<_, _>>()?;
-    Ok(Finished {
-        train: done.train.clone(),
-        eval: done.eval.clone(),
-        attempt: done.eval_attempt.short().to_owned(),
-        history: rows(&done.train_attempt, "history.csv")?,
-        per_image: scores(&done.eval_attempt)?,
-        samples,
-    })
-}
-
-fn png(attempt: &Attempt, name: &str) -> Result<image::DynamicImage, crate::store::Problem> {
-    let bytes = attempt.read(name)?;
-    image::load_from_memory_with_format(&bytes, ImageFormat::Png)
-        .map_err(|error| unreadable(attempt, name, &error))
-}
-
-fn rows(attempt: &Attempt, name: &str) -> Result<Vec<HistoryRow>, crate::store::Problem> {
-    let bytes = attempt.read(name)?;
-    csv::Reader::from_reader(bytes.as_slice())
-        .deserialize()
-        .collect::<Result<_, _>>()
-        .map_err(|error| unreadable(attempt, name, &error))
-}
-
-fn scores(attempt: &Attempt) -> Result<Vec<ImageScores>, crate::store::Problem> {
-    let name = "per_image.csv";
-    let bytes = attempt.read(name)?;
-    let mut reader = csv::Reader::from_reader(bytes.as_slice());
-    let header = reader.headers().map_err(|error| unreadable(attempt, name, &error))?.clone();
-    let mut images = Vec::new();
-    for record in reader.records() {
-        let record = record.map_err(|error| unreadable(attempt, name, &error))?;
-        let scores = Metric::ALL
-            .iter()
-            .filter_map(|metric| {
-                let column = header.iter().position(|title| title == metric.name())?;
-                Some((*metric, record.get(column)?.parse().ok()?))
-            })
-            .collect();
-        images.push(ImageScores { id: record.get(0).unwrap_or_default().to_owned(), scores });
-    }
-    Ok(images)
-}
-
-fn unreadable(attempt: &Attempt, name: &str, error: &dyn std::fmt::Display) -> crate::store::Problem {
-    crate::store::Problem::Unreadable { path: attempt.folder().join(name), message: error.to_string() }
 }

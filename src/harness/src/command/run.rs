@@ -26,6 +26,14 @@ pub fn run(arguments: &Run) -> Result<Exit, Failure> {
     }
     let (device, numerics) = selection.device.for_running().or_exit(Exit::Environment)?;
     let cells: Vec<Cell> = context.cells().into_iter().map(|planned| planned.cell).collect();
+    dataset::offer(&context)?;
+    if cells.is_empty() {
+        super::note("nothing to train: this experiment is a table of datasets");
+        if selection.common.format == Format::Json {
+            super::answer_json(&json!({ "cells": [] }))?;
+        }
+        return Ok(Exit::Ok);
+    }
     let missing = dataset::prepare(&context, &cells, arguments.keep_going)?;
     let executor = Local::beside_this_program()?;
     let options = options(arguments, &context, device, numerics)?;

@@ -6,6 +6,7 @@ use crate::cli::{Format, KeyArgs};
 use crate::exit::{Exit, Failure, OrExit};
 use crate::key::Key;
 use crate::store::Store;
+use crate::table::results::{PAGES, short};
 
 /// The one key that starts with the given digits.
 pub fn find(store: &Store, digits: &str) -> Result<Key, Failure> {
@@ -40,11 +41,12 @@ pub fn show(arguments: &KeyArgs) -> Result<Exit, Failure> {
             "problems": problems, "record": record, "key": preimage,
         }));
     }
-    let all = json!({ "key": key, "attempts": attempts });
+    let page = attempts.iter().find_map(|attempt| page(&key, &attempt["record"]));
+    let all = json!({ "key": key, "attempts": attempts, "page": page });
     if arguments.common.format == Format::Json {
         super::answer_json(&all)?;
     } else {
-        super::answer(&describe(&key, &attempts));
+        super::answer(&describe(&key, page.as_deref(), &attempts));
     }
     Ok(if altered {
         Exit::Altered
@@ -55,8 +57,18 @@ pub fn show(arguments: &KeyArgs) -> Result<Exit, Failure> {
     })
 }
 
-fn describe(key: &Key, attempts: &[Value]) -> String {
+/// Where reports tell of a result: an evaluation, or a run that ended without one.
+fn page(key: &Key, record: &Value) -> Option<String> {
+    let told =
+        record["train_key"].is_string() || record["outcome"]["kind"].as_str().is_some_and(|k| k != "done");
+    told.then(|| format!("{PAGES}/{}.html", short(key.as_str())))
+}
+
+fn describe(key: &Key, page: Option<&str>, attempts: &[Value]) -> String {
     let mut text = format!("key {key}\n");
+    if let Some(page) = page {
+        text.push_str(&format!("page {page} in the report of each experiment that shows it\n"));
+    }
     for attempt in attempts {
         let verified = if attempt["verified"] == true { "verified" } else { "ALTERED" };
         text.push_str(&format!("attempt {} ({verified})\n", plain(&attempt["attempt"])));

@@ -13,7 +13,7 @@ use super::expand::{Plan, PlannedCell};
 use crate::spec::diagnostic::nearest;
 use crate::spec::name::Named;
 use crate::spec::source::At;
-use crate::spec::{Diagnostic, Diagnostics, Origin, network};
+use crate::spec::{DatasetChoice, Diagnostic, Diagnostics, Origin, network};
 
 /// What a clause looks at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,6 +112,18 @@ impl Filter {
             clause.patterns.iter().any(|pattern| texts.iter().any(|text| glob(pattern, text)))
         };
         self.flags.is_empty() || self.flags.iter().any(|clauses| clauses.iter().all(clause_matches))
+    }
+
+    /// Whether a dataset of a table without cells is kept: of each flag only
+    /// what it says of datasets counts.
+    pub fn keeps_dataset(&self, choice: &DatasetChoice) -> bool {
+        let names =
+            [&choice.asked, &choice.used].map(|named| [named.name.clone(), named.to_string()]).concat();
+        let matches = |clause: &Clause| {
+            clause.field != Field::Dataset
+                || clause.patterns.iter().any(|pattern| names.iter().any(|name| glob(pattern, name)))
+        };
+        self.flags.is_empty() || self.flags.iter().any(|clauses| clauses.iter().all(matches))
     }
 
     /// The cells that match, in the order of the plan.

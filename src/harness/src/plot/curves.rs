@@ -1,5 +1,5 @@
 //! Learning curves: the loss and its terms, the Dice on the selection part,
-//! the learning rate; each a figure of its own over the epochs.
+//! the learning rate, the gradient's norm; each a figure of its own over the epochs.
 
 use plotters::prelude::*;
 
@@ -34,6 +34,12 @@ pub fn learning_rate(history: &[HistoryRow]) -> Result<Option<String>, PlotError
     draw("learning rate", "Learning rate per epoch", "learning rate", &series, None)
 }
 
+/// Norm of the gradient, before clipping, per epoch. `None` without a finite value.
+pub fn gradient_norm(history: &[HistoryRow]) -> Result<Option<String>, PlotError> {
+    let series = [("", BLUE, points(history, |r| Some(r.gradient_norm)))];
+    draw("gradient norm", "Norm of the gradient per epoch", "gradient norm", &series, None)
+}
+
 fn points(history: &[HistoryRow], value: impl Fn(&HistoryRow) -> Option<f64>) -> Points {
     let all: Points = history
         .iter()
@@ -61,8 +67,7 @@ fn draw(
     let Some(last) = all().map(|p| p.0).reduce(f64::max) else { return Ok(None) };
     let Some(top) = all().map(|p| p.1).reduce(f64::max) else { return Ok(None) };
     let top = ceiling.unwrap_or(if top > 0.0 { top * 1.08 } else { 1.0 });
-    let decimals =
-        |value: &f64| if top < 0.1 && *value != 0.0 { scientific(*value) } else { plain_number(value) };
+    let decimals = |value: &f64| on_axis(*value, top);
     let axis = Axes {
         // One epoch alone still needs an axis to stand on.
         x: 0.0..last.max(1.0),
@@ -90,6 +95,17 @@ fn lines(area: &Area<'_>, axis: &Axes<'_>, series: &[(&str, RGBColor, Points)]) 
     named.retain(|(name, _)| !name.is_empty());
     named.reverse();
     legend(area, &named)
+}
+
+/// A number on an axis that ends at `top`: all of them with the same decimals.
+fn on_axis(value: f64, top: f64) -> String {
+    match top {
+        _ if value == 0.0 => "0".to_owned(),
+        top if top < 0.1 => scientific(value),
+        top if top < 1.0 => format!("{value:.2}"),
+        top if top < 10.0 => format!("{value:.1}"),
+        _ => format!("{value:.0}"),
+    }
 }
 
 /// `5e-4`, `2.5e-4`.
@@ -137,6 +153,13 @@ mod tests {
         let thinned = thin(many);
         assert!(thinned.len() <= POINTS + 1);
         assert_eq!(thinned.last(), Some(&(9999.0, 0.0)));
+    }
+
+    #[test]
+    fn an_axis_has_the_same_decimals_throughout() {
+        assert_eq!([0.0, 0.5, 1.0, 1.5].map(|value| on_axis(value, 2.1)), ["0", "0.5", "1.0", "1.5"]);
+        assert_eq!([0.2, 0.4].map(|value| on_axis(value, 0.9)), ["0.20", "0.40"]);
+        assert_eq!((on_axis(2e-4, 5e-4), on_axis(60.0, 100.0)), ("2e-4".to_owned(), "60".to_owned()));
     }
 
     #[test]

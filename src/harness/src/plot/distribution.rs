@@ -1,37 +1,39 @@
-//! Distributions over images: of the Dice, of the foreground. A histogram,
+//! Distributions over images: of a score, of the foreground. A histogram,
 //! with the mean and the median drawn in.
 
 use plotters::prelude::*;
 
 use super::PlotError;
 use super::canvas::{Area, Axes, BLUE, Drawn, INK, STROKE, VERMILION, axes, figure, legend, plain_number};
+use crate::metric::Metric;
 use crate::stats;
 
 /// Bins of 5 % each.
 const BINS: usize = 20;
 
-/// Histogram of Dice values in 0..1. `None` without a finite value.
-pub fn dice_distribution(dice: &[f64]) -> Result<Option<String>, PlotError> {
-    let values: Vec<f64> = dice.iter().copied().filter(|v| v.is_finite()).collect();
+/// Histogram of a score's values in 0..1. `None` without a finite value.
+pub fn distribution(metric: Metric, scores: &[f64]) -> Result<Option<String>, PlotError> {
+    let values: Vec<f64> = scores.iter().copied().filter(|v| v.is_finite()).collect();
     let (Some(mean), Some(median)) = (stats::mean(&values), stats::median(&values)) else { return Ok(None) };
     let counts = count(&values);
     let most = counts.iter().copied().max().unwrap_or(1).max(1);
     let axis = Axes {
         x: 0.0..100.0,
         y: 0.0..most as f64 * 1.18,
-        x_title: "Dice of an image, %",
+        x_title: &format!("{} of an image, %", metric.label()),
         y_title: "images",
         x_format: &plain_number,
         y_format: &whole_only,
     };
     let description = format!(
-        "Histogram of the Dice of {} images; mean {:.2} %, median {:.2} %",
+        "Histogram of the {} of {} images; mean {:.2} %, median {:.2} %",
+        metric.label(),
         values.len(),
         mean * 100.0,
         median * 100.0
     );
     let draw = |area: &Area<'_>| bars(area, &axis, &counts, mean * 100.0, median * 100.0);
-    figure("Dice distribution", &description, draw).map(Some)
+    figure("distribution", &description, draw).map(Some)
 }
 
 /// Histogram of the share of foreground of each mask, from its counts in
@@ -101,13 +103,13 @@ mod tests {
 
     #[test]
     fn nothing_is_not_drawn() {
-        assert_eq!(dice_distribution(&[]), Ok(None));
-        assert_eq!(dice_distribution(&[f64::NAN]), Ok(None));
+        assert_eq!(distribution(Metric::Dice, &[]), Ok(None));
+        assert_eq!(distribution(Metric::Dice, &[f64::NAN]), Ok(None));
     }
 
     #[test]
     fn the_description_says_what_is_seen() {
-        let svg = dice_distribution(&[0.5, 0.9, 1.0]).expect("drawn").expect("some");
-        assert!(svg.contains("Dice of 3 images; mean 80.00 %, median 90.00 %"));
+        let svg = distribution(Metric::Iou, &[0.5, 0.9, 1.0]).expect("drawn").expect("some");
+        assert!(svg.contains("IoU of 3 images; mean 80.00 %, median 90.00 %"));
     }
 }

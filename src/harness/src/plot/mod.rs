@@ -9,8 +9,8 @@ mod canvas;
 mod curves;
 mod distribution;
 
-pub use curves::{learning_rate, loss, selection};
-pub use distribution::{dice_distribution, foreground_distribution};
+pub use curves::{gradient_norm, learning_rate, loss, selection};
+pub use distribution::{distribution, foreground_distribution};
 
 /// Why a figure could not be drawn.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -459,6 +459,7 @@ mod tests {
             embed_images: false,
             out: folder.path().join("new"),
             generated_by: "dygl <test>".into(),
+            store: None,
         };
         let page = render(audit, &BTreeMap::new(), &options).expect("rendered");
         let json = std::fs::read_to_string(folder.path().join("new/audit.json")).expect("written");

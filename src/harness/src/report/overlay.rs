@@ -15,6 +15,8 @@ use image::{ExtendedColorType, GrayImage, ImageEncoder, Rgb, RgbImage};
 const SMALLEST_SIDE: u32 = 192;
 /// Larger sides are reduced: a report is not an archive.
 const LARGEST_SIDE: u32 = 320;
+/// Longer side of a picture in a list.
+const THUMBNAIL_SIDE: u32 = 88;
 
 const OVER: Rgb<u8> = Rgb([213, 60, 0]);
 const UNDER: Rgb<u8> = Rgb([0, 158, 115]);
@@ -67,7 +69,10 @@ fn blend(below: Rgb<u8>, above: Rgb<u8>, share: f32) -> Rgb<u8> {
 
 /// The picture at a size fit for a page, as a `data:image/png;base64,` URI.
 pub(super) fn data_uri(picture: &RgbImage) -> Result<String, OverlayError> {
-    let picture = fit(picture);
+    encode(&fit(picture))
+}
+
+fn encode(picture: &RgbImage) -> Result<String, OverlayError> {
     let mut png = Vec::new();
     PngEncoder::new_with_quality(&mut png, CompressionType::Best, FilterType::Adaptive).write_image(
         picture.as_raw(),
@@ -76,6 +81,14 @@ pub(super) fn data_uri(picture: &RgbImage) -> Result<String, OverlayError> {
         ExtendedColorType::Rgb8,
     )?;
     Ok(format!("data:image/png;base64,{}", STANDARD.encode(png)))
+}
+
+/// The picture small enough for a list, as a `data:` URI.
+pub(super) fn thumbnail_uri(picture: &RgbImage) -> Result<String, OverlayError> {
+    let (width, height) = picture.dimensions();
+    let side = width.max(height).max(1);
+    let scaled = |length: u32| (length * THUMBNAIL_SIDE / side).max(1);
+    encode(&imageops::resize(picture, scaled(width), scaled(height), imageops::FilterType::Triangle))
 }
 
 fn fit(picture: &RgbImage) -> RgbImage {

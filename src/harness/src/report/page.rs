@@ -1,13 +1,15 @@
-//! The context of the template: the whole page as data.
+//! The index page as data: tables, protocols, the list of runs. It holds no
+//! figure, and pictures only of few runs, so that hundreds stay one light page.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rayon::prelude::*;
 use serde::Serialize;
 
+use super::attempt::thumbnail;
 use super::protocol::{Protocol, protocol};
-use super::section::{Section, section};
-use super::{Options, ReportError};
+use super::{Options, ReportError, format};
+use crate::metric::Metric;
+use crate::spec::TableKind;
 use crate::table::results::{CellResult, CellState, Finished, Reported, Results, short, slug};
 use crate::table::{self, Markup};
 
@@ -17,8 +19,17 @@ pub(super) struct Page {
     title: String,
     generated_by: String,
     experiments: Vec<Experiment>,
-    sections: Vec<Section>,
-    unfinished: Vec<Unfinished>,
+    /// `5 done, 1 failed`
+    summary: String,
+    has_pictures: bool,
+    runs: Vec<Run>,
+}
+
+impl Page {
+    /// The ids of the experiments on the page, in their order.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.experiments.iter().map(|experiment| experiment.name.as_str())
+    }
 }
 
 /// One experiment: what was run, its table, its protocol.
@@ -34,17 +45,25 @@ struct Experiment {
     protocol: Protocol,
 }
 
-/// A cell without a number.
+/// Up to so many runs are listed with a picture each (about 15 kB).
+const WITH_PICTURES: usize = 32;
+
+/// A line of the list of runs.
 #[derive(Debug, Serialize)]
-struct Unfinished {
+struct Run {
     anchor: String,
     label: String,
     dataset: String,
     seed: u64,
     state: &'static str,
+    /// Empty where the state says all.
     reason: String,
+    /// Mean Dice, percent; two of a conflict.
+    dice: String,
     key: String,
-    attempt: Option<String>,
+    page: Option<String>,
+    /// Overlay of the median image.
+    picture: Option<String>,
 }
 
 /// Name and content of a file beside the page.
@@ -75,16 +94,16 @@ pub(super) fn page(
             facts: facts(one),
             table: Markup::Html.render(&table)?,
             files: beside,
-            protocol: protocol(one),
+            protocol: protocol(&one.marks),
             name: table.name,
         });
     }
-    // The same cell in two tables is one cell.
-    let mut seen = BTreeSet::new();
-    let cells: Vec<&CellResult> =
-        results.iter().flat_map(|r| &r.cells).filter(|cell| seen.insert(cell.anchor())).collect();
-    let sections: Vec<Option<Section>> =
-        cells.par_iter().map(|cell| section(cell, options)).collect::<Result<_, _>>()?;
+    let cells = distinct(results);
+    let with_pictures = cells.len() <= WITH_PICTURES;
+    let runs = cells.iter().map(|cell| run(cell, with_pictures, options)).collect::<Result<Vec<_>, _>>()?;
+    let mut states: BTreeMap<&str, usize> = BTreeMap::new();
+    cells.iter().for_each(|cell| *states.entry(cell.state.word()).or_default() += 1);
+    let states: Vec<String> = states.iter().map(|(state, count)| format!("{count} {state}")).collect();
     let title = match results {
         [one] => one.title.clone(),
         several => several.iter().map(|r| r.title.as_str()).collect::<Vec<_>>().join(" · "),
@@ -93,8 +112,9 @@ pub(super) fn page(
         title,
         generated_by: options.generated_by.clone(),
         experiments,
-        sections: sections.into_iter().flatten().collect(),
-        unfinished: cells.iter().filter_map(|cell| unfinished(cell)).collect(),
+        summary: states.join(", "),
+        has_pictures: runs.iter().any(|run| run.picture.is_some()),
+        runs,
     };
     Ok((page, files))
 }
@@ -110,23 +130,40 @@ fn unused(taken: &BTreeSet<String>, wanted: &str) -> String {
     candidates.find(|name| !taken.contains(name)).unwrap_or(stem)
 }
 
-fn unfinished(cell: &CellResult) -> Option<Unfinished> {
-    let attempt = match &cell.state {
-        CellState::Done(_) => return None,
-        CellState::Conflict(attempts) if !attempts.is_empty() => return None,
-        CellState::Failed { attempt, .. } => attempt.clone(),
-        CellState::Missing { .. } | CellState::Altered { .. } | CellState::Conflict(_) => None,
+/// The cells of all experiments; the same cell in two tables is one cell.
+pub(super) fn distinct(results: &[Results]) -> Vec<&CellResult> {
+    let mut seen = BTreeSet::new();
+    results.iter().flat_map(|r| &r.cells).filter(|cell| seen.insert(cell.anchor())).collect()
+}
+
+fn run(cell: &CellResult, with_picture: bool, options: &Options) -> Result<Run, ReportError> {
+    let picture = match cell.state.finished() {
+        [one] if with_picture => thumbnail(one, options)?,
+        _ => None,
     };
-    Some(Unfinished {
+    let dice = |finished: &Finished| {
+        format::percent(finished.eval.mean.get(&Metric::Dice).copied().unwrap_or(f64::NAN))
+    };
+    Ok(Run {
         anchor: cell.anchor(),
         label: cell.label.clone(),
-        dataset: cell.dataset_title.clone(),
+        dataset: dataset(cell),
         seed: cell.cell.seed,
         state: cell.state.word(),
         reason: cell.state.reason(),
-        key: cell.eval_key.clone().unwrap_or_else(|| cell.train_key.clone()),
-        attempt,
+        dice: cell.state.finished().iter().map(dice).collect::<Vec<_>>().join(" / "),
+        key: short(cell.eval_key.as_deref().unwrap_or(&cell.train_key)).to_owned(),
+        page: cell.page(),
+        picture,
     })
+}
+
+fn dataset(cell: &CellResult) -> String {
+    if cell.cell.is_substituted() {
+        format!("{} for {}", cell.cell.dataset, cell.cell.asked)
+    } else {
+        cell.dataset_title.clone()
+    }
 }
 
 /// What was run, in a few lines: never more than the records say.
@@ -159,6 +196,9 @@ fn facts(results: &Results) -> Vec<(&'static str, Vec<String>)> {
             }),
         ),
     ];
+    if results.kind == TableKind::Datasets {
+        facts = vec![("Profile", vec![format!("{}{paper}", results.profile)])];
+    }
     facts.retain(|(_, values)| !values.is_empty());
     facts
 }

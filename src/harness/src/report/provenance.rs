@@ -68,6 +68,11 @@ pub(super) fn provenance(finished: &Finished) -> Vec<Facts> {
     all
 }
 
+/// Of a stage that ended without a result.
+pub(super) fn failed(from: &Provenance) -> Facts {
+    origin("Program and machine", from)
+}
+
 /// The same but for the times.
 fn same_origin(a: &Provenance, b: &Provenance) -> bool {
     *a == Provenance { started: a.started, finished: a.finished, ..b.clone() }

@@ -133,6 +133,18 @@ pub struct TableSpec {
     pub paper_table: u8,
     /// Columns, in this order.
     pub metrics: Vec<Metric>,
+    pub arrange: Arrange,
+}
+
+/// Where a second dataset stands in a table of results.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Arrange {
+    /// Below the first, under the same columns (table 2).
+    #[default]
+    Below,
+    /// Beside the first, with columns of its own (tables 4 and 5).
+    Beside,
 }
 
 /// How results are laid out.

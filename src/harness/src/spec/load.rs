@@ -23,6 +23,7 @@
 //! kind = "results"             # results, ablation, cost, datasets, bubble
 //! paper_table = 2              # whose printed values stand beside
 //! metrics = ["dice", "iou"]
+//! arrange = "below"            # a second dataset: below the first, or beside it
 //!
 //! [ops]                        # how runs are carried out; never keyed
 //! jobs = 2

@@ -36,7 +36,9 @@ pub(crate) mod tree;
 
 pub use choice::{DatasetNames, DatasetProblem};
 pub use diagnostic::{Diagnostic, Diagnostics};
-pub use experiment::{Departure, Experiment, Mark, Marks, Profile, Substitute, TableKind, TableSpec};
+pub use experiment::{
+    Arrange, Departure, Experiment, Mark, Marks, Profile, Substitute, TableKind, TableSpec,
+};
 pub use load::{Request, load, standard_protocol};
 pub use locate::known_experiments;
 pub use matrix::{DatasetChoice, Matrix, ModelChoice};

@@ -56,9 +56,29 @@ pub struct ReportedValue<'a> {
     pub printed: &'a Printed,
 }
 
+/// A row of the paper's table 1.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReportedDataset {
+    /// Dataset id.
+    pub id: String,
+    pub label: String,
+    pub images: usize,
+    /// Width and height of the network input, pixels.
+    pub resize: [usize; 2],
+    pub train: usize,
+    /// Left out where the paper prints N/A.
+    #[serde(default)]
+    pub validation: usize,
+    pub test: usize,
+    pub modality: String,
+}
+
 /// Every printed number.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Reported {
+    /// The rows of table 1, in its order.
+    pub datasets: Vec<ReportedDataset>,
     /// In the order of the tables.
     pub models: Vec<ReportedModel>,
     tables: Vec<Block>,
@@ -84,6 +104,8 @@ pub enum ReportedError {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawFile {
+    #[serde(default)]
+    dataset: Vec<ReportedDataset>,
     model: Vec<ReportedModel>,
     table: Vec<RawBlock>,
 }
@@ -131,7 +153,7 @@ impl Reported {
             }
             tables.push(Block { number: block.number, dataset: block.dataset, metrics: block.metrics, rows });
         }
-        Ok(Self { models: raw.model, tables })
+        Ok(Self { datasets: raw.dataset, models: raw.model, tables })
     }
 
     /// The printed number of a network (canonical name) in a table.
@@ -144,6 +166,11 @@ impl Reported {
                 numbers.get(column)
             },
         )
+    }
+
+    /// The row of a dataset in table 1.
+    pub fn dataset(&self, id: &str) -> Option<&ReportedDataset> {
+        self.datasets.iter().find(|dataset| dataset.id == id)
     }
 
     /// The paper's entry for a network.
@@ -228,6 +255,24 @@ mod tests {
         assert_eq!(text(6, "tnbc", "dyglnet,split=local", "dice"), "75.63");
         assert_eq!(text(7, "all", "dyglnet", "flops_g"), "11.16");
         assert_eq!(text(7, "all", "unet,variant=table-exact", "params_m"), "31.04");
+    }
+
+    #[test]
+    fn table_1_is_as_printed() {
+        let reported = embedded().expect("readable");
+        let sums: Vec<(&str, usize)> = reported
+            .datasets
+            .iter()
+            .map(|d| (d.id.as_str(), d.images.abs_diff(d.train + d.validation + d.test)))
+            .filter(|(_, missing)| *missing > 0)
+            .collect();
+        assert_eq!(reported.datasets.len(), 7);
+        assert_eq!(sums, [("brain-mri", 9)], "the paper's own parts do not add up there, and only there");
+        assert!(reported.datasets.iter().all(|d| d.resize == [224, 224]));
+        assert_eq!(
+            reported.dataset("isic2016").map(|d| (d.train, d.validation, d.test)),
+            Some((900, 0, 379))
+        );
     }
 
     #[test]

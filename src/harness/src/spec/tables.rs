@@ -1,16 +1,21 @@
 //! Reading `[table]`: what is rendered from the results.
 
 use super::diagnostic::Diagnostic;
-use super::experiment::{TableKind, TableSpec};
+use super::experiment::{Arrange, TableKind, TableSpec};
 use super::fields::Fields;
 use super::kind::{Kind, words, wrong_type};
 use super::tree::{Node, Value};
 use crate::metric::Metric;
 
 /// Reads the table; whatever is left out gets its default (results, no paper table,
-/// all six metrics).
+/// all six metrics, datasets below each other).
 pub(super) fn read(node: Option<&Node>, found: &mut Vec<Diagnostic>) -> TableSpec {
-    let mut table = TableSpec { kind: TableKind::Results, paper_table: 0, metrics: Metric::ALL.to_vec() };
+    let mut table = TableSpec {
+        kind: TableKind::Results,
+        paper_table: 0,
+        metrics: Metric::ALL.to_vec(),
+        arrange: Arrange::default(),
+    };
     let Some(node) = node else { return table };
     let mut fields = Fields::new("table", node, found);
     if let Some(word) = fields.value("kind", Kind::Word(words::<TableKind>), found) {
@@ -21,6 +26,9 @@ pub(super) fn read(node: Option<&Node>, found: &mut Vec<Diagnostic>) -> TableSpe
     }
     if let Some(entry) = fields.get("metrics") {
         table.metrics = read_metrics(&entry.node, found);
+    }
+    if let Some(word) = fields.value("arrange", Kind::Word(words::<Arrange>), found) {
+        table.arrange = serde_json::from_value(word).unwrap_or_default();
     }
     fields.finish(found);
     table

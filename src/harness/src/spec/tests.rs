@@ -7,6 +7,7 @@ use proptest::prelude::*;
 
 use super::testing::{FakeDatasets, experiment, load_text, load_with};
 use super::*;
+use crate::metric::Metric;
 
 const HEAD: &str = "[experiment]\nname = 'test'\ntitle = 'T'\nquestion = 'Q'\n";
 const MATRIX: &str = "[matrix]\nmodel = ['unet']\ndataset = ['ph2']\nseed = [42]\n";
@@ -119,7 +120,7 @@ fn a_file_wins_over_the_built_in_one() {
     }
     let missing = load("smok").expect_err("no such experiment");
     assert_eq!(missing.list[0].help[0], "did you mean `smoke`?");
-    assert_eq!(known_experiments(root.path()), ["smoke", "table2"]);
+    assert_eq!(known_experiments(root.path()), ["smoke", "table1", "table2", "table3", "table4", "table5"]);
     assert!(load("nowhere/x.toml").is_err());
 }
 
@@ -177,6 +178,40 @@ fn selecting_on_the_reported_part_is_allowed_and_said() {
     let rest = "[protocol.selection]\nrule = 'best-dice'\npart = 'test'\n";
     assert_eq!(load_text(&text(rest)).expect("valid").warnings.len(), 1);
     assert_eq!(load_text(&text("")).expect("valid").warnings.len(), 0);
+}
+
+#[test]
+fn the_papers_tables_are_laid_out_as_in_the_paper() {
+    let six = Metric::ALL.to_vec();
+    let four = vec![Metric::Dice, Metric::Iou, Metric::Precision, Metric::Accuracy];
+    for (number, datasets, metrics, arrange) in [
+        (2, &["kvasir-seg", "cvc-clinicdb"][..], &six, Arrange::Below),
+        (3, &["brain-mri"], &six, Arrange::Below),
+        (4, &["isic2016", "ph2"], &four, Arrange::Beside),
+        (5, &["glas", "tnbc"], &four, Arrange::Beside),
+    ] {
+        let table = experiment(&format!("table{number}"), None, &[]);
+        let asked: Vec<&str> = table.matrix.datasets().iter().map(|d| d.asked.name.as_str()).collect();
+        assert_eq!((asked.as_slice(), &table.table.metrics), (datasets, metrics), "table {number}");
+        assert_eq!((table.table.paper_table, table.table.arrange), (number, arrange));
+        // Every place has its printed number, and none is left over.
+        let printed = reported::embedded().expect("readable");
+        let places: Vec<_> = printed.iter().filter(|v| v.table == number).collect();
+        assert_eq!(places.len(), 13 * datasets.len() * metrics.len());
+        assert!(places.iter().all(|v| datasets.contains(&v.dataset)), "table {number}");
+        assert!(places.iter().all(|v| metrics.iter().any(|m| m.name() == v.metric)), "table {number}");
+        // The networks that there are, in the paper's order, and every one of them.
+        let order: Vec<&str> = printed.models.iter().map(|m| m.id.name.as_str()).collect();
+        let models: Vec<&str> = table.matrix.models().iter().map(|m| m.model.name.as_str()).collect();
+        let known: Vec<&str> =
+            network::NETWORKS.iter().map(|n| n.name).filter(|name| order.contains(name)).collect();
+        assert_eq!(models, known, "table {number}");
+        assert!(models.is_sorted_by_key(|name| order.iter().position(|known| known == name)));
+    }
+    let table1 = experiment("table1", None, &[]);
+    let asked: Vec<&str> = table1.matrix.datasets().iter().map(|d| d.asked.name.as_str()).collect();
+    let printed = reported::embedded().expect("readable");
+    assert_eq!(asked, printed.datasets.iter().map(|d| d.id.as_str()).collect::<Vec<_>>());
 }
 
 #[test]

@@ -1,16 +1,19 @@
 //! From [`Results`] to a [`Table`] in the paper's layout: a block per dataset
-//! with the metrics as columns, or, for the ablation (Table 6), a block per
-//! metric with the datasets as columns.
+//! with the metrics as columns (Tables 2 and 3), one block with the datasets
+//! beside each other (Tables 4 and 5), or, for the ablation (Table 6), a block
+//! per metric with the datasets as columns.
 
 use std::collections::BTreeMap;
 
+use super::datasets;
 use super::heading;
-use super::model::{Block, Column, Row, RowGroup, Table, TableCell};
+use super::model::{Align, Block, Column, Row, RowGroup, Span, Table, TableCell};
 use super::rank;
 use super::results::{CellResult, Reported, Results, short};
 use crate::metric::Metric;
 use crate::spec::name::Named;
 use crate::spec::network::Group;
+use crate::spec::{Arrange, TableKind};
 
 mod cell;
 
@@ -19,6 +22,9 @@ const ABLATION_TABLE: u8 = 6;
 
 /// Makes the table.
 pub fn build(results: &Results, reported: &dyn Reported) -> Table {
+    if results.kind == TableKind::Datasets {
+        return datasets::table(results);
+    }
     let matrix = Matrix::new(results);
     let mut footnotes = Footnotes::default();
     let blocks: Vec<Block> = layout(results, &matrix)
@@ -31,23 +37,27 @@ pub fn build(results: &Results, reported: &dyn Reported) -> Table {
         .flat_map(|g| &g.rows)
         .flat_map(|r| &r.cells)
         .any(|c| c.reported.is_some());
+    let seeds = heading::seeds(results, &blocks);
     Table {
         name: results.name.clone(),
+        number: results.paper_table,
         title: results.title.clone(),
         question: results.question.clone(),
         profile: results.profile.clone(),
         heading: heading::heading(results, shows_reported),
-        notes: heading::notes(results, &blocks, shows_reported),
+        notes: heading::notes(results, seeds.as_ref(), shows_reported),
+        seeds,
         blocks,
         footnotes: footnotes.texts,
         shows_reported,
+        datasets: Vec::new(),
     }
 }
 
 /// Footnotes in order of first use; the same text has the same number.
 #[derive(Default)]
 pub(super) struct Footnotes {
-    texts: Vec<String>,
+    pub(super) texts: Vec<String>,
 }
 
 impl Footnotes {
@@ -123,6 +133,7 @@ impl<'a> Matrix<'a> {
 /// columns.
 struct BlockPlan {
     title: String,
+    spans: Vec<Span>,
     columns: Vec<(String, usize, Metric)>,
 }
 
@@ -140,11 +151,30 @@ fn layout(results: &Results, matrix: &Matrix<'_>) -> Vec<BlockPlan> {
         results
             .metrics
             .iter()
-            .map(|metric| BlockPlan { title: metric.label().to_owned(), columns: columns(*metric) })
+            .map(|metric| BlockPlan {
+                title: metric.label().to_owned(),
+                spans: Vec::new(),
+                columns: columns(*metric),
+            })
             .collect()
     } else {
-        let columns = |dataset| results.metrics.iter().map(|m| (m.label().to_owned(), dataset, *m)).collect();
-        titles().map(|(dataset, title)| BlockPlan { title, columns: columns(dataset) }).collect()
+        let columns = |dataset| results.metrics.iter().map(move |m| (m.label().to_owned(), dataset, *m));
+        if results.arrange == Arrange::Beside && matrix.datasets.len() > 1 {
+            let names: Vec<&str> = matrix.datasets.iter().map(|(_, title)| *title).collect();
+            let plan = BlockPlan {
+                title: names.join(" and "),
+                spans: titles().map(|(_, title)| Span { title, columns: results.metrics.len() }).collect(),
+                columns: titles().flat_map(|(dataset, _)| columns(dataset)).collect(),
+            };
+            return vec![plan];
+        }
+        titles()
+            .map(|(dataset, title)| BlockPlan {
+                title,
+                spans: Vec::new(),
+                columns: columns(dataset).collect(),
+            })
+            .collect()
     }
 }
 
@@ -191,11 +221,12 @@ fn block(
         .iter()
         .map(|(header, dataset, metric)| Column {
             header: header.clone(),
-            metric: *metric,
+            metric: Some(*metric),
             dataset: matrix.datasets[*dataset].0.to_string(),
+            align: Align::Right,
         })
         .collect();
-    let mut block = Block { title: plan.title, columns, groups };
+    let mut block = Block { title: plan.title, stub: "Model", spans: plan.spans, columns, groups };
     for (column, (_, dataset, _)) in plan.columns.iter().enumerate() {
         let asked = matrix.datasets[*dataset].0;
         if heading::same_data(results.cells.iter().filter(|c| c.cell.asked == *asked)) {
@@ -329,6 +360,27 @@ mod tests {
         let table = build(&results, &Paper);
         assert_eq!(table.blocks.len(), results.metrics.len());
         assert_eq!(table.blocks[0].title, "Dice");
+    }
+
+    #[test]
+    fn datasets_stand_beside_each_other_and_are_ranked_each_on_its_own() {
+        let table = build(&samples::beside(), &Paper);
+        let [block] = table.blocks.as_slice() else { panic!("one block: {}", table.blocks.len()) };
+        let titles: Vec<&str> = block.spans.iter().map(|s| s.title.as_str()).collect();
+        assert_eq!(titles, ["ISIC2016", "PH2"]);
+        assert_eq!(block.columns.len(), block.spans.iter().map(|s| s.columns).sum::<usize>());
+        for column in 0..block.columns.len() {
+            let cells = block.groups.iter().flat_map(|g| &g.rows).map(|r| &r.cells[column]);
+            assert_eq!(cells.filter(|c| c.emphasis == Emphasis::Best).count(), 1, "column {column}");
+        }
+        // A network that ran on one of the two still has its row.
+        let mut results = samples::beside();
+        results.cells.remove(0);
+        let table = build(&results, &Paper);
+        let rows = &table.blocks[0].groups[0].rows;
+        let unet = rows.iter().find(|row| row.label == "Unet").expect("a row");
+        assert_eq!((unet.cells[0].text.as_str(), unet.cells[4].text.as_str()), ("-", "92.96"));
+        assert!(table.footnotes.iter().any(|text| text.contains("not part of this experiment")));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::plan::Cell;
 use crate::spec::protocol::{Exposure, Part, SplitSource};
 
 /// Side of the network input in the paper, pixels.
-const PAPER_SIZE: usize = 224;
+pub(super) const PAPER_SIZE: usize = 224;
 const COMMAND_LINE: &str = "command line";
 
 /// Whether the paper's value may stand beside this result: same dataset,
@@ -77,8 +77,8 @@ fn listed<T: ToString>(items: impl IntoIterator<Item = T>) -> String {
     items.into_iter().map(|item| item.to_string()).collect::<Vec<_>>().join(", ")
 }
 
-/// The lines above the table.
-pub(super) fn heading(results: &Results, shows_reported: bool) -> Vec<String> {
+/// Which profile, and what was set by hand.
+pub(super) fn profile_lines(results: &Results) -> Vec<String> {
     let mut lines = Vec::new();
     if !results.paper_profile {
         lines.push(match results.profile.as_str() {
@@ -92,6 +92,12 @@ pub(super) fn heading(results: &Results, shows_reported: bool) -> Vec<String> {
     if !by_hand.is_empty() {
         lines.push(format!("Set on the command line: {}.", by_hand.join(", ")));
     }
+    lines
+}
+
+/// The lines above the table.
+pub(super) fn heading(results: &Results, shows_reported: bool) -> Vec<String> {
+    let mut lines = profile_lines(results);
     let sizes: BTreeSet<usize> = results.cells.iter().map(|c| c.cell.protocol.image.size).collect();
     if sizes.iter().any(|size| *size != PAPER_SIZE) {
         let sizes = listed(sizes.iter().map(|size| format!("{size} x {size}")));
@@ -196,29 +202,34 @@ fn origin_lines(results: &Results) -> Vec<String> {
     lines
 }
 
+/// How many runs a value rests on; none where nothing is done.
+pub(super) fn seeds(results: &Results, blocks: &[Block]) -> Option<String> {
+    let entries = || blocks.iter().flat_map(|b| &b.groups).flat_map(|g| &g.rows).flat_map(|r| &r.cells);
+    let most = entries().map(|c| c.entries.iter().filter(|e| e.state == "done").count()).max();
+    match most {
+        Some(1) => {
+            let seeds: BTreeSet<u64> = results.cells.iter().map(|c| c.cell.seed).collect();
+            Some(format!(
+                "n = 1 run per value (seed {}): how much another seed would change it was not measured.",
+                listed(seeds)
+            ))
+        }
+        Some(n) if n > 1 => {
+            Some("Mean ± standard deviation over seeds (number of seeds); without ±, n = 1.".to_owned())
+        }
+        _ => None,
+    }
+}
+
 /// The lines below the table.
-pub(super) fn notes(results: &Results, blocks: &[Block], shows_reported: bool) -> Vec<String> {
+pub(super) fn notes(results: &Results, seeds: Option<&String>, shows_reported: bool) -> Vec<String> {
     let parts: BTreeSet<Part> = results.cells.iter().map(|c| c.cell.protocol.evaluate.part).collect();
     let part = listed(parts.iter().map(|p| part_name(*p)));
     let mut notes = vec![
         format!("Percent, mean over the images of the {part} part."),
         "Bold: highest printed value; underlined: next. No significance test was made.".to_owned(),
     ];
-    let entries = || blocks.iter().flat_map(|b| &b.groups).flat_map(|g| &g.rows).flat_map(|r| &r.cells);
-    let most = entries().map(|c| c.entries.iter().filter(|e| e.state == "done").count()).max();
-    match most {
-        Some(1) => {
-            let seeds: BTreeSet<u64> = results.cells.iter().map(|c| c.cell.seed).collect();
-            notes.push(format!(
-                "n = 1 run per value (seed {}): how much another seed would change it was not measured.",
-                listed(seeds)
-            ));
-        }
-        Some(n) if n > 1 => {
-            notes.push("Mean ± standard deviation over seeds (number of seeds); without ±, n = 1.".to_owned())
-        }
-        _ => {}
-    }
+    notes.extend(seeds.cloned());
     if let Some(table) = results.paper_table.filter(|_| shows_reported) {
         notes.push(format!("In brackets: the value that the paper prints in Table {table}."));
     }

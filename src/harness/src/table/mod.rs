@@ -7,6 +7,7 @@
 //! `build`, `rank` and `heading`, never in a markup.
 
 mod build;
+pub mod datasets;
 mod heading;
 pub mod markup;
 mod model;
@@ -18,4 +19,4 @@ pub(crate) mod samples;
 pub use build::build;
 pub(crate) use heading::part_name;
 pub use markup::Markup;
-pub use model::{Block, Column, Emphasis, Entry, Row, RowGroup, Table, TableCell};
+pub use model::{Align, Block, Column, Emphasis, Entry, Row, RowGroup, Span, Table, TableCell};

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::datasets::DatasetCard;
 use crate::metric::Metric;
 
 /// A table of results. Its JSON names are stable.
@@ -9,6 +10,8 @@ use crate::metric::Metric;
 pub struct Table {
     /// Stem of its files.
     pub name: String,
+    /// The paper's table that it repeats.
+    pub number: Option<u8>,
     pub title: String,
     pub question: String,
     pub profile: String,
@@ -20,39 +23,70 @@ pub struct Table {
     pub footnotes: Vec<String>,
     /// What the notation means, and the number of seeds.
     pub notes: Vec<String>,
+    /// The one of the notes that says how many runs a value rests on.
+    pub seeds: Option<String>,
     /// Whether any reported value stands beside a number.
     pub shows_reported: bool,
+    /// What a table of datasets is made of; empty for a table of results.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub datasets: Vec<DatasetCard>,
 }
 
-/// Rows under common columns: one dataset, or one metric of an ablation.
+/// Rows under common columns: one dataset, several beside each other, or one
+/// metric of an ablation.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Block {
     pub title: String,
+    /// Heading of the rows' labels.
+    pub stub: &'static str,
+    /// Headings over neighbouring columns, left to right, that together cover
+    /// all of them; empty where the block's title says it.
+    pub spans: Vec<Span>,
     pub columns: Vec<Column>,
     pub groups: Vec<RowGroup>,
 }
 
-/// A column: one metric on one dataset.
+/// A heading over so many columns.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Span {
+    pub title: String,
+    pub columns: usize,
+}
+
+/// A column: one metric on one dataset, or one fact of the datasets.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Column {
     pub header: String,
-    pub metric: Metric,
-    /// Dataset that was asked for, `NAME,option=value`.
+    /// Absent where the column holds no score.
+    pub metric: Option<Metric>,
+    /// Dataset that was asked for, `NAME,option=value`; empty without a metric.
     pub dataset: String,
+    pub align: Align,
 }
 
-/// Rows of one family of networks.
+/// On which side a column's texts begin or end.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Align {
+    /// Words.
+    Left,
+    /// Numbers.
+    #[default]
+    Right,
+}
+
+/// Rows of one family of networks, or of one dataset.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct RowGroup {
     pub label: String,
     pub rows: Vec<Row>,
 }
 
-/// One network (with its settings).
+/// One network (with its settings), or one source of facts.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Row {
     pub label: String,
-    /// `NAME,option=value`.
+    /// `NAME,option=value` of the network, else of the dataset.
     pub model: String,
     /// One per column.
     pub cells: Vec<TableCell>,
@@ -68,8 +102,9 @@ pub struct TableCell {
     pub footnotes: Vec<usize>,
     /// The paper's value as printed, where it is comparable.
     pub reported: Option<String>,
-    /// Section of the report that explains the value.
-    pub anchor: Option<String>,
+    /// Where the report explains the value, relative to its index page: a
+    /// run's page or a line of the list of runs.
+    pub link: Option<String>,
     /// Short keys of the values, one per seed.
     pub keys: Vec<String>,
     /// What the text summarizes, one per seed and attempt.

@@ -3,15 +3,20 @@
 
 use image::{GrayImage, RgbImage};
 
+use super::datasets::DatasetCard;
 use crate::metric::Metric;
 use crate::plan::Cell;
 use crate::spec::name::Named;
 use crate::spec::network::Group;
-use crate::store::record::{EvalRecord, Outcome, Sample, TrainRecord};
+use crate::spec::{Arrange, TableKind};
+use crate::store::record::{EvalRecord, Outcome, Provenance, Sample, TrainRecord};
 pub use crate::store::record::{HistoryRow, ImageScores};
 
 /// Characters of a digest that people are shown.
 pub const SHORT: usize = 12;
+
+/// Folder of the runs' pages in a report.
+pub const PAGES: &str = "runs";
 
 /// The first [`SHORT`] characters of a key or digest.
 pub fn short(digest: &str) -> &str {
@@ -30,9 +35,13 @@ pub struct Results {
     pub paper_profile: bool,
     /// The table of the paper that this experiment repeats.
     pub paper_table: Option<u8>,
+    pub kind: TableKind,
+    pub arrange: Arrange,
     /// The columns.
     pub metrics: Vec<Metric>,
     pub cells: Vec<CellResult>,
+    /// The rows of a table of datasets; empty for every other kind.
+    pub datasets: Vec<DatasetCard>,
     /// (path, value, mark) of each value of the protocol; the mark is `paper`,
     /// `assumed`, `profile`, `experiment` or `command line`.
     pub marks: Vec<(String, String, String)>,
@@ -50,6 +59,25 @@ pub struct CellResult {
     pub train_key: String,
     pub eval_key: Option<String>,
     pub state: CellState,
+    /// What the stages of the run wrote while they ran.
+    pub journals: Vec<Journal>,
+}
+
+/// What one stage of a run left beside its record.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Journal {
+    /// `training` or `evaluation`.
+    pub stage: &'static str,
+    /// Short digest of the attempt.
+    pub attempt: String,
+    /// The last lines of its log.
+    pub tail: Vec<String>,
+    /// How many lines stand before them.
+    pub earlier: usize,
+    /// How often each event was told, by its name.
+    pub events: Vec<(String, usize)>,
+    /// Of a stage that ended without a result.
+    pub provenance: Option<Provenance>,
 }
 
 /// What became of a cell.
@@ -110,8 +138,17 @@ impl CellState {
 }
 
 impl CellResult {
-    /// Id of the cell's section in the report, the same for the same cell in
-    /// two tables.
+    /// Path of the run's own page below the report's folder; none where there
+    /// is nothing to tell of a run. The same cell in two tables has one page.
+    pub fn page(&self) -> Option<String> {
+        let told = !self.state.finished().is_empty() || matches!(self.state, CellState::Failed { .. });
+        let key = self.eval_key.as_deref().unwrap_or(&self.train_key);
+        let stem = slug(short(key));
+        (told && !stem.is_empty()).then(|| format!("{PAGES}/{stem}.html"))
+    }
+
+    /// Id of the cell's line in the report's list of runs, the same for the
+    /// same cell in two tables.
     pub fn anchor(&self) -> String {
         let name = format!(
             "cell-{}-on-{}-s{}",
@@ -182,6 +219,15 @@ mod tests {
     fn a_short_digest_may_already_be_short() {
         assert_eq!(short("0123456789abcdef"), "0123456789ab");
         assert_eq!(short("01"), "01");
+    }
+
+    #[test]
+    fn only_what_ran_has_a_page_and_its_name_is_safe() {
+        let mut results = super::super::samples::mixed();
+        let with_page = results.cells.iter().filter(|cell| cell.page().is_some()).count();
+        assert_eq!(with_page, 7, "altered and missing cells have none");
+        results.cells[0].eval_key = Some("../<b>\"".into());
+        assert_eq!(results.cells[0].page().as_deref(), Some("runs/b.html"));
     }
 
     #[test]

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use image::{GrayImage, Luma, Rgb, RgbImage};
 
+use super::datasets::{DatasetCard, Here, Numbers, Parts};
 use super::results::{
-    CellResult, CellState, Finished, HistoryRow, ImageScores, Reported, Results, SampleImages,
+    CellResult, CellState, Finished, HistoryRow, ImageScores, Journal, Reported, Results, SampleImages,
 };
 use crate::metric::Metric;
 use crate::plan::Cell;
@@ -13,14 +14,15 @@ use crate::random::Stream;
 use crate::spec::name::Named;
 use crate::spec::network::Group;
 use crate::spec::protocol::{self as p, Protocol};
+use crate::spec::{Arrange, TableKind};
 use crate::store::record::{DatasetFacts, EvalRecord, Outcome, Provenance, Sample, TrainRecord, Trivial};
 
-/// A paper that prints something for every place of Tables 2 and 6.
+/// A paper that prints something for every place of Tables 2, 4 and 6.
 pub(crate) struct Paper;
 
 impl Reported for Paper {
     fn value(&self, table: u8, _: &str, _: &Named, metric: Metric) -> Option<String> {
-        [2, 6].contains(&table).then(|| format!("{}.50", 90 + metric as u8))
+        [2, 4, 6].contains(&table).then(|| format!("{}.50", 90 + metric as u8))
     }
 }
 
@@ -235,6 +237,22 @@ pub(crate) fn cell(model: &str, label: &str, group: Group, seed: u64, dice: f64)
         train_key,
         eval_key: Some(eval_key),
         state: CellState::Done(Box::new(finished)),
+        journals: vec![journal("training", 200), journal("evaluation", 0)],
+    }
+}
+
+fn journal(stage: &'static str, epochs: usize) -> Journal {
+    Journal {
+        stage,
+        attempt: "0af3".into(),
+        tail: vec!["warning: <slow> disk & \"late\" sync".into()],
+        earlier: 7,
+        events: [("started", 1), ("epoch", epochs), ("checkpoint", 3)]
+            .map(|(name, count)| (name.to_owned(), count))
+            .into_iter()
+            .filter(|(_, count)| *count > 0)
+            .collect(),
+        provenance: None,
     }
 }
 
@@ -263,7 +281,10 @@ fn results(cells: Vec<CellResult>) -> Results {
         paper_profile: true,
         paper_table: Some(2),
         metrics: Metric::ALL.to_vec(),
+        kind: TableKind::Results,
+        arrange: Arrange::Below,
         cells,
+        datasets: Vec::new(),
         marks: vec![
             mark("image.size", "224", "paper"),
             mark("train.epochs", "200", "paper"),
@@ -327,6 +348,60 @@ pub(crate) fn mixed() -> Results {
     results(cells)
 }
 
+/// Two datasets under four metrics, as in Table 4.
+pub(crate) fn beside() -> Results {
+    let on = |dataset: &str, title: &str, mut cell: CellResult| {
+        cell.cell.dataset = Named::plain(dataset);
+        cell.cell.asked = Named::plain(dataset);
+        cell.dataset_title = title.into();
+        cell
+    };
+    let mut cells = Vec::new();
+    for (dataset, title, shift) in [("isic2016", "ISIC2016", 0.02), ("ph2", "PH2", 0.05)] {
+        for (model, label, group, dice) in [
+            ("unet", "Unet", Group::Cnn, 0.8796),
+            ("attention_unet", "AttentionUnet", Group::Cnn, 0.8836),
+            ("swin_unet", "SwinUnet", Group::Transformer, 0.8976),
+            ("hiformer_b", "HiFormer-B", Group::Hybrid, 0.8950),
+            ("dyglnet", "DyGLNet", Group::Ours, 0.9134),
+        ] {
+            cells.push(on(dataset, title, cell(model, label, group, 42, dice + shift)));
+        }
+    }
+    let mut results = results(cells);
+    results.name = "table4".into();
+    results.title = "Comparisons on ISIC2016 and PH2".into();
+    results.question = "How do the networks compare on the two skin lesion datasets?".into();
+    results.paper_table = Some(4);
+    results.arrange = Arrange::Beside;
+    results.metrics = vec![Metric::Dice, Metric::Iou, Metric::Precision, Metric::Accuracy];
+    results
+}
+
+/// Thirteen networks on seven datasets with three seeds: as large as the
+/// paper's tables together get.
+pub(crate) fn matrix() -> Results {
+    let datasets = ["kvasir-seg", "cvc-clinicdb", "brain-mri", "isic2016", "ph2", "glas", "tnbc"];
+    let mut cells = Vec::new();
+    for (shift, dataset) in datasets.into_iter().enumerate() {
+        for model in 0..13_u8 {
+            let group = [Group::Cnn, Group::Transformer, Group::Hybrid, Group::Ours][usize::from(model) / 4];
+            for seed in 1..=3 {
+                let dice = 0.80 + 0.008 * f64::from(model) + 0.001 * shift as f64;
+                let mut one =
+                    cell(&format!("network_{model}"), &format!("Network {model}"), group, seed, dice);
+                one.cell.dataset = Named::plain(dataset);
+                one.cell.asked = Named::plain(dataset);
+                one.dataset_title = dataset.to_owned();
+                one.train_key = digest(&format!("{} {dataset}", one.train_key));
+                one.eval_key = Some(digest(&format!("evaluation {}", one.train_key)));
+                cells.push(one);
+            }
+        }
+    }
+    results(cells)
+}
+
 /// A run of the smoke profile: phantoms in place of the dataset, small, few.
 pub(crate) fn smoke() -> Results {
     let mut results = done();
@@ -350,6 +425,71 @@ pub(crate) fn smoke() -> Results {
             facts.redistributable = false;
         }
     });
+    results
+}
+
+/// Four datasets: registered, partial, and two that are not there.
+pub(crate) fn datasets() -> Results {
+    let numbers = |images, train, validation, test, modality: &str| Numbers {
+        images,
+        parts: Parts { train, validation, test },
+        resize: Some([224, 224]),
+        modality: modality.to_owned(),
+    };
+    let found = |images, expected, (train, validation, test), sizes: &str| Here::Found {
+        images,
+        expected,
+        parts: Some(Parts { train, validation, test }),
+        trouble: String::new(),
+        sizes: sizes.to_owned(),
+        digest: digest("content"),
+        split_digest: digest("split"),
+        built_in: false,
+    };
+    let card =
+        |id: &str, title: &str, paper: Numbers, taken: Option<Numbers>, here: Option<Here>| DatasetCard {
+            asked: id.into(),
+            used: id.into(),
+            title: title.into(),
+            defined: Some(Numbers { resize: None, ..taken.unwrap_or_else(|| paper.clone()) }),
+            paper: Some(paper),
+            size: 224,
+            here: here.unwrap_or_else(|| Here::Missing {
+                command: format!("dygl dataset add {id} PATH"),
+                page: format!("https://example.org/{id}"),
+            }),
+        };
+    let mut results = results(Vec::new());
+    results.name = "table1".into();
+    results.title = "Characteristics of the datasets".into();
+    results.question = "Which images do the other tables rest on, here and in the paper?".into();
+    results.paper_table = Some(1);
+    results.kind = TableKind::Datasets;
+    let polyps = "Colon polyp images";
+    results.datasets = vec![
+        card(
+            "kvasir-seg",
+            "Kvasir-SEG",
+            numbers(1000, 800, 100, 100, polyps),
+            None,
+            Some(found(1000, 1000, (800, 100, 100), "332 to 1920 x 352 to 1072")),
+        ),
+        card(
+            "cvc-clinicdb",
+            "CVC-ClinicDB",
+            numbers(612, 489, 61, 62, polyps),
+            None,
+            Some(found(62, 612, (50, 6, 6), "384 x 288")),
+        ),
+        card(
+            "brain-mri",
+            "Brain-MRI",
+            numbers(1373, 1089, 137, 138, "MR Images"),
+            Some(numbers(1373, 1098, 137, 138, "MR Images")),
+            None,
+        ),
+        card("isic2016", "ISIC2016", numbers(1279, 900, 0, 379, "Dermoscopy Images"), None, None),
+    ];
     results
 }
 

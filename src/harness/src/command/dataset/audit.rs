@@ -44,6 +44,7 @@ pub(super) fn audit(
                 embed_images: show,
                 out: out.to_owned(),
                 generated_by: format!("dygl {}", env!("CARGO_PKG_VERSION")),
+                store: None,
             };
             Some(report::audit::render(&found, &pictures, &options).or_exit(Exit::Environment)?)
         }

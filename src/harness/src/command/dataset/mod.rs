@@ -2,6 +2,7 @@
 
 mod add;
 mod audit;
+mod offer;
 mod preview;
 mod split;
 mod verify;
@@ -20,6 +21,8 @@ use crate::data::{self, DataError, Manifest, Registration, Registry};
 use crate::exit::{Exit, Failure, OrExit};
 use crate::plan::Cell;
 use crate::spec::name::Named;
+
+pub use offer::offer;
 
 pub fn dataset(verb: &Verb) -> Result<Exit, Failure> {
     match verb {

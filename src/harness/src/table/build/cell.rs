@@ -58,7 +58,7 @@ pub(super) fn cell(
         emphasis: Emphasis::None,
         footnotes: notes,
         reported,
-        anchor: members.first().map(|m| m.anchor()),
+        link: link(members),
         keys: members.iter().map(|m| key(m)).filter(|k| !k.is_empty()).collect(),
         entries: members.iter().flat_map(|m| entries(m, metric)).collect(),
     };
@@ -102,6 +102,14 @@ fn complaint(member: &CellResult, metric: Metric, several: bool) -> Option<Strin
         state => format!("{}: {}", state.word(), state.reason()),
     };
     Some(if several { format!("seed {} left out: {reason}", member.cell.seed) } else { reason })
+}
+
+/// A single run is explained on its page; of several, the list of runs shows
+/// each.
+fn link(members: &[&CellResult]) -> Option<String> {
+    let first = members.first()?;
+    let page = if members.len() == 1 { first.page() } else { None };
+    Some(page.unwrap_or_else(|| format!("#{}", first.anchor())))
 }
 
 fn key(member: &CellResult) -> String {

@@ -1,8 +1,12 @@
 //! CSV for machines: one line per value (cell, metric, seed, attempt) in full
-//! precision, with what is needed to trace it.
+//! precision, with what is needed to trace it; for a table of datasets one
+//! line per dataset and source.
 
+use super::super::datasets::{DatasetCard, Here, Numbers, Parts};
 use super::super::model::Table;
 use super::MarkupError;
+
+type Writer = csv::Writer<Vec<u8>>;
 
 const HEADER: [&str; 19] = [
     "table",
@@ -29,6 +33,16 @@ const HEADER: [&str; 19] = [
 /// The table as CSV. `value` is in 0..1; `printed` and `reported` in percent.
 pub fn csv(table: &Table) -> Result<String, MarkupError> {
     let mut writer = csv::Writer::from_writer(Vec::new());
+    if table.datasets.is_empty() {
+        scores(&mut writer, table)?;
+    } else {
+        datasets(&mut writer, table)?;
+    }
+    let bytes = writer.into_inner().map_err(|e| MarkupError::Flush(e.to_string()))?;
+    String::from_utf8(bytes).map_err(|e| MarkupError::Flush(e.to_string()))
+}
+
+fn scores(writer: &mut Writer, table: &Table) -> Result<(), MarkupError> {
     writer.write_record(HEADER)?;
     for block in &table.blocks {
         for group in &block.groups {
@@ -46,7 +60,7 @@ pub fn csv(table: &Table) -> Result<String, MarkupError> {
                             &row.label,
                             &row.model,
                             &entry.seed.to_string(),
-                            column.metric.name(),
+                            column.metric.map(|m| m.name()).unwrap_or_default(),
                             &value,
                             &entry.images.map(|n| n.to_string()).unwrap_or_default(),
                             &cell.text,
@@ -63,8 +77,83 @@ pub fn csv(table: &Table) -> Result<String, MarkupError> {
             }
         }
     }
-    let bytes = writer.into_inner().map_err(|e| MarkupError::Flush(e.to_string()))?;
-    String::from_utf8(bytes).map_err(|e| MarkupError::Flush(e.to_string()))
+    Ok(())
+}
+
+/// Counts are empty where a source does not state them; `width` and `height`
+/// are those of the network input.
+const DATASET_HEADER: [&str; 16] = [
+    "table",
+    "profile",
+    "dataset_asked",
+    "dataset",
+    "source",
+    "state",
+    "images",
+    "expected",
+    "train",
+    "validation",
+    "test",
+    "width",
+    "height",
+    "modality",
+    "digest",
+    "split_digest",
+];
+
+fn datasets(writer: &mut Writer, table: &Table) -> Result<(), MarkupError> {
+    writer.write_record(DATASET_HEADER)?;
+    for card in &table.datasets {
+        for (source, numbers) in [("paper", &card.paper), ("defined", &card.defined)] {
+            if let Some(numbers) = numbers {
+                writer.write_record(stated(table, card, source, numbers))?;
+            }
+        }
+        writer.write_record(here(table, card))?;
+    }
+    Ok(())
+}
+
+fn line(table: &Table, card: &DatasetCard, source: &str, state: &str) -> Vec<String> {
+    [&table.name, &table.profile, &card.asked, &card.used, source, state].map(str::to_owned).into()
+}
+
+fn parts(parts: Option<Parts>) -> [String; 3] {
+    match parts {
+        Some(parts) => [parts.train, parts.validation, parts.test].map(|images| images.to_string()),
+        None => Default::default(),
+    }
+}
+
+fn stated(table: &Table, card: &DatasetCard, source: &str, numbers: &Numbers) -> Vec<String> {
+    let mut line = line(table, card, source, "stated");
+    line.extend([numbers.images.to_string(), String::new()]);
+    line.extend(parts(Some(numbers.parts)));
+    line.extend(match numbers.resize {
+        Some(sides) => sides.map(|side| side.to_string()),
+        None => Default::default(),
+    });
+    line.extend([numbers.modality.clone(), String::new(), String::new()]);
+    line
+}
+
+fn here(table: &Table, card: &DatasetCard) -> Vec<String> {
+    let (state, counts, found, digests) = match &card.here {
+        Here::Found { images, expected, parts, digest, split_digest, built_in, .. } => (
+            if *built_in { "built-in" } else { "registered" },
+            [images, expected].map(ToString::to_string),
+            *parts,
+            [digest, split_digest].map(String::clone),
+        ),
+        Here::Missing { .. } => ("missing", Default::default(), None, Default::default()),
+        Here::Damaged { .. } => ("damaged", Default::default(), None, Default::default()),
+    };
+    let mut line = line(table, card, "here", state);
+    line.extend(counts);
+    line.extend(parts(found));
+    line.extend([card.size.to_string(), card.size.to_string(), String::new()]);
+    line.extend(digests);
+    line
 }
 
 #[cfg(test)]
@@ -82,6 +171,23 @@ mod tests {
         let value: f64 = first[9].parse().expect("a number");
         let stored = results.cells[0].state.finished()[0].eval.mean[&crate::metric::Metric::Dice];
         assert_eq!(value.to_bits(), stored.to_bits());
+    }
+
+    #[test]
+    fn datasets_have_a_line_for_each_source() {
+        let text = csv(&build(&samples::datasets(), &Paper)).expect("renders");
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines.len(), 1 + 4 * 3);
+        assert_eq!(
+            lines[1],
+            "table1,paper,kvasir-seg,kvasir-seg,paper,stated,1000,,800,100,100,224,224,Colon polyp images,,"
+        );
+        assert!(
+            lines[6].starts_with(
+                "table1,paper,cvc-clinicdb,cvc-clinicdb,here,registered,62,612,50,6,6,224,224,,"
+            )
+        );
+        assert!(lines[12].contains(",here,missing,,,,,,224,224,,,"), "{}", lines[12]);
     }
 
     #[test]

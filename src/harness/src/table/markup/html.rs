@@ -2,7 +2,7 @@
 //! into its page. Classes are styled by the report; without style it still
 //! reads.
 
-use super::super::model::{Block, Emphasis, Table, TableCell};
+use super::super::model::{Align, Block, Emphasis, Table, TableCell};
 
 /// Text that is safe in element content and in quoted attributes.
 pub fn escape(text: &str) -> String {
@@ -19,7 +19,8 @@ pub fn escape(text: &str) -> String {
     })
 }
 
-/// The table as an HTML fragment. Values link to `#<anchor>`.
+/// The table as an HTML fragment for a page at the report's root: values link
+/// to their runs' pages.
 pub fn html(table: &Table) -> String {
     let mut out = String::new();
     if !table.heading.is_empty() {
@@ -46,13 +47,10 @@ fn block(out: &mut String, table: &Table, index: usize, block: &Block) {
     let id = format!("{}-block-{}", escape(&table.name), index + 1);
     out.push_str(&format!(
         "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-labelledby=\"{id}\">\n<table class=\"results\">\n\
-         <caption id=\"{id}\">{}</caption>\n<thead><tr><th scope=\"col\" class=\"model\">Model</th>",
+         <caption id=\"{id}\">{}</caption>\n",
         escape(&block.title)
     ));
-    for column in &block.columns {
-        out.push_str(&format!("<th scope=\"col\">{}</th>", escape(&column.header)));
-    }
-    out.push_str("</tr></thead>\n");
+    head(out, block);
     for group in &block.groups {
         out.push_str(&format!(
             "<tbody>\n<tr class=\"group\"><th scope=\"rowgroup\" colspan=\"{}\">{}</th></tr>\n",
@@ -65,7 +63,9 @@ fn block(out: &mut String, table: &Table, index: usize, block: &Block) {
                 escape(&row.model),
                 escape(&row.label)
             ));
-            row.cells.iter().for_each(|cell| value(out, &table.name, cell));
+            for (column, cell) in block.columns.iter().zip(&row.cells) {
+                value(out, &table.name, cell, column.align);
+            }
             out.push_str("</tr>\n");
         }
         out.push_str("</tbody>\n");
@@ -73,16 +73,39 @@ fn block(out: &mut String, table: &Table, index: usize, block: &Block) {
     out.push_str("</table>\n</div>\n");
 }
 
-fn value(out: &mut String, table: &str, cell: &TableCell) {
+/// The headings; over several datasets in two lines.
+fn head(out: &mut String, block: &Block) {
+    out.push_str("<thead>");
+    let stub = escape(block.stub);
+    if block.spans.is_empty() {
+        out.push_str(&format!("<tr><th scope=\"col\" class=\"model\">{stub}</th>"));
+    } else {
+        out.push_str(&format!(
+            "<tr class=\"spans\"><th scope=\"col\" rowspan=\"2\" class=\"model\">{stub}</th>"
+        ));
+        for span in &block.spans {
+            let title = escape(&span.title);
+            out.push_str(&format!("<th scope=\"colgroup\" colspan=\"{}\">{title}</th>", span.columns));
+        }
+        out.push_str("</tr>\n<tr>");
+    }
+    for column in &block.columns {
+        let class = if column.align == Align::Left { " class=\"words\"" } else { "" };
+        out.push_str(&format!("<th scope=\"col\"{class}>{}</th>", escape(&column.header)));
+    }
+    out.push_str("</tr></thead>\n");
+}
+
+fn value(out: &mut String, table: &str, cell: &TableCell, align: Align) {
     let text = escape(&cell.text);
     let text = match cell.emphasis {
         Emphasis::Best => format!("<strong>{text}</strong>"),
         Emphasis::Second => format!("<u>{text}</u>"),
         Emphasis::None => text,
     };
-    let linked = match &cell.anchor {
-        Some(anchor) => {
-            format!("<a href=\"#{}\" title=\"{}\">{text}</a>", escape(anchor), escape(&tooltip(cell)))
+    let linked = match &cell.link {
+        Some(link) => {
+            format!("<a href=\"{}\" title=\"{}\">{text}</a>", escape(link), escape(&tooltip(cell)))
         }
         None => text,
     };
@@ -93,8 +116,12 @@ fn value(out: &mut String, table: &str, cell: &TableCell) {
     let reported = cell.reported.as_deref();
     let reported =
         reported.map(|r| format!(" <span class=\"reported\">[{}]</span>", escape(r))).unwrap_or_default();
-    let numeric = cell.entries.iter().any(|entry| entry.value.is_some());
-    let class = if numeric { "" } else { " class=\"mark\"" };
+    let is_mark = !cell.entries.is_empty() && cell.entries.iter().all(|entry| entry.value.is_none());
+    let class = match align {
+        Align::Left => " class=\"words\"",
+        Align::Right if is_mark => " class=\"mark\"",
+        Align::Right => "",
+    };
     out.push_str(&format!("<td{class}>{linked}{marks}{reported}</td>"));
 }
 

@@ -6,7 +6,7 @@ use super::super::model::Table;
 use super::MarkupError;
 
 /// Moves when a field is renamed or changes its meaning.
-const SCHEMA: &str = "dygl-table-1";
+const SCHEMA: &str = "dygl-table-2";
 
 #[derive(Serialize)]
 struct Document<'a> {
@@ -35,7 +35,7 @@ mod tests {
         assert_eq!(value["schema"], SCHEMA);
         let cell = &value["blocks"][0]["groups"][0]["rows"][0]["cells"][0];
         let names: Vec<&str> = cell.as_object().expect("an object").keys().map(String::as_str).collect();
-        assert_eq!(names, ["text", "emphasis", "footnotes", "reported", "anchor", "keys", "entries"]);
+        assert_eq!(names, ["text", "emphasis", "footnotes", "reported", "link", "keys", "entries"]);
         assert_eq!(cell["entries"][0]["state"], "done");
     }
 }

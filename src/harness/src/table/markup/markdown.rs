@@ -1,7 +1,7 @@
 //! Markdown: a pipe table per block. Second best is underlined with `<u>`,
 //! for which Markdown has no sign of its own.
 
-use super::super::model::{Emphasis, Table, TableCell};
+use super::super::model::{Align, Block, Emphasis, Table, TableCell};
 use super::superscript;
 
 /// The table as Markdown.
@@ -18,17 +18,7 @@ pub fn markdown(table: &Table) -> String {
     }
     for block in &table.blocks {
         lines.extend([format!("## {}", escape(&block.title)), String::new()]);
-        let headers: Vec<String> = block.columns.iter().map(|c| escape(&c.header)).collect();
-        lines.push(format!("| | Model | {} | Key |", headers.join(" | ")));
-        lines.push(format!("|---|---|{}---|", "--:|".repeat(headers.len())));
-        for group in &block.groups {
-            for (index, row) in group.rows.iter().enumerate() {
-                let family = if index == 0 { escape(&group.label) } else { String::new() };
-                let values: Vec<String> = row.cells.iter().map(value).collect();
-                let label = escape(&row.label);
-                lines.push(format!("| {family} | {label} | {} | {} |", values.join(" | "), keys(&row.cells)));
-            }
-        }
+        block_lines(&mut lines, block);
         lines.push(String::new());
     }
     for (index, text) in table.footnotes.iter().enumerate() {
@@ -40,6 +30,41 @@ pub fn markdown(table: &Table) -> String {
     lines.extend(table.notes.iter().map(|note| format!("- {}", escape_prose(note))));
     lines.push(String::new());
     lines.join("\n")
+}
+
+/// A pipe table. Its notation has one line of headings, so that a heading over
+/// several columns is repeated in each. Tables of results end with the keys.
+fn block_lines(lines: &mut Vec<String>, block: &Block) {
+    let over: Vec<&str> =
+        block.spans.iter().flat_map(|s| std::iter::repeat_n(s.title.as_str(), s.columns)).collect();
+    let headers: Vec<String> = block
+        .columns
+        .iter()
+        .enumerate()
+        .map(|(index, column)| match over.get(index) {
+            Some(title) => format!("{} {}", escape(title), escape(&column.header)),
+            None => escape(&column.header),
+        })
+        .collect();
+    let has_keys = block.columns.iter().any(|column| column.metric.is_some());
+    let (key, key_rule) = if has_keys { (" Key |", "---|") } else { ("", "") };
+    let rules: String = block
+        .columns
+        .iter()
+        .map(|column| if column.align == Align::Left { "---|" } else { "--:|" })
+        .collect();
+    // Rows are headed in the second column, or, where a group is one dataset, in the first.
+    let stubs = if has_keys { ["", block.stub] } else { [block.stub, ""] };
+    lines.push(format!("| {} | {} | {} |{key}", stubs[0], stubs[1], headers.join(" | ")));
+    lines.push(format!("|---|---|{rules}{key_rule}"));
+    for group in &block.groups {
+        for (index, row) in group.rows.iter().enumerate() {
+            let family = if index == 0 { escape(&group.label) } else { String::new() };
+            let values: Vec<String> = row.cells.iter().map(value).collect();
+            let key = if has_keys { format!(" {} |", keys(&row.cells)) } else { String::new() };
+            lines.push(format!("| {family} | {} | {} |{key}", escape(&row.label), values.join(" | ")));
+        }
+    }
 }
 
 fn value(cell: &TableCell) -> String {

@@ -1,16 +1,19 @@
 //! Notations of a [`Table`]. Each is one function in one file and decides
-//! nothing about content. Another notation (LaTeX, say) is another file, a
-//! variant of [`Markup`] and an arm of [`Markup::render`].
+//! nothing about content. Another notation is another file, a variant of
+//! [`Markup`] and an arm of [`Markup::render`].
 
 mod csv;
 mod html;
 mod json;
+mod latex;
 mod markdown;
 mod terminal;
+mod tex;
 
 pub use csv::csv;
 pub use html::{escape, html};
 pub use json::json;
+pub use latex::{latex, latex_page};
 pub use markdown::markdown;
 pub use terminal::{Style, terminal};
 
@@ -36,11 +39,16 @@ pub enum Markup {
     /// A fragment without a page around it.
     Html,
     Json,
+    /// A floating table for `\\input` in a paper.
+    Latex,
+    /// A whole document with that table.
+    LatexPage,
 }
 
 impl Markup {
     /// The notations that are written as files beside a report.
-    pub const FILES: [Markup; 3] = [Markup::Markdown, Markup::Csv, Markup::Json];
+    pub const FILES: [Markup; 5] =
+        [Markup::Markdown, Markup::Csv, Markup::Json, Markup::LatexPage, Markup::Latex];
 
     /// Extension of its files.
     pub fn extension(self) -> &'static str {
@@ -50,6 +58,8 @@ impl Markup {
             Markup::Csv => "csv",
             Markup::Html => "html",
             Markup::Json => "json",
+            Markup::Latex => "include.tex",
+            Markup::LatexPage => "tex",
         }
     }
 
@@ -61,6 +71,8 @@ impl Markup {
             Markup::Csv => csv(table),
             Markup::Html => Ok(html(table)),
             Markup::Json => json(table),
+            Markup::Latex => Ok(latex(table)),
+            Markup::LatexPage => Ok(latex_page(table)),
         }
     }
 }
@@ -95,6 +107,35 @@ mod tests {
             ("markdown", Markup::Markdown),
             ("csv", Markup::Csv),
             ("html", Markup::Html),
+            ("latex", Markup::Latex),
+            ("latex_page", Markup::LatexPage),
+        ] {
+            insta::assert_snapshot!(name, markup.render(&table).expect("renders"));
+        }
+    }
+
+    #[test]
+    fn every_notation_of_datasets_beside_each_other() {
+        let table = build(&samples::beside(), &Paper);
+        for (name, markup) in [
+            ("beside_terminal", Markup::Terminal(Style { ansi: false, width: None })),
+            ("beside_markdown", Markup::Markdown),
+            ("beside_html", Markup::Html),
+            ("beside_latex", Markup::Latex),
+        ] {
+            insta::assert_snapshot!(name, markup.render(&table).expect("renders"));
+        }
+    }
+
+    #[test]
+    fn every_notation_of_the_table_of_datasets() {
+        let table = build(&samples::datasets(), &Paper);
+        for (name, markup) in [
+            ("datasets_terminal", Markup::Terminal(Style { ansi: false, width: Some(100) })),
+            ("datasets_markdown", Markup::Markdown),
+            ("datasets_csv", Markup::Csv),
+            ("datasets_html", Markup::Html),
+            ("datasets_latex", Markup::Latex),
         ] {
             insta::assert_snapshot!(name, markup.render(&table).expect("renders"));
         }
@@ -106,9 +147,14 @@ mod tests {
         results.cells.retain(|c| c.state.word() == "altered");
         let table = build(&results, &Paper);
         let number = regex::Regex::new(r"\b\d{1,3}\.\d{2}\b|\b0\.\d+").expect("valid");
-        for markup in
-            [Markup::Terminal(Style::default()), Markup::Markdown, Markup::Csv, Markup::Html, Markup::Json]
-        {
+        for markup in [
+            Markup::Terminal(Style::default()),
+            Markup::Markdown,
+            Markup::Csv,
+            Markup::Html,
+            Markup::Json,
+            Markup::Latex,
+        ] {
             let text = markup.render(&table).expect("renders");
             assert!(text.contains("altered"));
             assert!(!number.is_match(&text), "{text}");

@@ -1,7 +1,7 @@
 //! Plain text for a terminal: aligned columns between light rules, wrapped
 //! prose, bold and underline only where asked for.
 
-use super::super::model::{Block, Emphasis, Table, TableCell};
+use super::super::model::{Align, Block, Emphasis, Table, TableCell};
 use super::superscript;
 
 /// How to write for a terminal.
@@ -65,7 +65,8 @@ impl Painted {
 
 fn write_block(out: &mut String, block: &Block, style: Style) {
     let rows: Vec<_> = block.groups.iter().flat_map(|g| &g.rows).collect();
-    let label_width = rows.iter().map(|r| columns(&plain(&r.label)) + 2).max().unwrap_or(0).max(5);
+    let label_width =
+        rows.iter().map(|r| columns(&plain(&r.label)) + 2).max().unwrap_or(0).max(columns(block.stub));
     let widths: Vec<[usize; 3]> = (0..block.columns.len())
         .map(|i| {
             let cells: Vec<&TableCell> = rows.iter().filter_map(|r| r.cells.get(i)).collect();
@@ -77,11 +78,18 @@ fn write_block(out: &mut String, block: &Block, style: Style) {
             + widths[part.clone()].iter().map(|w| GAP.len() + w.iter().sum::<usize>()).sum::<usize>();
         let rule = "─".repeat(width);
         out.push_str(&format!("{}\n{rule}\n", paint(&plain(&block.title), "1", style)));
-        let mut line = pad_right("Model", label_width);
+        if let Some(line) = spans(block, &widths, part.clone(), label_width) {
+            out.push_str(&format!("{line}\n"));
+        }
+        let mut line = pad_right(block.stub, label_width);
         for index in part.clone() {
             let [value, marks, reported] = widths[index];
             let header = plain(&block.columns[index].header);
             let written = columns(&header);
+            if block.columns[index].align == Align::Left {
+                line.push_str(&format!("{GAP}{}", pad_right(&header, value + marks + reported)));
+                continue;
+            }
             // Right-aligned over the digits unless it needs the whole width.
             let room = if written <= value { value } else { value + marks + reported };
             let rest = value + marks + reported - room;
@@ -99,7 +107,10 @@ fn write_block(out: &mut String, block: &Block, style: Style) {
                 for index in part.clone() {
                     if let Some(cell) = row.cells.get(index) {
                         line.push_str(GAP);
-                        line.push_str(&written(cell, widths[index], style));
+                        match block.columns[index].align {
+                            Align::Left => line.push_str(&words(cell, widths[index], style)),
+                            Align::Right => line.push_str(&written(cell, widths[index], style)),
+                        }
                     }
                 }
                 out.push_str(&format!("{}\n", line.trim_end()));
@@ -107,6 +118,43 @@ fn write_block(out: &mut String, block: &Block, style: Style) {
         }
         out.push_str(&format!("{rule}\n"));
     }
+}
+
+/// The headings over several columns, each with a rule as far as it reaches;
+/// none where the block has none.
+fn spans(
+    block: &Block,
+    widths: &[[usize; 3]],
+    part: std::ops::Range<usize>,
+    label_width: usize,
+) -> Option<String> {
+    if block.spans.is_empty() {
+        return None;
+    }
+    let mut line = " ".repeat(label_width);
+    let mut start = 0;
+    for span in &block.spans {
+        let reach = start.max(part.start)..(start + span.columns).min(part.end);
+        start += span.columns;
+        if reach.is_empty() {
+            continue;
+        }
+        let width = widths[reach.clone()].iter().map(|w| w.iter().sum::<usize>()).sum::<usize>()
+            + GAP.len() * (reach.len() - 1);
+        let title = plain(&span.title);
+        let rest = width.saturating_sub(columns(&title) + 2);
+        let (left, right) = (rest / 2, rest - rest / 2);
+        line.push_str(&format!("{GAP}{} {title} {}", "─".repeat(left), "─".repeat(right)));
+    }
+    Some(line.trim_end().to_owned())
+}
+
+/// A left-aligned text with its marks.
+fn words(cell: &TableCell, widths: [usize; 3], style: Style) -> String {
+    let painted = Painted::new(cell, style);
+    let notes = superscript(&cell.footnotes);
+    let rest = widths.iter().sum::<usize>().saturating_sub(columns(&painted.text) + columns(&notes));
+    format!("{}{notes}{}", paint(&painted.text, painted.code, style), " ".repeat(rest))
 }
 
 /// Value, marks and reported stand in sub-columns, so that the digits of ours

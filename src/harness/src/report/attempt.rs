@@ -1,8 +1,9 @@
-//! The section of one cell: scores, warnings, figures, overlays, provenance.
+//! What a run's page says of one attempt: scores, warnings, figures, overlays,
+//! every image, provenance.
 
 use serde::Serialize;
 
-use super::overlay::{data_uri, overlay};
+use super::overlay::{data_uri, overlay, thumbnail_uri};
 use super::provenance::{Facts, provenance};
 use super::{Options, ReportError, format};
 use crate::metric::Metric;
@@ -10,31 +11,16 @@ use crate::plot;
 use crate::random::Stream;
 use crate::stats::{self, Interval};
 use crate::table::part_name;
-use crate::table::results::{CellResult, CellState, Finished};
+use crate::table::results::{Finished, ImageScores};
 
 const RESAMPLES: usize = 1_000;
 const LEVEL: f64 = 0.95;
 /// Below this many images a percentile interval is known to be too narrow.
 const ENOUGH_IMAGES: usize = 50;
 
-/// A cell with at least one number.
+/// One attempt with numbers.
 #[derive(Debug, Serialize)]
-pub(super) struct Section {
-    anchor: String,
-    label: String,
-    model: String,
-    dataset_title: String,
-    dataset: String,
-    /// Set where another dataset stands in.
-    asked: Option<String>,
-    seed: u64,
-    /// Reason of a conflict.
-    conflict: Option<String>,
-    attempts: Vec<Attempt>,
-}
-
-#[derive(Debug, Serialize)]
-struct Attempt {
+pub(super) struct Attempt {
     digest: String,
     scores: Vec<Score>,
     images: usize,
@@ -43,7 +29,12 @@ struct Attempt {
     all_foreground: String,
     mean_mask: String,
     warnings: Vec<String>,
-    figures: Vec<Figure>,
+    curves: Vec<Figure>,
+    distributions: Vec<Figure>,
+    /// Headers of the scores in `per_image`.
+    metrics: Vec<&'static str>,
+    /// Every scored image, lowest Dice first.
+    per_image: Vec<ImageRow>,
     overlays: Vec<Overlay>,
     images_withheld: bool,
     provenance: Vec<Facts>,
@@ -65,6 +56,13 @@ struct Figure {
 }
 
 #[derive(Debug, Serialize)]
+struct ImageRow {
+    id: String,
+    /// Percent, one per metric.
+    scores: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
 struct Overlay {
     role: String,
     id: String,
@@ -72,31 +70,10 @@ struct Overlay {
     uri: String,
 }
 
-/// The section of a cell that has numbers, else `None`.
-pub(super) fn section(cell: &CellResult, options: &Options) -> Result<Option<Section>, ReportError> {
-    let finished = cell.state.finished();
-    if finished.is_empty() {
-        return Ok(None);
-    }
-    let attempts = finished.iter().map(|one| attempt(one, options)).collect::<Result<Vec<_>, _>>()?;
-    Ok(Some(Section {
-        anchor: cell.anchor(),
-        label: cell.label.clone(),
-        model: cell.cell.model.to_string(),
-        dataset_title: cell.dataset_title.clone(),
-        dataset: cell.cell.dataset.to_string(),
-        asked: cell.cell.is_substituted().then(|| cell.cell.asked.to_string()),
-        seed: cell.cell.seed,
-        conflict: matches!(cell.state, CellState::Conflict(_)).then(|| cell.state.reason()),
-        attempts,
-    }))
-}
-
-fn attempt(finished: &Finished, options: &Options) -> Result<Attempt, ReportError> {
+/// What there is to say of a finished attempt.
+pub(super) fn attempt(finished: &Finished, options: &Options) -> Result<Attempt, ReportError> {
     let eval = &finished.eval;
-    // Terms that are not stated are taken as restrictive.
-    let redistributable = eval.dataset.as_ref().is_some_and(|facts| facts.redistributable);
-    let show_images = redistributable || options.embed_images;
+    let show_images = may_show_images(finished, options);
     let mut overlays = Vec::new();
     for sample in &finished.samples {
         let image = sample.image.as_ref().filter(|_| show_images);
@@ -122,11 +99,28 @@ fn attempt(finished: &Finished, options: &Options) -> Result<Attempt, ReportErro
         all_foreground: format::percent(eval.trivial.all_foreground),
         mean_mask: format::percent(eval.trivial.mean_mask),
         warnings: warnings(finished, dice_interval),
-        figures: figures(finished)?,
+        curves: curves(finished)?,
+        distributions: distributions(&scores)?,
+        metrics: scores.iter().map(|(metric, _)| metric.label()).collect(),
+        per_image: per_image(finished),
         images_withheld: !show_images && finished.samples.iter().any(|s| s.image.is_some()),
         overlays,
         provenance: provenance(finished),
     })
+}
+
+/// Whether the dataset's images may be embedded. Terms that are not stated are
+/// taken as restrictive.
+fn may_show_images(finished: &Finished, options: &Options) -> bool {
+    let facts = finished.eval.dataset.as_ref();
+    options.embed_images || facts.is_some_and(|facts| facts.redistributable)
+}
+
+/// A small overlay of the median image; none where it was not kept.
+pub(super) fn thumbnail(finished: &Finished, options: &Options) -> Result<Option<String>, ReportError> {
+    let Some(median) = finished.samples.iter().find(|s| s.sample.role == "median") else { return Ok(None) };
+    let image = median.image.as_ref().filter(|_| may_show_images(finished, options));
+    Ok(Some(thumbnail_uri(&overlay(image, &median.truth, &median.prediction)?)?))
 }
 
 fn values(finished: &Finished, metric: Metric) -> Vec<f64> {
@@ -189,14 +183,38 @@ fn warnings(finished: &Finished, dice_interval: Option<Interval>) -> Vec<String>
     warnings
 }
 
-fn figures(finished: &Finished) -> Result<Vec<Figure>, ReportError> {
+fn curves(finished: &Finished) -> Result<Vec<Figure>, ReportError> {
     let drawn = [
         ("Training loss", plot::loss(&finished.history)?),
         ("Dice on the selection part", plot::selection(&finished.history)?),
         ("Learning rate", plot::learning_rate(&finished.history)?),
-        ("Dice per image", plot::dice_distribution(&values(finished, Metric::Dice))?),
+        ("Gradient norm", plot::gradient_norm(&finished.history)?),
     ];
     Ok(drawn.into_iter().filter_map(|(title, svg)| Some(Figure { title, svg: svg? })).collect())
+}
+
+/// A histogram for each score that was recorded per image.
+fn distributions(scores: &[(Metric, Vec<f64>)]) -> Result<Vec<Figure>, ReportError> {
+    let drawn = scores.iter().map(|(metric, values)| Ok((metric, plot::distribution(*metric, values)?)));
+    let drawn = drawn.collect::<Result<Vec<_>, ReportError>>()?;
+    Ok(drawn
+        .into_iter()
+        .filter_map(|(metric, svg)| Some(Figure { title: metric.label(), svg: svg? }))
+        .collect())
+}
+
+fn per_image(finished: &Finished) -> Vec<ImageRow> {
+    let score = |image: &ImageScores, metric| image.scores.get(&metric).copied().unwrap_or(f64::NAN);
+    let mut images: Vec<&ImageScores> = finished.per_image.iter().collect();
+    images.sort_by(|a, b| {
+        score(a, Metric::Dice).total_cmp(&score(b, Metric::Dice)).then_with(|| a.id.cmp(&b.id))
+    });
+    let metrics: Vec<Metric> = finished.eval.mean.keys().copied().collect();
+    let row = |image: &&ImageScores| ImageRow {
+        id: image.id.clone(),
+        scores: metrics.iter().map(|metric| format::percent(score(image, *metric))).collect(),
+    };
+    images.iter().map(row).collect()
 }
 
 #[cfg(test)]

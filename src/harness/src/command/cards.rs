@@ -1,0 +1,115 @@
+//! What the table of the datasets is made of: the paper's row, the manifest and
+//! the registration of each, brought together.
+
+use image::ImageReader;
+use rayon::prelude::*;
+
+use super::context::{Chosen, Context};
+use crate::data::{Counts, DataError, Dataset, Manifest, Registration};
+use crate::spec::DatasetChoice;
+use crate::spec::reported::{Reported, ReportedDataset};
+use crate::table::datasets::{DatasetCard, Here, Numbers, Parts};
+
+/// The cards of an experiment's datasets; none for one that trains.
+pub fn cards(context: &Context, chosen: &Chosen, published: &Reported) -> Vec<DatasetCard> {
+    chosen.datasets.iter().map(|choice| card(context, chosen, choice, published)).collect()
+}
+
+fn card(context: &Context, chosen: &Chosen, choice: &DatasetChoice, published: &Reported) -> DatasetCard {
+    let manifest = Manifest::find(&choice.used.name).ok().flatten();
+    let paper = published.dataset(&choice.asked.name);
+    let title = paper.map(|paper| paper.label.clone()).unwrap_or_else(|| super::report::title(&choice.used));
+    DatasetCard {
+        asked: choice.asked.to_string(),
+        used: choice.used.to_string(),
+        title,
+        paper: paper.map(printed),
+        defined: manifest.map(defined),
+        size: chosen.experiment.protocol.image.size,
+        here: here(context, chosen, choice, manifest),
+    }
+}
+
+fn printed(paper: &ReportedDataset) -> Numbers {
+    Numbers {
+        images: paper.images,
+        parts: Parts { train: paper.train, validation: paper.validation, test: paper.test },
+        resize: Some(paper.resize),
+        modality: paper.modality.clone(),
+    }
+}
+
+fn defined(manifest: &Manifest) -> Numbers {
+    let counts = manifest.counts();
+    Numbers {
+        images: manifest.images,
+        parts: Parts { train: counts.train, validation: counts.validation, test: counts.test },
+        resize: None,
+        modality: manifest.modality.clone(),
+    }
+}
+
+fn here(context: &Context, chosen: &Chosen, choice: &DatasetChoice, manifest: Option<&Manifest>) -> Here {
+    let dataset = match Dataset::open(&choice.used, context.inputs.registry()) {
+        Ok(dataset) => dataset,
+        Err(DataError::NotRegistered { name }) => {
+            return Here::Missing {
+                command: format!("dygl dataset add {name} PATH"),
+                page: manifest.map(|manifest| manifest.page.clone()).unwrap_or_default(),
+            };
+        }
+        Err(error) => return Here::Damaged { reason: error.to_string() },
+    };
+    let (parts, split_digest, trouble) = match dataset.split(&chosen.experiment.protocol.split) {
+        Ok(partition) => {
+            let Counts { train, validation, test } = partition.counts();
+            (Some(Parts { train, validation, test }), partition.digest, String::new())
+        }
+        Err(error) => (None, String::new(), error.to_string()),
+    };
+    Here::Found {
+        images: dataset.images(),
+        expected: dataset.expected(),
+        parts,
+        trouble,
+        sizes: dataset.registration().map(sizes).unwrap_or_default(),
+        digest: dataset.digest().to_owned(),
+        split_digest,
+        built_in: dataset.registration().is_none(),
+    }
+}
+
+/// `384 x 288`, or the range of widths and heights, from the headers of the
+/// files; empty if one of them cannot be read so.
+fn sizes(registration: &Registration) -> String {
+    let size = |path: &str| {
+        let reader = ImageReader::open(registration.root.join(path)).ok()?.with_guessed_format().ok()?;
+        reader.into_dimensions().ok()
+    };
+    let all: Option<Vec<(u32, u32)>> =
+        registration.entries.par_iter().map(|entry| size(&entry.image.path)).collect();
+    all.map_or_else(String::new, |all| range(&all))
+}
+
+fn range(sizes: &[(u32, u32)]) -> String {
+    let side = |of: fn(&(u32, u32)) -> u32| {
+        let (low, high) = (sizes.iter().map(of).min()?, sizes.iter().map(of).max()?);
+        Some(if low == high { low.to_string() } else { format!("{low}..{high}") })
+    };
+    match (side(|size| size.0), side(|size| size.1)) {
+        (Some(width), Some(height)) => format!("{width} x {height}"),
+        _ => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_one_or_a_range() {
+        assert_eq!(range(&[(384, 288), (384, 288)]), "384 x 288");
+        assert_eq!(range(&[(332, 487), (1920, 1072), (700, 600)]), "332..1920 x 487..1072");
+        assert_eq!(range(&[]), "");
+    }
+}

@@ -1,0 +1,25 @@
+//! Registers what `--data` holds for tables of datasets.
+
+use super::{add, allows_partial};
+use crate::command::context::Context;
+use crate::data::Manifest;
+use crate::exit::{Exit, Failure, OrExit};
+
+/// Registers the datasets of tables without cells that are in the folder of
+/// `--data` and not registered yet. What is not there is no mistake: the table
+/// says so.
+///
+/// # Errors
+/// A folder that does not hold what its name says.
+pub fn offer(context: &Context) -> Result<(), Failure> {
+    let registry = context.inputs.registry();
+    for choice in context.chosen.iter().flat_map(|chosen| &chosen.datasets) {
+        let name = &choice.used.name;
+        let Some(manifest) = Manifest::find(name).or_exit(Exit::Usage)? else { continue };
+        let folder = context.data.as_ref().map(|data| data.join(name)).filter(|folder| folder.is_dir());
+        if let (Some(folder), None) = (folder, registry.get(name).or_exit(Exit::Altered)?) {
+            add(registry, manifest, &folder, allows_partial(context))?;
+        }
+    }
+    Ok(())
+}
