@@ -6,6 +6,7 @@
 #   FILTER   cells to keep, e.g. FILTER='model=dyglnet,dataset=kvasir*'
 #   JOBS     cells at once (default: what the profile says)
 #   STORE    folder of results (default: .dygl)
+#   VENV     folder of a Python environment, for bench
 
 PROFILE ?= paper
 DEVICE  ?= auto
@@ -19,7 +20,7 @@ CARGO   ?= cargo
 WHERE   := --store '$(STORE)' --device '$(DEVICE)' $(if $(DATA),--data '$(DATA)') $(if $(FILTER),--filter '$(FILTER)')
 RUNS    := --keep-going $(if $(JOBS),--jobs $(JOBS))
 
-.PHONY: help build demo test check fmt clippy table2 regress report clean
+.PHONY: help build demo test check bench fmt clippy table2 regress report clean
 .DEFAULT_GOAL := help
 
 help:               ## this list
@@ -50,6 +51,14 @@ clippy:             ## lints
 	@$(CARGO) clippy --workspace --all-targets -- -D warnings
 
 check: fmt clippy test  ## formatting, lints, tests
+
+# With VENV=FOLDER the Python side is measured too; a folder that is not there
+# is made from bench/requirements.txt (a download of some gigabytes).
+bench: build        ## image pipeline beside PyTorch's DataLoader, two threads each (DATA=..., VENV=...)
+	@if [ -n '$(VENV)' ] && [ ! -x '$(VENV)/bin/python' ]; then \
+	 python3 -m venv '$(VENV)' && '$(VENV)/bin/pip' install -r bench/requirements.txt; fi
+	@RAYON_NUM_THREADS=2 $(TARGET)/debug/examples/pipeline --data '$(or $(DATA),datasets)' \
+	 $(if $(VENV),--python '$(VENV)/bin/python')
 
 table2: build       ## Table 2: polyp segmentation (Kvasir-SEG, CVC-ClinicDB)
 	@$(DYGL) run $@ --profile '$(PROFILE)' $(WHERE) $(RUNS); ran=$$?; \

@@ -5,7 +5,8 @@
 //! before memory is taken, so that a small file cannot claim all of it. EXIF
 //! orientation is not applied: image and mask are taken as stored.
 
-use std::io::Cursor;
+use std::fs::File;
+use std::io::{BufReader, Cursor};
 use std::path::Path;
 
 use image::{DynamicImage, GrayImage, ImageFormat, ImageReader, Limits, RgbImage};
@@ -89,6 +90,20 @@ fn decode(bytes: &[u8], path: &Path) -> Result<DynamicImage, DataError> {
     limits.max_alloc = Some(MAX_BYTES);
     reader.limits(limits);
     reader.decode().map_err(|e| refused(e.to_string()))
+}
+
+/// Width and height of an image file, pixels, from its header.
+pub(super) fn dimensions(path: &Path) -> Result<(u32, u32), DataError> {
+    let open = || File::open(path).map(BufReader::new);
+    let read = |source| DataError::Read { path: path.to_owned(), source };
+    let refused = |message: String| DataError::Decode { path: path.to_owned(), message };
+    let reader = ImageReader::new(open().map_err(read)?).with_guessed_format().map_err(read)?;
+    if reader.format() == Some(ImageFormat::Tiff) {
+        let mut reader =
+            tiff::decoder::Decoder::new(open().map_err(read)?).map_err(|e| refused(e.to_string()))?;
+        return reader.dimensions().map_err(|e| refused(e.to_string()));
+    }
+    reader.into_dimensions().map_err(|e| refused(e.to_string()))
 }
 
 fn tiff_reader(bytes: &[u8]) -> Result<tiff::decoder::Decoder<Cursor<&[u8]>>, String> {
