@@ -3,6 +3,7 @@
 mod cli;
 mod datasets;
 mod matrix;
+mod packs;
 mod parity;
 mod runs;
 mod tidy;

@@ -172,8 +172,12 @@ fn named(path: &Path, error: &dyn std::fmt::Display) -> io::Error {
 }
 
 /// The `.rs` files at or below `path`, sorted; none if it does not exist.
+/// `tests.rs` and what lies in a folder `tests` hold unit tests alone.
 fn rust_files(path: &Path) -> io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
+    if path.file_stem().is_some_and(|stem| stem == "tests") {
+        return Ok(files);
+    }
     if path.is_dir() {
         for entry in fs::read_dir(path)? {
             files.extend(rust_files(&entry?.path())?);
@@ -265,6 +269,9 @@ mod tests {
     fn comments_formatting_and_tests_move_nothing() {
         let edit = "//! docs\n// note\n/// Fits.\n#[doc = \"x\"]\nfn   fit( ) {\n adamw(\n)}\n#[cfg(test)]\nmod tests { fn t() {} }\n#[cfg(all(test, unix))]\nmod more { fn t() {} }\n";
         assert_eq!(moved("src/train/src/fit.rs", edit), Vec::<String>::new());
+        for tests in ["src/train/src/augment/tests.rs", "src/harness/src/data/tests/golden.rs"] {
+            assert_eq!(moved(tests, "fn helper() {}"), Vec::<String>::new());
+        }
     }
 
     #[test]

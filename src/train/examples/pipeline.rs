@@ -120,7 +120,7 @@ fn rate(dataset: &Dataset, ids: &[String], epoch: usize, protocol: &Protocol) ->
     let mut seen = 0;
     let started = Instant::now();
     batch::for_each(dataset, &steps, SEED, epoch, protocol, |_, batch| {
-        seen += batch.images.shape[0];
+        seen += batch.targets.num_elements() / protocol.image.size.pow(2);
         Ok::<(), DataError>(())
     })?;
     Ok(seen as f64 / started.elapsed().as_secs_f64())

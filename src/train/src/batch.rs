@@ -132,7 +132,7 @@ pub fn for_each<E: From<DataError>>(
 /// allows, and `each` waits only where nothing is ready.
 fn ahead<T: Send, M: Send, E: From<M>>(
     count: usize,
-    make: impl Fn(usize) -> Result<T, M> + Sync,
+    make: impl Fn(usize) -> Result<T, M> + Send,
     mut each: impl FnMut(usize, T) -> Result<(), E>,
 ) -> Result<(), E> {
     std::thread::scope(|scope| {

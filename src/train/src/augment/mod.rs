@@ -113,6 +113,4 @@ pub fn augment(picture: Picture<'_>, id: &str, seed: u64, epoch: usize, protocol
 }
 
 #[cfg(test)]
-mod golden;
-#[cfg(test)]
 pub(crate) mod tests;

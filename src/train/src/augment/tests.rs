@@ -1,4 +1,6 @@
-//! The chain as a whole.
+//! The chain as a whole; `golden` has the steps.
+
+mod golden;
 
 use dygl::data::{Sample, prepare};
 use dygl::spec::protocol::{

@@ -4,12 +4,12 @@
 
 use std::path::{Path, PathBuf};
 
+use dygl::data::Sample;
 use dygl::spec::protocol::{Border, CropFrom, Elastic, Filter, Image, MaskMode};
 use image::{GrayImage, Luma, Rgb, RgbImage};
 
-use dygl::data::Sample;
-
-use super::*;
+use super::protocol;
+use crate::augment::*;
 
 const SIZE: usize = 48;
 const ELASTIC: Elastic = Elastic { probability: 1.0, alpha: 120.0, sigma: 6.0 };
@@ -88,7 +88,7 @@ fn made(case: &str) -> Resized {
         "tone-dark" => colour::apply(&mut image, dark),
         "tone-bright" => colour::apply(&mut image, Tone { brightness: 0.2, contrast: 0.2 }),
         "chain" => {
-            let mut protocol = tests::protocol(1.0);
+            let mut protocol = protocol(1.0);
             protocol.image.size = SIZE;
             protocol.augment.crop.from = CropFrom::Resized;
             protocol.augment.elastic = ELASTIC;
