@@ -13,6 +13,7 @@ use std::process::Command;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
+use burn::module::Module;
 use clap::Parser;
 use dygl::data::pack::Cache;
 use dygl::data::prepare::Form;

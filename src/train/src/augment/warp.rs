@@ -41,7 +41,7 @@ pub(super) fn warp(
 #[inline]
 fn floor(value: f32) -> i32 {
     let cut = value as i32;
-    cut - i32::from(value < cut as f32)
+    cut.wrapping_sub(i32::from(value < cut as f32))
 }
 
 /// A pixel and its neighbours right, below and diagonal, all in the image.
