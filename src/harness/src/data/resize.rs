@@ -119,8 +119,8 @@ fn bilinear(from: Picture<'_>, window: Window, size: u32) -> Vec<u8> {
         }
         for (pixel, (x0, x1, wx)) in into.chunks_exact_mut(3).zip(&xs) {
             let (left, right) = (&line[*x0..*x0 + 3], &line[*x1..*x1 + 3]);
-            for channel in 0..3 {
-                pixel[channel] = byte(left[channel] + (right[channel] - left[channel]) * wx);
+            for ((value, left), right) in pixel.iter_mut().zip(left).zip(right) {
+                *value = byte(left + (right - left) * wx);
             }
         }
     }

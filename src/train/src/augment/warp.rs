@@ -25,10 +25,10 @@ pub(super) fn warp(
             let (left, top) = (floor(*u), floor(*v));
             let (wx, wy) = (*u - left as f32, *v - top as f32);
             let corners = inside(image, left, top).unwrap_or_else(|| outside(image, left, top, border));
-            for channel in 0..3 {
+            for (channel, value) in pixel.iter_mut().enumerate() {
                 let [a, b, c, d] = corners.map(|corner| f32::from(corner[channel]));
                 let (upper, lower) = (a + (b - a) * wx, c + (d - c) * wx);
-                pixel[channel] = byte(upper + (lower - upper) * wy);
+                *value = byte(upper + (lower - upper) * wy);
             }
             *grey = nearest(image, floor(*u + 0.5), floor(*v + 0.5), border);
         }
