@@ -7,6 +7,7 @@
 #   TABLE    experiments of `make report` (default: table2)
 #   JOBS     cells at once (default: what the profile says)
 #   STORE    folder of results (default: .dygl)
+#   VENV     folder of a Python environment, for bench
 
 PROFILE ?= paper
 DEVICE  ?= auto
@@ -24,7 +25,7 @@ TABLES  := table1 table2 table3 table4 table5
 # The experiments of `make report`.
 TABLE   ?= table2
 
-.PHONY: help build demo test check fmt clippy $(TABLES) regress report clean
+.PHONY: help build demo test check bench fmt clippy $(TABLES) regress report clean
 .DEFAULT_GOAL := help
 
 help:               ## this list
@@ -55,6 +56,14 @@ clippy:             ## lints
 	@$(CARGO) clippy --workspace --all-targets -- -D warnings
 
 check: fmt clippy test  ## formatting, lints, tests
+
+# With VENV=FOLDER the Python side is measured too; a folder that is not there
+# is made from bench/requirements.txt (a download of some gigabytes).
+bench: build        ## image pipeline beside PyTorch's DataLoader, two threads each (DATA=..., VENV=...)
+	@if [ -n '$(VENV)' ] && [ ! -x '$(VENV)/bin/python' ]; then \
+	 python3 -m venv '$(VENV)' && '$(VENV)/bin/pip' install -r bench/requirements.txt; fi
+	@RAYON_NUM_THREADS=2 $(TARGET)/debug/examples/pipeline --data '$(or $(DATA),datasets)' \
+	 $(if $(VENV),--python '$(VENV)/bin/python')
 
 table1:             ## Table 1: the datasets; needs none of them
 table2:             ## Table 2: polyp segmentation (Kvasir-SEG, CVC-ClinicDB)

@@ -6,6 +6,7 @@ mod datasets;
 mod malformed;
 mod matrix;
 mod official;
+mod packs;
 mod parity;
 mod preview;
 mod runs;

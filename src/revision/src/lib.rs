@@ -172,18 +172,18 @@ fn named(path: &Path, error: &dyn std::fmt::Display) -> io::Error {
     io::Error::other(format!("{}: {error}", path.display()))
 }
 
-/// The `.rs` files at or below `path`, sorted; none if it does not exist. Unit
-/// tests in a file of their own (`tests.rs`) are left out, like those within files.
+/// The `.rs` files at or below `path`, sorted; none if it does not exist.
+/// `tests.rs` and what lies in a folder `tests` hold unit tests alone.
 fn rust_files(path: &Path) -> io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
+    if path.file_stem().is_some_and(|stem| stem == "tests") {
+        return Ok(files);
+    }
     if path.is_dir() {
         for entry in fs::read_dir(path)? {
             files.extend(rust_files(&entry?.path())?);
         }
-    } else if path.is_file()
-        && path.extension().is_some_and(|e| e == "rs")
-        && path.file_name().is_some_and(|name| name != "tests.rs")
-    {
+    } else if path.is_file() && path.extension().is_some_and(|e| e == "rs") {
         files.push(path.to_owned());
     }
     files.sort();
@@ -270,9 +270,9 @@ mod tests {
     fn comments_formatting_and_tests_move_nothing() {
         let edit = "//! docs\n// note\n/// Fits.\n#[doc = \"x\"]\nfn   fit( ) {\n adamw(\n)}\n#[cfg(test)]\nmod tests { fn t() {} }\n#[cfg(all(test, unix))]\nmod more { fn t() {} }\n";
         assert_eq!(moved("src/train/src/fit.rs", edit), Vec::<String>::new());
-        // Unit tests in a file of their own.
-        assert_eq!(moved("src/harness/src/data/decode/tests.rs", "fn t() {}"), Vec::<String>::new());
-        assert_eq!(moved("src/harness/src/data/decode/test.rs", "fn t() {}"), ["data"]);
+        for tests in ["src/train/src/augment/tests.rs", "src/harness/src/data/tests/golden.rs"] {
+            assert_eq!(moved(tests, "fn helper() {}"), Vec::<String>::new());
+        }
     }
 
     #[test]

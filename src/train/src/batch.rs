@@ -2,10 +2,11 @@
 //! augmentation depend on (seed, epoch, image id) alone, whatever the number
 //! of threads.
 
+use std::convert::Infallible;
 use std::sync::mpsc;
 
 use burn::tensor::{Device, Tensor, TensorData};
-use dygl::data::prepare::Resized;
+use dygl::data::prepare::{Form, Resized};
 use dygl::data::{DataError, Dataset, Training};
 use dygl::random::Stream;
 use dygl::spec::protocol::{Protocol, Train};
@@ -55,20 +56,60 @@ fn order_of(ids: &[String], seed: u64, epoch: usize, train: &Train) -> Vec<Vec<S
 
 /// Stacks prepared images: images [B, 3, S, S] normalised, targets [B, 1, S, S].
 pub fn stack(prepared: &[Resized], protocol: &Protocol, threshold: u8) -> Batch {
+    let take = |index: usize, write: &mut dyn FnMut(&Resized)| {
+        write(&prepared[index]);
+        Ok::<(), Infallible>(())
+    };
+    let Ok(batch) = assemble(prepared.len(), protocol, threshold, take);
+    batch
+}
+
+/// Makes a batch of `count` images, several at once: `image` shows the one at
+/// an index to whom it is given, who writes it to its place.
+fn assemble<E: Send>(
+    count: usize,
+    protocol: &Protocol,
+    threshold: u8,
+    image: impl Fn(usize, &mut dyn FnMut(&Resized)) -> Result<(), E> + Sync,
+) -> Result<Batch, E> {
     let size = protocol.image.size;
     let plane = size * size;
-    let mut images = vec![0.0; prepared.len() * 3 * plane];
-    let mut targets = vec![0.0; prepared.len() * plane];
-    for ((resized, image), target) in
-        prepared.iter().zip(images.chunks_exact_mut(3 * plane)).zip(targets.chunks_exact_mut(plane))
-    {
-        resized.write_input(&protocol.image, image);
-        resized.write_target(protocol.image.training_masks, threshold, target);
-    }
-    Batch {
-        images: TensorData::new(images, [prepared.len(), 3, size, size]),
-        targets: TensorData::new(targets, [prepared.len(), 1, size, size]),
-    }
+    let mut images = vec![0.0; count * 3 * plane];
+    let mut targets = vec![0.0; count * plane];
+    images
+        .par_chunks_exact_mut(3 * plane)
+        .zip(targets.par_chunks_exact_mut(plane))
+        .enumerate()
+        .try_for_each(|(index, (input, target))| {
+            image(index, &mut |resized| {
+                resized.write_input(&protocol.image, input);
+                resized.write_target(protocol.image.training_masks, threshold, target);
+            })
+        })?;
+    Ok(Batch {
+        images: TensorData::new(images, [count, 3, size, size]),
+        targets: TensorData::new(targets, [count, 1, size, size]),
+    })
+}
+
+/// One augmented batch of an epoch.
+///
+/// # Errors
+/// An image cannot be loaded.
+pub fn augmented(
+    dataset: &Dataset,
+    ids: &[String],
+    seed: u64,
+    epoch: usize,
+    protocol: &Protocol,
+) -> Result<Batch, DataError> {
+    let form = Form::of(protocol);
+    assemble(ids.len(), protocol, dataset.mask_threshold(), |index, write| {
+        let id = &ids[index];
+        let made = dataset.look(id, form, |picture| augment::augment(picture, id, seed, epoch, protocol))?;
+        write(&made);
+        Ok(())
+    })
 }
 
 /// Calls `each` with the augmented batches of an epoch in order, preparing
@@ -82,26 +123,36 @@ pub fn for_each<E: From<DataError>>(
     seed: u64,
     epoch: usize,
     protocol: &Protocol,
-    mut each: impl FnMut(usize, Batch) -> Result<(), E>,
+    each: impl FnMut(usize, Batch) -> Result<(), E>,
+) -> Result<(), E> {
+    ahead(steps.len(), |step| augmented(dataset, &steps[step], seed, epoch, protocol), each)
+}
+
+/// Makes things on a thread of their own and calls `each` with them in order.
+/// The maker is [`AHEAD`] of `each` and one more in the making, never further:
+/// with the one in use that is the memory of four batches (16 images of 224
+/// pixels take 13 MB). Making goes through rayon's pool, which the `flex`
+/// backend computes in too: a run never has more threads at work than its job
+/// allows, and `each` waits only where nothing is ready.
+fn ahead<T: Send, M: Send, E: From<M>>(
+    count: usize,
+    make: impl Fn(usize) -> Result<T, M> + Send,
+    mut each: impl FnMut(usize, T) -> Result<(), E>,
 ) -> Result<(), E> {
     std::thread::scope(|scope| {
-        let (sender, receiver) = mpsc::sync_channel::<Result<Batch, DataError>>(AHEAD);
+        let (sender, receiver) = mpsc::sync_channel::<Result<T, M>>(AHEAD);
         scope.spawn(move || {
-            for ids in steps {
-                let prepared: Result<Vec<Resized>, DataError> = ids
-                    .par_iter()
-                    .map(|id| Ok(augment::augment(&dataset.load(id)?, id, seed, epoch, protocol)))
-                    .collect();
-                let batch = prepared.map(|images| stack(&images, protocol, dataset.mask_threshold()));
-                let failed = batch.is_err();
-                // The trainer hangs up when it has failed.
-                if sender.send(batch).is_err() || failed {
+            for step in 0..count {
+                let made = make(step);
+                let failed = made.is_err();
+                // `each` hangs up when it has failed.
+                if sender.send(made).is_err() || failed {
                     return;
                 }
             }
         });
-        for (step, batch) in receiver.iter().enumerate() {
-            each(step, batch?)?;
+        for (step, made) in receiver.iter().enumerate() {
+            each(step, made?)?;
         }
         Ok(())
     })
@@ -109,7 +160,11 @@ pub fn for_each<E: From<DataError>>(
 
 #[cfg(test)]
 mod tests {
-    use dygl::spec::protocol::Precision;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
+
+    use dygl::data::pack::Cache;
+    use dygl::spec::protocol::{CropFrom, Precision};
 
     use super::*;
 
@@ -144,5 +199,67 @@ mod tests {
         assert!(ids().iter().all(|id| long.iter().filter(|drawn| *drawn == id).count() >= 2));
         // A dataset smaller than a batch still trains.
         assert_eq!(order_of(&ids(), 1, 0, &train(16, true, 0)).concat().len(), 10);
+    }
+
+    #[test]
+    fn the_maker_is_ahead_but_never_far() {
+        let made = AtomicUsize::new(0);
+        let make = |step: usize| {
+            made.fetch_add(1, Ordering::SeqCst);
+            Ok::<usize, String>(step)
+        };
+        let mut seen = Vec::new();
+        let mut furthest = 0;
+        let outcome: Result<(), String> = ahead(20, make, |step, thing| {
+            // Time enough to run away, were it not held.
+            std::thread::sleep(Duration::from_millis(5));
+            furthest = furthest.max(made.load(Ordering::SeqCst) - step);
+            seen.push(thing);
+            Ok(())
+        });
+        assert_eq!((outcome, seen), (Ok(()), (0..20).collect()));
+        // In use, waiting, and one in the making.
+        assert_eq!(furthest, 1 + AHEAD + 1);
+    }
+
+    #[test]
+    fn a_failure_on_either_side_ends_both() {
+        let make = |step: usize| if step == 3 { Err("unreadable".to_owned()) } else { Ok(step) };
+        let mut seen = 0;
+        let outcome: Result<(), String> = ahead(10, make, |_, _| {
+            seen += 1;
+            Ok(())
+        });
+        assert_eq!((outcome, seen), (Err("unreadable".to_owned()), 3));
+        let made = AtomicUsize::new(0);
+        let make = |step: usize| {
+            made.fetch_add(1, Ordering::SeqCst);
+            Ok::<usize, String>(step)
+        };
+        let outcome: Result<(), String> =
+            ahead(1000, make, |step, _| if step == 1 { Err("diverged".to_owned()) } else { Ok(()) });
+        assert_eq!(outcome, Err("diverged".to_owned()));
+        assert!(made.load(Ordering::SeqCst) <= 1 + 1 + AHEAD + 2);
+    }
+
+    #[test]
+    fn a_batch_does_not_depend_on_the_pack() {
+        let folder = tempfile::tempdir().expect("folder");
+        let name = dygl::spec::name::Named::parse("phantom-polyp,count=6,size=40,seed=1").expect("a name");
+        let dataset = Dataset::open(&name, &dygl::data::Registry::at(folder.path())).expect("drawn");
+        for from in [CropFrom::Resized, CropFrom::Stored] {
+            let mut protocol = crate::augment::tests::protocol(0.7);
+            protocol.augment.crop.from = from;
+            protocol.image.size = 32;
+            let packed = Cache::at(folder.path()).attach(&dataset, Form::of(&protocol), "", &|_, _| {});
+            let packed = packed.expect("attached").dataset;
+            assert!(packed.pack().is_some());
+            for epoch in 0..5 {
+                let [plain, served] = [&dataset, &packed]
+                    .map(|set| augmented(set, set.ids(), 3, epoch, &protocol).expect("made"));
+                assert_eq!(plain.images.as_bytes(), served.images.as_bytes());
+                assert_eq!(plain.targets.as_bytes(), served.targets.as_bytes());
+            }
+        }
     }
 }

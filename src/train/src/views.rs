@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
+use dygl::data::prepare::Form;
 use dygl::data::{DataError, Dataset, Registry};
 use dygl::exec::views::{FILE, Views, image_name, mask_name};
 use dygl::exit::Exit;
@@ -48,7 +49,9 @@ pub fn run(folder: &Path) -> Result<(), ViewsError> {
         serde_json::from_slice(&text).map_err(|source| ViewsError::Request { path, source })?;
     let dataset = Dataset::open(&asked.dataset, &Registry::at(&asked.root))?;
     asked.views.par_iter().enumerate().try_for_each(|(view, (id, epoch))| {
-        let seen = augment::augment(&dataset.load(id)?, id, asked.seed, *epoch, &asked.protocol);
+        let seen = dataset.look(id, Form::of(&asked.protocol), |picture| {
+            augment::augment(picture, id, asked.seed, *epoch, &asked.protocol)
+        })?;
         let size = seen.size as u32;
         let (image_path, mask_path) = (folder.join(image_name(view)), folder.join(mask_name(view)));
         let shape = |path: &Path, found, channels| ViewsError::Shape {

@@ -2,11 +2,14 @@
 //! its record there.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
+use dygl::data::pack::Cache;
+use dygl::data::prepare::Form;
 use dygl::data::{DataError, Dataset, Partition, Registry};
+use dygl::exec::event::WorkerEvent;
 use dygl::exec::facts;
 use dygl::exec::job::{self, Job, Task};
 use dygl::exec::local::PARENT;
@@ -67,7 +70,8 @@ pub fn run(folder: &Path) -> Result<Exit, WorkError> {
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
         signal_hook::flag::register(signal, Arc::clone(&stop)).map_err(io(folder.to_owned()))?;
     }
-    let teller = Teller::into_folder(folder).map_err(io(folder.join("events.jsonl")))?;
+    let mut teller = Teller::into_folder(folder).map_err(io(folder.join("events.jsonl")))?;
+    let dataset = packed(&dataset, &job, &mut teller)?;
     let worker = Worker { job: &job, folder, dataset: &dataset, partition: &partition, backend: &backend };
     let (outcome, written) = match &job.task {
         Task::Train => match worker.train(teller, &stop) {
@@ -81,6 +85,24 @@ pub fn run(folder: &Path) -> Result<Exit, WorkError> {
     };
     written.map_err(io(record_path))?;
     Ok(if outcome.is_done() { Exit::Ok } else { Exit::Failed })
+}
+
+/// The dataset with its images packed, where the store can hold them.
+fn packed(dataset: &Dataset, job: &Job, teller: &mut Teller) -> Result<Dataset, DataError> {
+    // What decodes and resizes: these revisions tell its versions apart.
+    let code = format!("{} {}", job.revisions.get("data"), job.revisions.get("library.image"));
+    let form = Form::of(&job.cell.protocol);
+    let telling = Mutex::new(teller);
+    let attached = Cache::at(&job.root).attach(dataset, form, &code, &|done, images| {
+        // Whoever finds another telling has nothing newer to tell.
+        if let Ok(mut teller) = telling.try_lock() {
+            teller.pace(&WorkerEvent::Packed { done, images });
+        }
+    })?;
+    if let (Some(message), Ok(teller)) = (attached.warning, telling.into_inner()) {
+        teller.tell(&WorkerEvent::Warning { message });
+    }
+    Ok(attached.dataset)
 }
 
 fn write(path: &Path, record: &impl serde::Serialize) -> std::io::Result<()> {

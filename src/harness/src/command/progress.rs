@@ -1,7 +1,7 @@
 //! Progress of a run on standard error: bars on a terminal, lines elsewhere,
 //! always with an estimate of the time left.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{IsTerminal, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -29,6 +29,8 @@ struct State {
     /// Seconds that each cell took that ran to its end.
     took: Vec<f64>,
     began: BTreeMap<usize, Instant>,
+    /// Warnings that were told: workers of one store tend to agree.
+    warned: BTreeSet<String>,
 }
 
 struct Running {
@@ -69,6 +71,7 @@ impl Progress {
             running: BTreeMap::new(),
             took: Vec::new(),
             began: BTreeMap::new(),
+            warned: BTreeSet::new(),
         })))
     }
 
@@ -202,6 +205,11 @@ impl State {
     }
 
     fn worker(&mut self, cell: usize, event: &WorkerEvent) {
+        if let WorkerEvent::Warning { message } = event
+            && self.warned.insert(message.clone())
+        {
+            self.line(&format!("warning: {message}"));
+        }
         let Some(running) = self.running.get_mut(&cell) else { return };
         match event {
             WorkerEvent::Started { steps, done, .. } => {
@@ -221,6 +229,8 @@ impl State {
                 let dice = select_dice.map_or_else(String::new, |dice| format!(", Dice {:.2}", 100.0 * dice));
                 running.note = format!("epoch {epoch}/{epochs}, loss {loss:.4}{dice}");
             }
+            WorkerEvent::Packed { done, images } => running.note = format!("packing images, {done}/{images}"),
+            WorkerEvent::Warning { .. } => {}
             WorkerEvent::Checkpoint { .. } => {}
             WorkerEvent::Scored { done } => running.done = *done,
         }

@@ -11,12 +11,14 @@ use serde::Serialize;
 use super::error::alike;
 use super::ingest::{Entry, Registration};
 use super::manifest::{Counts, Manifest, SplitKind};
+use super::pack::Pack;
 use super::phantom::{Family, Phantom};
+use super::prepare::{self, Form, Picture, Resized};
 use super::registry::Registry;
 use super::split::{self, Partition, SplitError};
 use super::{DataError, Problem, decode, unknown_dataset};
 use crate::spec::name::Named;
-use crate::spec::protocol::{Part, Split, SplitSource};
+use crate::spec::protocol::{Image, Part, Split, SplitSource};
 
 /// One image with its truth, both of the same size.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +32,8 @@ pub struct Sample {
 #[derive(Debug, Clone)]
 pub struct Dataset {
     inner: Arc<Inner>,
+    /// Decoded images, where a cache holds them.
+    pack: Option<Arc<Pack>>,
 }
 
 #[derive(Debug)]
@@ -77,7 +81,7 @@ impl Dataset {
             expected: registration.expected,
             source: Source::Folder { manifest, registration, places },
         };
-        Ok(Self { inner: Arc::new(inner) })
+        Ok(Self { inner: Arc::new(inner), pack: None })
     }
 
     fn of_phantom(id: Named, phantom: Phantom) -> Self {
@@ -89,7 +93,7 @@ impl Dataset {
             expected: phantom.count,
             source: Source::Phantom(phantom),
         };
-        Self { inner: Arc::new(inner) }
+        Self { inner: Arc::new(inner), pack: None }
     }
 
     /// The canonical form of a name: the id is known, options are valid and,
@@ -205,7 +209,7 @@ impl Dataset {
     /// Reads (or draws) one image with its mask. The bytes of files are hashed
     /// as they are read: content that is not the registered one is an error.
     pub fn load(&self, id: &str) -> Result<Sample, DataError> {
-        let unknown = || DataError::UnknownImage { dataset: self.inner.id.to_string(), id: id.to_owned() };
+        let unknown = || self.unknown(id);
         match &self.inner.source {
             Source::Phantom(phantom) => {
                 let index = self.inner.ids.binary_search_by(|known| known.as_str().cmp(id));
@@ -224,6 +228,59 @@ impl Dataset {
                 Ok(Sample { image, mask })
             }
         }
+    }
+
+    /// The same dataset, its images served from a pack where that holds them.
+    #[must_use]
+    pub(super) fn with_pack(&self, pack: Pack) -> Self {
+        Self { inner: Arc::clone(&self.inner), pack: Some(Arc::new(pack)) }
+    }
+
+    /// The pack that images are served from.
+    pub fn pack(&self) -> Option<&Pack> {
+        self.pack.as_deref()
+    }
+
+    /// Shows one image with its mask in a form: from the pack, or loaded and
+    /// resized. What is seen is the same bytes either way.
+    ///
+    /// # Errors
+    /// As [`Dataset::load`].
+    pub fn look<T>(&self, id: &str, form: Form, see: impl FnOnce(Picture<'_>) -> T) -> Result<T, DataError> {
+        if let Some(pack) = &self.pack
+            && (pack.form() == form || pack.form() == Form::Stored)
+            && let Some(picture) = pack.get(id)
+        {
+            return Ok(show(picture, pack.form(), form, see));
+        }
+        Ok(show(self.load(id)?.picture(), Form::Stored, form, see))
+    }
+
+    /// One image at the network's size.
+    ///
+    /// # Errors
+    /// As [`Dataset::load`].
+    pub fn resized(&self, id: &str, image: &Image) -> Result<Resized, DataError> {
+        self.look(id, Form::resized(image), |picture| Resized {
+            size: image.size,
+            rgb: picture.rgb.to_vec(),
+            mask: picture.mask.to_vec(),
+        })
+    }
+
+    /// Width and height of one image as stored, pixels; reads its header alone.
+    pub(super) fn dimensions(&self, id: &str) -> Result<(u32, u32), DataError> {
+        match &self.inner.source {
+            Source::Phantom(phantom) => Ok((phantom.size as u32, phantom.size as u32)),
+            Source::Folder { registration, places, .. } => {
+                let place = places.get(id).ok_or_else(|| self.unknown(id))?;
+                decode::dimensions(&registration.root.join(&registration.entries[*place].image.path))
+            }
+        }
+    }
+
+    fn unknown(&self, id: &str) -> DataError {
+        DataError::UnknownImage { dataset: self.inner.id.to_string(), id: id.to_owned() }
     }
 
     fn read(&self, root: &Path, path: &str, blake3: &str) -> Result<(PathBuf, Vec<u8>), DataError> {
@@ -334,6 +391,15 @@ impl Dataset {
 fn ids_where(condition: impl Fn(&Manifest) -> bool) -> Vec<String> {
     let manifests = Manifest::all().unwrap_or_default().iter();
     manifests.filter(|manifest| condition(manifest)).map(|manifest| manifest.id.clone()).collect()
+}
+
+fn show<T>(picture: Picture<'_>, from: Form, to: Form, see: impl FnOnce(Picture<'_>) -> T) -> T {
+    match to {
+        Form::Resized { size, filter } if from != to => {
+            see(prepare::window(picture, picture.whole(), size, filter).picture())
+        }
+        _ => see(picture),
+    }
 }
 
 /// One line of `dygl dataset list`.

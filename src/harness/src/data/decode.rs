@@ -14,7 +14,8 @@ mod jpeg;
 #[cfg(test)]
 mod tests;
 
-use std::io::Cursor;
+use std::fs::File;
+use std::io::{BufReader, Cursor};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
@@ -142,6 +143,24 @@ fn within_limits(path: &Path, width: u32, height: u32, bytes_per_pixel: u64) -> 
         return Err(DataError::TooLarge { path: path.to_owned(), width, height, limit });
     }
     Ok(())
+}
+
+/// Width and height of an image file, pixels, from its header.
+pub(super) fn dimensions(path: &Path) -> Result<(u32, u32), DataError> {
+    guarded(path, || header(path))
+}
+
+fn header(path: &Path) -> Result<(u32, u32), DataError> {
+    let open = || File::open(path).map(BufReader::new);
+    let read = |source| DataError::Read { path: path.to_owned(), source };
+    let refused = |message: String| DataError::Decode { path: path.to_owned(), message };
+    let reader = ImageReader::new(open().map_err(read)?).with_guessed_format().map_err(read)?;
+    if reader.format() == Some(ImageFormat::Tiff) {
+        let mut reader =
+            tiff::decoder::Decoder::new(open().map_err(read)?).map_err(|e| refused(e.to_string()))?;
+        return reader.dimensions().map_err(|e| refused(e.to_string()));
+    }
+    reader.into_dimensions().map_err(|e| refused(e.to_string()))
 }
 
 fn tiff_reader(bytes: &[u8]) -> Result<tiff::decoder::Decoder<Cursor<&[u8]>>, String> {

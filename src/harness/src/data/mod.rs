@@ -3,10 +3,11 @@
 //! `datasets/*.toml` -> [`Manifest`] -> [`Registry::add_from`] -> [`Registration`]
 //! -> [`Dataset`] -> [`Sample`] -> [`prepare::Resized`]. Phantoms enter at
 //! [`Dataset`]. What is loaded is what was registered: the bytes of each file
-//! are hashed as they are read.
+//! are hashed as they are read. [`pack`] keeps decoded images between runs.
 
 pub mod decode;
 pub mod manifest;
+pub mod pack;
 pub mod phantom;
 pub mod prepare;
 pub mod resize;

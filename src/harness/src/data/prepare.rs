@@ -1,11 +1,89 @@
 //! From a sample to network input.
 //!
-//! The trainer's chain per image: [`super::Dataset::load`], then [`resized`]
-//! (or the augmentation, which resizes on its own), then
-//! [`Resized::write_input`] and [`Resized::write_target`] into the batch.
+//! The trainer's chain per image: [`super::Dataset::look`] shows a [`Picture`]
+//! in a [`Form`], the augmentation (or [`resized`]) makes it a [`Resized`], and
+//! [`Resized::write_input`] and [`Resized::write_target`] put that into the
+//! batch.
 
-use super::{Sample, resize};
-use crate::spec::protocol::{Image, MaskMode};
+use std::fmt;
+
+use super::Sample;
+use super::resize::{self, Window};
+use crate::spec::protocol::{CropFrom, Filter, Image, MaskMode, Protocol};
+
+/// What images are kept as between decoding and augmentation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// As decoded.
+    Stored,
+    /// Resized to `size` x `size` pixels; masks by nearest.
+    Resized { size: usize, filter: Filter },
+}
+
+impl Form {
+    /// The form that training under a protocol starts from: what the crop is
+    /// cut from, or the network's size where nothing is ever cropped.
+    pub fn of(protocol: &Protocol) -> Self {
+        let crop = &protocol.augment.crop;
+        if crop.from == CropFrom::Stored && crop.probability > 0.0 {
+            Form::Stored
+        } else {
+            Self::resized(&protocol.image)
+        }
+    }
+
+    /// The network's own size.
+    pub fn resized(image: &Image) -> Self {
+        Form::Resized { size: image.size, filter: image.filter }
+    }
+}
+
+impl fmt::Display for Form {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Form::Stored => f.write_str("stored"),
+            Form::Resized { size, filter } => write!(f, "{size} px, {}", filter.word()),
+        }
+    }
+}
+
+/// A look at an image with its truth, both of the same size: bytes of a
+/// [`Sample`], of a [`Resized`], or of a packed file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Picture<'a> {
+    pub width: u32,
+    pub height: u32,
+    /// `width * height * 3` bytes: rows from the top, RGB interleaved.
+    pub rgb: &'a [u8],
+    /// `width * height` bytes, grey as stored (0..=255).
+    pub mask: &'a [u8],
+}
+
+impl<'a> Picture<'a> {
+    /// All of it.
+    pub fn whole(&self) -> Window {
+        Window { x: 0, y: 0, width: self.width, height: self.height }
+    }
+
+    /// Row `y` of a window of the image, `3 * window.width` bytes.
+    pub(super) fn rgb_row(self, window: Window, y: u32) -> &'a [u8] {
+        let start = ((window.y + y) as usize * self.width as usize + window.x as usize) * 3;
+        &self.rgb[start..start + 3 * window.width as usize]
+    }
+
+    /// Row `y` of a window of the mask, `window.width` bytes.
+    pub(super) fn mask_row(self, window: Window, y: u32) -> &'a [u8] {
+        let start = (window.y + y) as usize * self.width as usize + window.x as usize;
+        &self.mask[start..start + window.width as usize]
+    }
+}
+
+impl Sample {
+    pub fn picture(&self) -> Picture<'_> {
+        let (width, height) = self.image.dimensions();
+        Picture { width, height, rgb: self.image.as_raw(), mask: self.mask.as_raw() }
+    }
+}
 
 /// An image with its mask at the network's size.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,15 +98,26 @@ pub struct Resized {
 
 /// Resizes a sample by the protocol: the image by its filter, the mask by nearest.
 pub fn resized(sample: &Sample, image: &Image) -> Resized {
-    let size = image.size as u32;
+    let picture = sample.picture();
+    window(picture, picture.whole(), image.size, image.filter)
+}
+
+/// Resizes a window of a picture to `size` x `size` pixels: the image by the
+/// filter, the mask by nearest. The window must lie inside.
+pub fn window(picture: Picture<'_>, window: Window, size: usize, filter: Filter) -> Resized {
     Resized {
-        size: image.size,
-        rgb: resize::image(&sample.image, size, image.filter).into_raw(),
-        mask: resize::mask(&sample.mask, size).into_raw(),
+        size,
+        rgb: resize::rgb(picture, window, size as u32, filter),
+        mask: resize::grey(picture, window, size as u32),
     }
 }
 
 impl Resized {
+    pub fn picture(&self) -> Picture<'_> {
+        let side = self.size as u32;
+        Picture { width: side, height: side, rgb: &self.rgb, mask: &self.mask }
+    }
+
     /// Writes the normalised image, `(v / 255 - mean) / std`, as planes R, G, B.
     /// `into` has length `3 * size * size`; what is beyond the shorter is left alone.
     pub fn write_input(&self, image: &Image, into: &mut [f32]) {

@@ -30,6 +30,15 @@ pub enum WorkerEvent {
     Checkpoint {
         epoch: usize,
     },
+    /// Images of the dataset decoded and packed, before the task starts.
+    Packed {
+        done: usize,
+        images: usize,
+    },
+    /// Something that is no failure but should be known.
+    Warning {
+        message: String,
+    },
     Scored {
         done: usize,
     },

@@ -50,6 +50,18 @@ pub enum Filter {
     Lanczos3,
 }
 
+impl Filter {
+    /// As the protocol writes it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Filter::Nearest => "nearest",
+            Filter::Bilinear => "bilinear",
+            Filter::Triangle => "triangle",
+            Filter::Lanczos3 => "lanczos3",
+        }
+    }
+}
+
 /// Training masks: soft (grey / 255) or thresholded by the dataset's rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -66,10 +78,22 @@ pub struct Augment {
     pub horizontal_flip: f64,
     /// Probability of a top-bottom flip.
     pub vertical_flip: f64,
+    /// What rotation and elastic deformation find beyond the image.
+    pub border: Border,
     pub crop: Crop,
     pub rotate: Rotate,
     pub elastic: Elastic,
     pub brightness_contrast: BrightnessContrast,
+}
+
+/// What a warp finds beyond the image, in image and mask alike.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Border {
+    /// The mirrored image, the edge pixel once (OpenCV's BORDER_REFLECT_101).
+    Reflect,
+    /// Black, and background (OpenCV's BORDER_CONSTANT with 0).
+    Zero,
 }
 
 /// Random resized crop.
@@ -77,10 +101,22 @@ pub struct Augment {
 #[serde(deny_unknown_fields)]
 pub struct Crop {
     pub probability: f64,
+    /// Which image the crop is cut from.
+    pub from: CropFrom,
     /// Area of the crop relative to the image, lower and upper bound.
     pub scale: [f64; 2],
     /// Aspect ratio (width / height) of the crop, lower and upper bound.
     pub aspect: [f64; 2],
+}
+
+/// Which image a crop is cut from; it ends at the network size either way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CropFrom {
+    /// The image already resized to the network size.
+    Resized,
+    /// The image as stored: a small crop shows detail that the network size has lost.
+    Stored,
 }
 
 /// Random rotation about the centre.

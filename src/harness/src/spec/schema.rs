@@ -8,8 +8,8 @@ use serde_json::{Map, Value as Json};
 use super::kind::{Kind, Range, words};
 use super::ops::{ExecutorName, LogLevel};
 use super::protocol::{
-    DecayExclude, EmptyRule, Filter, MaskMode, OptimizerName, Part, Pooling, Precision, Protocol,
-    ScheduleUnit, SelectionRule, SplitSource,
+    Border, CropFrom, DecayExclude, EmptyRule, Filter, MaskMode, OptimizerName, Part, Pooling, Precision,
+    Protocol, ScheduleUnit, SelectionRule, SplitSource,
 };
 
 /// A setting of the protocol.
@@ -56,7 +56,9 @@ pub const SETTINGS: &[Setting] = &[
     setting!(image.training_masks, Kind::Word(words::<MaskMode>)),
     setting!(augment.horizontal_flip, CHANCE),
     setting!(augment.vertical_flip, CHANCE),
+    setting!(augment.border, Kind::Word(words::<Border>)),
     setting!(augment.crop.probability, CHANCE),
+    setting!(augment.crop.from, Kind::Word(words::<CropFrom>)),
     setting!(augment.crop.scale, Kind::Bounds(Range::FRACTION)),
     setting!(augment.crop.aspect, Kind::Bounds(Range::closed(0.1, 10.0))),
     setting!(augment.rotate.probability, CHANCE),

@@ -38,7 +38,13 @@ pub(crate) fn protocol() -> Protocol {
         augment: p::Augment {
             horizontal_flip: 0.5,
             vertical_flip: 0.5,
-            crop: p::Crop { probability: 0.5, scale: [0.5, 1.0], aspect: [0.75, 1.33] },
+            border: p::Border::Reflect,
+            crop: p::Crop {
+                probability: 0.5,
+                from: p::CropFrom::Resized,
+                scale: [0.5, 1.0],
+                aspect: [0.75, 1.33],
+            },
             rotate: p::Rotate { probability: 0.5, degrees: 30.0 },
             elastic: p::Elastic { probability: 0.2, alpha: 10.0, sigma: 5.0 },
             brightness_contrast: p::BrightnessContrast { probability: 0.5, brightness: 0.2, contrast: 0.2 },

@@ -4,62 +4,115 @@
 //! multiplied by alpha: the displacement of each pixel, in pixels of the
 //! network's size. Smoothing shrinks the noise, so its standard deviation is
 //! about `alpha / sqrt(3) / (2 sigma sqrt(pi))`: 3.3 for alpha 120, sigma 6.
+//!
+//! For the same noise the field is OpenCV's `GaussianBlur` of it, kernel cut
+//! at four sigma, the noise mirrored at its border without the edge pixel. So
+//! did albumentations before version 2 (in its approximate mode; else scipy's
+//! filter, which mirrors with the edge pixel). Version 2.0.8 agrees farther
+//! than four sigma from the border alone: it repeats the noise's edge, which
+//! moves corners by tens of pixels, and smooths both fields as one picture of
+//! twice the height, so that they leak into each other.
 
 use dygl::data::prepare::Resized;
 use dygl::random::Stream;
-use dygl::spec::protocol::Elastic;
+use dygl::spec::protocol::{Border, Elastic};
 
 use super::warp::{reflect, warp};
 
-pub(super) fn elastic(image: &mut Resized, elastic: &Elastic, mut stream: Stream) {
+/// Noise in -1..1 for each pixel, rows from the top.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Noise {
+    pub dx: Vec<f32>,
+    pub dy: Vec<f32>,
+}
+
+/// All of dx, then all of dy.
+pub(super) fn draw(size: usize, elastic: &Elastic, mut stream: Stream) -> Option<Noise> {
     if !stream.chance(elastic.probability) {
-        return;
+        return None;
     }
+    let mut field = || (0..size * size).map(|_| stream.range(-1.0, 1.0) as f32).collect();
+    Some(Noise { dx: field(), dy: field() })
+}
+
+pub(super) fn apply(image: &mut Resized, noise: &Noise, elastic: &Elastic, border: Border) {
     let size = image.size;
-    let dx = field(size, elastic, &mut stream);
-    let dy = field(size, elastic, &mut stream);
-    warp(image, |x, y| {
-        let place = y * size + x;
-        (x as f32 + dx[place], y as f32 + dy[place])
+    let [dx, dy] = [&noise.dx, &noise.dy].map(|noise| displacement(noise, size, elastic));
+    warp(image, border, |y, us, vs| {
+        let row = y * size..(y + 1) * size;
+        for (x, (u, dx)) in us.iter_mut().zip(&dx[row.clone()]).enumerate() {
+            *u = x as f32 + dx;
+        }
+        for (v, dy) in vs.iter_mut().zip(&dy[row]) {
+            *v = y as f32 + dy;
+        }
     });
 }
 
-/// One smoothed field, pixels.
-fn field(size: usize, elastic: &Elastic, stream: &mut Stream) -> Vec<f32> {
-    let noise: Vec<f32> = (0..size * size).map(|_| stream.range(-1.0, 1.0) as f32).collect();
+/// Smoothed noise times alpha, pixels.
+pub(super) fn displacement(noise: &[f32], size: usize, elastic: &Elastic) -> Vec<f32> {
     let kernel = gaussian(elastic.sigma, size);
-    let rows = smooth(&noise, size, &kernel, |line, at| line * size + at);
-    let mut smoothed = smooth(&rows, size, &kernel, |line, at| at * size + line);
-    for value in &mut smoothed {
+    let mut field = columns(&rows(noise, size, &kernel), size, &kernel);
+    for value in &mut field {
         *value *= elastic.alpha as f32;
     }
-    smoothed
+    field
 }
 
-/// A Gaussian of sum 1, cut at four sigma (and at the image's size).
+/// Half of a Gaussian of sum 1, from its middle outwards, cut where OpenCV
+/// cuts it for floats: the whole has `8 sigma + 1` taps, rounded, made odd.
+/// No longer than the image, so that no sigma takes all time.
 fn gaussian(sigma: f64, size: usize) -> Vec<f32> {
-    let radius = ((4.0 * sigma).ceil() as i64).min(size as i64);
-    let raw: Vec<f64> = (-radius..=radius)
-        .map(|i| if i == 0 { 1.0 } else { (-0.5 * (i as f64 / sigma).powi(2)).exp() })
-        .collect();
-    let sum: f64 = raw.iter().sum();
+    let taps = (8.0 * sigma + 1.0).round_ties_even() as usize | 1;
+    let radius = (taps / 2).min(size);
+    let raw: Vec<f64> =
+        (0..=radius).map(|i| if i == 0 { 1.0 } else { (-0.5 * (i as f64 / sigma).powi(2)).exp() }).collect();
+    let sum = 2.0 * raw.iter().sum::<f64>() - raw[0];
     raw.into_iter().map(|v| (v / sum) as f32).collect()
 }
 
-/// Convolves each line, mirrored at its ends; `place(line, at)` is an index.
-fn smooth(values: &[f32], size: usize, kernel: &[f32], place: impl Fn(usize, usize) -> usize) -> Vec<f32> {
-    let radius = kernel.len() / 2;
+/// Convolves each row, mirrored at its ends. Pairs at the same distance
+/// share a weight, and the innermost loop runs along the row.
+fn rows(values: &[f32], size: usize, kernel: &[f32]) -> Vec<f32> {
+    let radius = kernel.len() - 1;
     let mut smoothed = vec![0.0; values.len()];
     let mut padded = vec![0.0; size + 2 * radius];
-    for line in 0..size {
+    for (row, into) in values.chunks_exact(size).zip(smoothed.chunks_exact_mut(size)) {
         for (at, value) in padded.iter_mut().enumerate() {
-            *value = values[place(line, reflect(at as i64 - radius as i64, size))];
+            *value = row[reflect(at as i64 - radius as i64, size)];
         }
-        for at in 0..size {
-            smoothed[place(line, at)] = padded[at..].iter().zip(kernel).map(|(v, k)| v * k).sum();
+        for (distance, weight) in kernel.iter().enumerate() {
+            let left = &padded[radius - distance..radius - distance + size];
+            let right = &padded[radius + distance..radius + distance + size];
+            accumulate(into, left, right, *weight, distance);
         }
     }
     smoothed
+}
+
+/// The same for columns.
+fn columns(values: &[f32], size: usize, kernel: &[f32]) -> Vec<f32> {
+    let mut smoothed = vec![0.0; values.len()];
+    for (y, into) in smoothed.chunks_exact_mut(size).enumerate() {
+        for (distance, weight) in kernel.iter().enumerate() {
+            let (y, distance_y) = (y as i64, distance as i64);
+            let (above, below) = (reflect(y - distance_y, size), reflect(y + distance_y, size));
+            let above = &values[above * size..(above + 1) * size];
+            let below = &values[below * size..(below + 1) * size];
+            accumulate(into, above, below, *weight, distance);
+        }
+    }
+    smoothed
+}
+
+/// Adds `weight * (one + other)`; in the middle of the kernel both are one.
+#[inline]
+fn accumulate(into: &mut [f32], one: &[f32], other: &[f32], weight: f32, distance: usize) {
+    if distance == 0 {
+        into.iter_mut().zip(one).for_each(|(sum, a)| *sum = weight * a);
+    } else {
+        into.iter_mut().zip(one).zip(other).for_each(|((sum, a), b)| *sum += weight * (a + b));
+    }
 }
 
 #[cfg(test)]
@@ -69,7 +122,9 @@ mod tests {
     #[test]
     fn the_field_has_the_stated_spread() {
         let elastic = Elastic { probability: 1.0, alpha: 120.0, sigma: 6.0 };
-        let field = field(224, &elastic, &mut Stream::new(1, "field", &[]));
+        let noise = draw(224, &elastic, Stream::new(1, "field", &[])).expect("certain");
+        assert_ne!(noise.dx, noise.dy);
+        let field = displacement(&noise.dx, 224, &elastic);
         let spread = (field.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>() / field.len() as f64).sqrt();
         assert!((2.5..4.2).contains(&spread), "{spread}");
         // Smooth: neighbours in a row move together.
@@ -80,8 +135,36 @@ mod tests {
 
     #[test]
     fn the_kernel_sums_to_one_and_no_sigma_is_no_smoothing() {
-        assert!((gaussian(6.0, 224).iter().sum::<f32>() - 1.0).abs() < 1e-5);
+        let sum = |kernel: &[f32]| 2.0 * kernel.iter().sum::<f32>() - kernel[0];
+        assert!((sum(&gaussian(6.0, 224)) - 1.0).abs() < 1e-5);
+        assert_eq!(gaussian(6.0, 224).len(), 25);
         assert_eq!(gaussian(0.0, 224), [1.0]);
-        assert_eq!(gaussian(50.0, 8).len(), 17);
+        assert_eq!(gaussian(50.0, 8).len(), 9);
+        assert_eq!(gaussian(1e300, 8).len(), 9);
+    }
+
+    #[test]
+    fn smoothing_is_the_plain_sum_over_the_kernel() {
+        let (size, sigma) = (9, 1.3);
+        let noise =
+            draw(size, &Elastic { probability: 1.0, alpha: 1.0, sigma }, Stream::new(2, "plain", &[]));
+        let noise = noise.expect("certain").dx;
+        let found = displacement(&noise, size, &Elastic { probability: 1.0, alpha: 10.0, sigma });
+        let half = gaussian(sigma, size);
+        let at = |v: i64| reflect(v, size);
+        let radius = half.len() as i64 - 1;
+        for y in 0..size as i64 {
+            for x in 0..size as i64 {
+                let mut sum = 0.0;
+                for j in -radius..=radius {
+                    for i in -radius..=radius {
+                        let weight = half[j.unsigned_abs() as usize] * half[i.unsigned_abs() as usize];
+                        sum += f64::from(weight) * f64::from(noise[at(y + j) * size + at(x + i)]);
+                    }
+                }
+                let found = f64::from(found[y as usize * size + x as usize]);
+                assert!((found - 10.0 * sum).abs() < 1e-5, "{x} {y}: {found}");
+            }
+        }
     }
 }

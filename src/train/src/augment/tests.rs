@@ -1,10 +1,12 @@
-//! The chain as a whole.
+//! The chain as a whole; `golden` has the steps.
 
-use dygl::data::prepare;
+mod golden;
+
+use dygl::data::{Sample, prepare};
 use dygl::spec::protocol::{
-    Augment, BrightnessContrast, Crop, DecayExclude, Elastic, EmptyRule, Evaluate, Filter, Image, Loss,
-    MaskMode, Optimizer, OptimizerName, Part, Pooling, Precision, Rotate, Schedule, ScheduleUnit, Selection,
-    SelectionRule, Split, SplitSource, Train,
+    Augment, Border, BrightnessContrast, Crop, DecayExclude, Elastic, EmptyRule, Evaluate, Filter, Image,
+    Loss, MaskMode, Optimizer, OptimizerName, Part, Pooling, Precision, Rotate, Schedule, ScheduleUnit,
+    Selection, SelectionRule, Split, SplitSource, Train,
 };
 use image::{GrayImage, Luma, Rgb, RgbImage};
 
@@ -21,7 +23,7 @@ fn sample() -> Sample {
 }
 
 /// A protocol whose steps all have the probability p.
-fn protocol(p: f64) -> Protocol {
+pub(crate) fn protocol(p: f64) -> Protocol {
     Protocol {
         image: Image {
             size: 96,
@@ -33,7 +35,13 @@ fn protocol(p: f64) -> Protocol {
         augment: Augment {
             horizontal_flip: p,
             vertical_flip: p,
-            crop: Crop { probability: p, scale: [0.5, 1.0], aspect: [0.75, 4.0 / 3.0] },
+            border: Border::Reflect,
+            crop: Crop {
+                probability: p,
+                from: CropFrom::Resized,
+                scale: [0.5, 1.0],
+                aspect: [0.75, 4.0 / 3.0],
+            },
             rotate: Rotate { probability: p, degrees: 15.0 },
             elastic: Elastic { probability: p, alpha: 60.0, sigma: 6.0 },
             brightness_contrast: BrightnessContrast { probability: p, brightness: 0.2, contrast: 0.2 },
@@ -66,12 +74,12 @@ fn protocol(p: f64) -> Protocol {
 #[test]
 fn draws_depend_on_seed_epoch_and_id_alone() {
     let (sample, protocol) = (sample(), protocol(0.5));
-    let once = augment(&sample, "a", 1, 3, &protocol);
-    assert_eq!(once, augment(&sample, "a", 1, 3, &protocol));
+    let once = augment(sample.picture(), "a", 1, 3, &protocol);
+    assert_eq!(once, augment(sample.picture(), "a", 1, 3, &protocol));
     for other in [
-        augment(&sample, "a", 2, 3, &protocol),
-        augment(&sample, "a", 1, 4, &protocol),
-        augment(&sample, "b", 1, 3, &protocol),
+        augment(sample.picture(), "a", 2, 3, &protocol),
+        augment(sample.picture(), "a", 1, 4, &protocol),
+        augment(sample.picture(), "b", 1, 3, &protocol),
     ] {
         assert_ne!(once, other);
     }
@@ -79,9 +87,10 @@ fn draws_depend_on_seed_epoch_and_id_alone() {
 
 #[test]
 fn image_and_mask_stay_aligned() {
-    let (sample, protocol) = (sample(), protocol(1.0));
-    for epoch in 0..20 {
-        let image = augment(&sample, "a", 7, epoch, &protocol);
+    let (sample, mut protocol) = (sample(), protocol(1.0));
+    for epoch in 0..40 {
+        protocol.augment.crop.from = [CropFrom::Resized, CropFrom::Stored][epoch % 2];
+        let image = augment(sample.picture(), "a", 7, epoch, &protocol);
         let red = image.rgb.chunks_exact(3).map(|pixel| pixel[0]);
         let agreeing = red.zip(&image.mask).filter(|(r, m)| (*r > 127) == (**m > 127)).count();
         let share = agreeing as f64 / image.mask.len() as f64;
@@ -93,16 +102,46 @@ fn image_and_mask_stay_aligned() {
 #[test]
 fn no_probability_is_the_plain_resize() {
     let (sample, protocol) = (sample(), protocol(0.0));
-    assert_eq!(augment(&sample, "a", 7, 0, &protocol), prepare::resized(&sample, &protocol.image));
+    assert_eq!(augment(sample.picture(), "a", 7, 0, &protocol), prepare::resized(&sample, &protocol.image));
 }
 
 #[test]
 fn switching_a_step_off_leaves_the_other_draws_alone() {
     let (sample, mut protocol) = (sample(), protocol(1.0));
     protocol.augment.brightness_contrast.probability = 0.0;
-    let without = augment(&sample, "a", 7, 0, &protocol);
+    let without = augment(sample.picture(), "a", 7, 0, &protocol);
     protocol.augment.brightness_contrast.probability = 1.0;
-    let with = augment(&sample, "a", 7, 0, &protocol);
+    let with = augment(sample.picture(), "a", 7, 0, &protocol);
     assert_eq!(with.mask, without.mask);
     assert_ne!(with.rgb, without.rgb);
+}
+
+#[test]
+fn the_crop_is_cut_from_what_the_protocol_says() {
+    let (sample, mut protocol) = (sample(), protocol(0.0));
+    protocol.augment.crop.probability = 1.0;
+    let (side, picture) = (protocol.image.size as u32, sample.picture());
+    let first = prepare::resized(&sample, &protocol.image);
+    let expected = draw(side, side, "a", 7, 0, &protocol);
+    let resized = augment(picture, "a", 7, 0, &protocol);
+    assert_eq!(resized, apply(first.picture(), &expected, &protocol));
+    // What was resized before is not resized again.
+    assert_eq!(resized, augment(first.picture(), "a", 7, 0, &protocol));
+    protocol.augment.crop.from = CropFrom::Stored;
+    let window = draw(200, 150, "a", 7, 0, &protocol).crop.expect("certain");
+    let stored = augment(picture, "a", 7, 0, &protocol);
+    assert_eq!(stored, prepare::window(picture, window, 96, Filter::Bilinear));
+    assert_ne!(stored, resized);
+}
+
+/// A change here moves every result: it belongs under *Invalidates cache*.
+#[test]
+fn bytes_are_frozen() {
+    let (sample, protocol) = (sample(), protocol(0.5));
+    let mut hasher = blake3::Hasher::new();
+    for epoch in 0..50 {
+        let image = augment(sample.picture(), "a", 7, epoch, &protocol);
+        hasher.update(&image.rgb).update(&image.mask);
+    }
+    assert_eq!(hasher.finalize().to_hex()[..16], *"4eae059799008178");
 }

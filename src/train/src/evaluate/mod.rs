@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::Tensor;
 use burn::tensor::activation::sigmoid;
-use dygl::data::prepare::{self, Resized};
+use dygl::data::prepare::Resized;
 use dygl::data::{DataError, Dataset, ForReport, Scored};
 use dygl::exec::event::WorkerEvent;
 use dygl::exec::job::Job;
@@ -74,7 +74,7 @@ pub fn score(
     for chunk in ids.chunks(protocol.train.batch_size) {
         let prepared: Vec<Resized> = chunk
             .par_iter()
-            .map(|id| Ok(prepare::resized(&dataset.load(id)?, &protocol.image)))
+            .map(|id| dataset.resized(id, &protocol.image))
             .collect::<Result<_, DataError>>()?;
         let (inputs, _) = batch::stack(&prepared, protocol, threshold).to_device(&backend.device);
         let probabilities = probabilities(net.forward(inputs))?;

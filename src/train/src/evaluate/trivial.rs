@@ -1,6 +1,5 @@
 //! Predictors that look at no image: what a network must beat.
 
-use dygl::data::prepare;
 use dygl::data::{DataError, Dataset, Training};
 use dygl::metric::{self, Counts, Metric};
 use dygl::spec::protocol::Protocol;
@@ -22,7 +21,7 @@ pub(super) fn dice(
     let training: Vec<Vec<bool>> = images
         .ids()
         .par_iter()
-        .map(|id| Ok(prepare::resized(&dataset.load(id)?, &protocol.image).truth(threshold)))
+        .map(|id| Ok(dataset.resized(id, &protocol.image)?.truth(threshold)))
         .collect::<Result<_, DataError>>()?;
     let mut frequency = vec![0.0; plane];
     for mask in &training {
