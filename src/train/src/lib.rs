@@ -13,6 +13,7 @@ pub mod init;
 pub mod loss;
 pub mod net;
 pub mod optim;
+pub mod predict;
 pub mod schedule;
 pub mod tell;
 pub mod tensors;

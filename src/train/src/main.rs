@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use dygl::exit::Exit;
-use dygl_train::{forward, work};
+use dygl_train::{forward, predict, work};
 
 #[derive(Debug, Parser)]
 #[command(name = "dygl-worker", version, about = "The part of dygl that computes with tensors")]
@@ -20,6 +20,8 @@ enum Verb {
     Run { folder: PathBuf },
     /// One pass of given weights over a given input; with --train also loss and gradients
     Forward(forward::Arguments),
+    /// Predict the images of a job file (`dygl predict` starts this)
+    Predict { job: PathBuf },
     /// Names and shapes of the tensors that a weights file of a model holds
     Tensors(forward::TensorsArguments),
 }
@@ -27,6 +29,9 @@ enum Verb {
 fn main() -> ExitCode {
     let answered = match Cli::parse().verb {
         Verb::Run { folder } => return work(&folder),
+        Verb::Predict { job } => {
+            return predict::run(&job).map_or_else(|error| complain(&error, error.exit()), Into::into);
+        }
         Verb::Forward(arguments) => forward::run(&arguments),
         Verb::Tensors(arguments) => forward::tensors(&arguments).map(Some),
     };
@@ -37,11 +42,13 @@ fn main() -> ExitCode {
             }
             ExitCode::SUCCESS
         }
-        Err(error) => {
-            eprintln!("error: failed to {error}");
-            error.exit().into()
-        }
+        Err(error) => complain(&error, error.exit()),
     }
+}
+
+fn complain(error: &dyn std::fmt::Display, exit: Exit) -> ExitCode {
+    eprintln!("error: failed to {error}");
+    exit.into()
 }
 
 /// The runner reads the reason from the log, which is standard error.

@@ -303,7 +303,7 @@ fn style(template: &str) -> ProgressStyle {
 }
 
 /// `1 h 05 min`, `3 min 20 s`, `12 s`.
-fn human(duration: Duration) -> String {
+pub(super) fn human(duration: Duration) -> String {
     let seconds = duration.as_secs_f64().round() as u64;
     match seconds {
         0..60 => format!("{seconds} s"),

@@ -1,7 +1,7 @@
 //! `dygl run`: train and evaluate what is not in the store yet.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use serde_json::json;
@@ -31,7 +31,10 @@ pub fn run(arguments: &Run) -> Result<Exit, Failure> {
     let options = options(arguments, &context, device, numerics)?;
     let stop = Arc::new(Stop::default());
     let progress = Progress::new(selection.common.format == Format::Json);
-    let watching = watch_signals(&stop, &progress)?;
+    let watching = {
+        let progress = progress.clone();
+        super::watch_signals(&stop, move |level| progress.stopping(level))?
+    };
     let runner = Runner {
         store: &context.store,
         inputs: &context.inputs,
@@ -78,25 +81,6 @@ fn options(arguments: &Run, context: &Context, device: Device, numerics: &str) -
         timeout: Some(hours(ops.timeout_hours, "ops.timeout_hours")?),
         budget: arguments.max_hours.map(|h| hours(h, "--max-hours")).transpose()?,
     })
-}
-
-/// Ctrl-C and termination become requests to stop: the first at the next
-/// checkpoint, the second now.
-fn watch_signals(stop: &Arc<Stop>, progress: &Progress) -> Result<Arc<AtomicBool>, Failure> {
-    use signal_hook::consts::{SIGINT, SIGTERM};
-    let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM]).or_exit(Exit::Environment)?;
-    let watching = Arc::new(AtomicBool::new(true));
-    let (stop, is_watching, progress) = (Arc::clone(stop), Arc::clone(&watching), progress.clone());
-    std::thread::spawn(move || {
-        for _ in signals.forever() {
-            if !is_watching.load(Ordering::SeqCst) {
-                break;
-            }
-            stop.request();
-            progress.stopping(stop.level());
-        }
-    });
-    Ok(watching)
 }
 
 fn word(outcome: &CellOutcome) -> &'static str {

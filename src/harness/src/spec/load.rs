@@ -44,6 +44,7 @@ use super::layers::Layers;
 use super::locate;
 use super::ops::Ops;
 use super::profile;
+use super::protocol::Protocol;
 use super::resolve;
 use super::schema;
 use super::set::{self, Set};
@@ -78,6 +79,30 @@ pub fn load(request: &Request<'_>, datasets: &dyn DatasetNames) -> Result<Experi
             let mut diagnostics = Diagnostics { sources, list };
             if diagnostics.is_empty() {
                 diagnostics.push(Diagnostic::nowhere("the experiment could not be resolved"));
+            }
+            diagnostics.sort();
+            Err(diagnostics)
+        }
+    }
+}
+
+/// The protocol alone, without profile or experiment: `experiments/protocol.toml`
+/// of the working directory, else the built-in one.
+///
+/// # Errors
+/// All mistakes of the file.
+pub fn protocol(root: &Path) -> Result<Protocol, Diagnostics> {
+    let mut sources = SourceMap::default();
+    let mut list = Vec::new();
+    let layers = locate::protocol(Path::new("experiments"), root, &mut sources, &mut list)
+        .and_then(|source| tree::parse(&sources, source, &mut list))
+        .map(|node| Layers::from_protocol(&node, &mut list));
+    match layers.and_then(|layers| layers.protocol()) {
+        Some(protocol) if list.is_empty() => Ok(protocol),
+        _ => {
+            let mut diagnostics = Diagnostics { sources, list };
+            if diagnostics.is_empty() {
+                diagnostics.push(Diagnostic::nowhere("the protocol could not be resolved"));
             }
             diagnostics.sort();
             Err(diagnostics)

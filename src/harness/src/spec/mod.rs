@@ -36,7 +36,7 @@ mod tree;
 pub use choice::{DatasetNames, DatasetProblem};
 pub use diagnostic::{Diagnostic, Diagnostics};
 pub use experiment::{Departure, Experiment, Mark, Marks, Profile, Substitute, TableKind, TableSpec};
-pub use load::{Request, load};
+pub use load::{Request, load, protocol as paper_protocol};
 pub use locate::known_experiments;
 pub use matrix::{DatasetChoice, Matrix, ModelChoice};
 pub use ops::Ops;
