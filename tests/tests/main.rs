@@ -4,5 +4,7 @@ mod cli;
 mod datasets;
 mod matrix;
 mod parity;
+mod predict;
+mod preflight;
 mod runs;
 mod tidy;

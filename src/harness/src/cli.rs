@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::exec::device::Device;
+use crate::spec::ops::PreflightMode;
 
 /// Regenerate, trace, verify and doubt the numbers of a paper's tables.
 #[derive(Debug, Parser)]
@@ -143,6 +144,10 @@ pub struct Run {
     /// Run cells again that are done; the new attempt is kept beside the old
     #[arg(long)]
     pub force: bool,
+    /// Measure a step of each kind of cell first: time, memory and disk of the
+    /// whole run (default: what the profile says; `auto` measures before long runs)
+    #[arg(long, value_enum, value_name = "MODE")]
+    pub preflight: Option<PreflightMode>,
     /// Stop at checkpoints after so many hours
     #[arg(long, value_name = "H")]
     pub max_hours: Option<f64>,

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use dygl::exit::Exit;
-use dygl_train::{forward, predict, work};
+use dygl_train::{forward, predict, preflight, work};
 
 #[derive(Debug, Parser)]
 #[command(name = "dygl-worker", version, about = "The part of dygl that computes with tensors")]
@@ -22,6 +22,8 @@ enum Verb {
     Forward(forward::Arguments),
     /// Predict the images of a job file (`dygl predict` starts this)
     Predict { job: PathBuf },
+    /// Measure the task of a file (`dygl run` starts this before a long run)
+    Preflight { task: PathBuf },
     /// Names and shapes of the tensors that a weights file of a model holds
     Tensors(forward::TensorsArguments),
 }
@@ -31,6 +33,15 @@ fn main() -> ExitCode {
         Verb::Run { folder } => return work(&folder),
         Verb::Predict { job } => {
             return predict::run(&job).map_or_else(|error| complain(&error, error.exit()), Into::into);
+        }
+        Verb::Preflight { task } => {
+            return match preflight::run(&task) {
+                Ok(line) => {
+                    println!("{line}");
+                    ExitCode::SUCCESS
+                }
+                Err(error) => complain(&error, Exit::Environment),
+            };
         }
         Verb::Forward(arguments) => forward::run(&arguments),
         Verb::Tensors(arguments) => forward::tensors(&arguments).map(Some),

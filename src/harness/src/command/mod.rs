@@ -10,6 +10,7 @@ mod lock;
 mod model;
 mod plan;
 mod predict;
+mod preflight;
 mod progress;
 mod read;
 mod report;

@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::context::Context;
 use super::dataset;
+use super::preflight;
 use super::progress::Progress;
 use crate::cli::{Format, Place, Run};
 use crate::exec::device::Device;
@@ -29,8 +30,15 @@ pub fn run(arguments: &Run) -> Result<Exit, Failure> {
     let missing = dataset::prepare(&context, &cells, arguments.keep_going)?;
     let executor = Local::beside_this_program()?;
     let options = options(arguments, &context, device, numerics)?;
+    let mode = arguments.preflight.or(context.chosen.first().map(|chosen| chosen.experiment.ops.preflight));
+    let is_json = selection.common.format == Format::Json;
+    let mode = mode.unwrap_or_default();
+    let estimate = preflight::before(mode, &context, &cells, &options, &executor, is_json)?;
     let stop = Arc::new(Stop::default());
-    let progress = Progress::new(selection.common.format == Format::Json);
+    let progress = Progress::new(is_json);
+    if let Some(estimate) = &estimate {
+        progress.expect(preflight::expected(estimate));
+    }
     let watching = {
         let progress = progress.clone();
         super::watch_signals(&stop, move |level| progress.stopping(level))?
@@ -47,13 +55,13 @@ pub fn run(arguments: &Run) -> Result<Exit, Failure> {
     let summary = runner.run(&cells);
     watching.store(false, Ordering::SeqCst);
     progress.finish(&summary);
-    if selection.common.format == Format::Json {
+    if is_json {
         let listed: Vec<_> = summary
             .cells
             .iter()
             .map(|(name, outcome)| json!({ "cell": name, "outcome": word(outcome), "reason": reason(outcome) }))
             .collect();
-        super::answer_json(&json!({ "cells": listed }))?;
+        super::answer_json(&json!({ "cells": listed, "preflight": preflight::value(estimate.as_ref()) }))?;
     }
     Ok(exit_of(&summary, stop.level() > 0, missing))
 }

@@ -13,6 +13,7 @@ pub mod local;
 pub mod machine;
 pub mod mock;
 pub mod predict;
+pub mod preflight;
 mod runner;
 
 use std::path::Path;

@@ -49,6 +49,8 @@ pub(super) struct Folder {
     root: PathBuf,
     outputs: Outputs,
     journal: File,
+    /// Whether the journal of a stopped call was there.
+    was_stopped: bool,
     /// Rows by name: of earlier calls, and of this one.
     rows: BTreeMap<String, Row>,
 }
@@ -83,7 +85,7 @@ impl Folder {
         if was_stopped {
             stopped(&path, &mut earlier, &mut rows);
         }
-        let mut folder = Self { root: root.to_owned(), outputs, journal, rows: BTreeMap::new() };
+        let mut folder = Self { root: root.to_owned(), outputs, journal, was_stopped, rows: BTreeMap::new() };
         let is_same = earlier.as_ref() == Some(identity);
         let (mut todo, mut in_the_way) = (Vec::new(), Vec::new());
         for picture in pictures {
@@ -147,6 +149,21 @@ impl Folder {
             let _ = self.journal.write_all(format!("{line}\n").as_bytes());
         }
         self.rows.insert(row.name.clone(), row);
+    }
+
+    /// Leaves the folder as it was: nothing could be begun.
+    pub(super) fn leave(self) {
+        if !self.was_stopped {
+            // An empty journal does no harm either.
+            let _ = fs::remove_file(self.root.join(JOURNAL));
+        }
+    }
+
+    /// What an earlier call was computed on.
+    pub(super) fn earlier_device(&self) -> Value {
+        let bytes = fs::read(self.root.join(PROVENANCE)).unwrap_or_default();
+        let provenance: Option<Value> = serde_json::from_slice(&bytes).ok();
+        provenance.and_then(|value| value.get("device").cloned()).unwrap_or_default()
     }
 
     pub(super) fn rows(&self) -> impl Iterator<Item = &Row> {

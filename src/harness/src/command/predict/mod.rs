@@ -47,7 +47,7 @@ pub fn predict(arguments: &Predict) -> Result<Exit, Failure> {
         Folder::open(&arguments.out, outputs, &identity, &found.pictures, arguments.force)?;
     let kept = found.pictures.len() - todo.len();
     let started = record::now();
-    let mut machine = Value::Null;
+    let mut machine = folder.earlier_device();
     let ended = if todo.is_empty() {
         Ended { code: Some(0), how: String::new() }
     } else {
@@ -55,8 +55,10 @@ pub fn predict(arguments: &Predict) -> Result<Exit, Failure> {
     };
     // The worker has said why it could not even begin.
     match ended.code {
-        Some(2) => return Err(Failure::new(Exit::Usage, "")),
-        Some(3) => return Err(Failure::new(Exit::Environment, "")),
+        Some(code @ (2 | 3)) => {
+            folder.leave();
+            return Err(Failure::new(if code == 2 { Exit::Usage } else { Exit::Environment }, ""));
+        }
         _ => {}
     }
     let complete = ended.code == Some(0);
