@@ -7,8 +7,8 @@ use std::io::Read;
 use std::path::{Component, Path, PathBuf};
 
 use image::ImageFormat;
-use regex::Regex;
 
+use super::pattern::glob;
 use crate::exec::predict::Picture;
 use crate::exit::{Exit, Failure, OrExit};
 
@@ -199,53 +199,6 @@ fn below(
         }
     }
     Ok(())
-}
-
-/// A shell's pattern as a regular expression over whole paths.
-fn glob(pattern: &str) -> Option<Regex> {
-    let mut text = String::from("^");
-    let mut rest = pattern;
-    while let Some(first) = rest.chars().next() {
-        if rest == "**" {
-            text.push_str(".*");
-            break;
-        }
-        if let Some(after) = rest.strip_prefix("**/") {
-            text.push_str("(?:[^/]+/)*");
-            rest = after;
-            continue;
-        }
-        let set = rest.strip_prefix('[').and_then(|inside| {
-            // A `]` that comes first is one of the set.
-            let start = usize::from(inside.starts_with(['!', '^']));
-            let end = inside.char_indices().skip(start + 1).find(|(_, c)| *c == ']')?.0;
-            Some((&inside[..end], &inside[end + 1..]))
-        });
-        match (first, set) {
-            (_, Some((set, after))) => {
-                let (negation, set) = match set.strip_prefix(['!', '^']) {
-                    Some(set) => ("^", set),
-                    None => ("", set),
-                };
-                text.push_str(&format!("[{negation}{}]", set.replace('\\', "\\\\").replace('[', "\\[")));
-                rest = after;
-            }
-            ('*', _) => {
-                text.push_str("[^/]*");
-                rest = &rest[1..];
-            }
-            ('?', _) => {
-                text.push_str("[^/]");
-                rest = &rest[1..];
-            }
-            (other, _) => {
-                text.push_str(&regex::escape(&other.to_string()));
-                rest = &rest[other.len_utf8()..];
-            }
-        }
-    }
-    text.push('$');
-    Regex::new(&text).ok()
 }
 
 /// Whether a file of a folder is to be taken.

@@ -2,6 +2,7 @@
 
 mod folder;
 mod inputs;
+mod pattern;
 mod progress;
 mod source;
 
