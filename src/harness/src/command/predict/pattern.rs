@@ -28,7 +28,7 @@ pub(super) fn glob(pattern: &str) -> Option<Regex> {
                     Some(set) => ("^", set),
                     None => ("", set),
                 };
-                text.push_str(&format!("[{negation}{}]", set.replace('\\', "\\\\").replace('[', "\\[")));
+                text.push_str(&format!("[{negation}{}]", escaped(set)));
                 rest = after;
             }
             ('*', _) => {
@@ -47,6 +47,18 @@ pub(super) fn glob(pattern: &str) -> Option<Regex> {
     }
     text.push('$');
     Regex::new(&text).ok()
+}
+
+/// A set without what only a regular expression would make more of.
+fn escaped(set: &str) -> String {
+    let special = |c: char| matches!(c, '\\' | '[' | '&' | '~');
+    set.chars().fold(String::new(), |mut text, c| {
+        if special(c) {
+            text.push('\\');
+        }
+        text.push(c);
+        text
+    })
 }
 
 #[cfg(test)]
@@ -70,6 +82,7 @@ mod tests {
         assert!(matches("[ab]?.png", "a1.png") && !matches("[ab]?.png", "c1.png"));
         assert!(matches("[!ab].png", "c.png") && !matches("[^ab].png", "a.png"));
         assert!(matches("[]x].png", "].png") && matches("[0-9]+(1).png", "7+(1).png"));
+        assert!(matches("[a&&b].png", "&.png") && matches("[a&&b].png", "a.png"));
         // A bracket that is never closed is itself.
         assert!(matches("a[1.png", "a[1.png"));
     }
