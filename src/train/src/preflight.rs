@@ -40,7 +40,7 @@ pub enum PreflightError {
     #[error("build the network: {0}")]
     Network(String),
     #[error("train a step: {0}")]
-    Fit(#[from] FitError),
+    Fit(Box<FitError>),
     #[error("score an image: {0}")]
     Evaluate(#[from] EvaluateError),
 }
@@ -48,12 +48,12 @@ pub enum PreflightError {
 /// Why the images of training are not asked for any further.
 enum Halt {
     Enough,
-    Failed(FitError),
+    Failed(Box<FitError>),
 }
 
 impl From<DataError> for Halt {
     fn from(error: DataError) -> Self {
-        Self::Failed(error.into())
+        Self::Failed(Box::new(error.into()))
     }
 }
 
@@ -135,7 +135,7 @@ fn steps(
 ) -> Result<(usize, f64), PreflightError> {
     let (seed, protocol) = (task.cell.seed, &task.cell.protocol);
     if partition.train.is_empty() {
-        return Err(FitError::NoImages.into());
+        return Err(PreflightError::Fit(Box::new(FitError::NoImages)));
     }
     let mut batches: Vec<Vec<String>> = Vec::new();
     let mut epoch = 0;
@@ -152,7 +152,9 @@ fn steps(
     let (mut count, mut seconds) = (0, 0.0);
     let ended = batch::for_each(dataset, &batches, seed, 0, protocol, |step, batch| {
         let (images, targets) = batch.to_device(&device);
-        training.step(images, targets, protocol, 0, step, rate.at(0, step)).map_err(Halt::Failed)?;
+        training
+            .step(images, targets, protocol, 0, step, rate.at(0, step))
+            .map_err(|error| Halt::Failed(Box::new(error)))?;
         match began {
             None => began = Some(Instant::now()),
             Some(began) => {
@@ -167,7 +169,7 @@ fn steps(
     });
     match ended {
         Ok(()) | Err(Halt::Enough) => Ok((count, seconds / count.max(1) as f64)),
-        Err(Halt::Failed(error)) => Err(error.into()),
+        Err(Halt::Failed(error)) => Err(PreflightError::Fit(error)),
     }
 }
 

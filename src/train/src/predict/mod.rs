@@ -130,7 +130,8 @@ struct Read<'a> {
 
 /// Predicts one batch; an event for each image, in their order.
 fn predict(job: &Job, net: &Net, device: &Device, chunk: &[Picture]) -> Vec<Event> {
-    let read: Vec<Result<Read<'_>, Event>> = chunk.par_iter().map(|picture| read(job, picture)).collect();
+    let read: Vec<Result<Read<'_>, Box<Event>>> =
+        chunk.par_iter().map(|picture| read(job, picture)).collect();
     let good: Vec<&Read<'_>> = read.iter().flatten().collect();
     let (side, started) = (job.image.size, Instant::now());
     let plane = side * side;
@@ -170,18 +171,16 @@ fn predict(job: &Job, net: &Net, device: &Device, chunk: &[Picture]) -> Vec<Even
     read.into_iter()
         .filter_map(|read| match read {
             Ok(_) => written.next(),
-            Err(failed) => Some(failed),
+            Err(failed) => Some(*failed),
         })
         .collect()
 }
 
-fn read<'a>(job: &Job, picture: &'a Picture) -> Result<Read<'a>, Event> {
+fn read<'a>(job: &Job, picture: &'a Picture) -> Result<Read<'a>, Box<Event>> {
     let started = Instant::now();
-    let failed = |reason: String, blake3: Option<String>| Event::Failed {
-        name: picture.name.clone(),
-        file: picture.file.clone(),
-        blake3,
-        reason,
+    let failed = |reason: String, blake3: Option<String>| {
+        let (name, file) = (picture.name.clone(), picture.file.clone());
+        Box::new(Event::Failed { name, file, blake3, reason })
     };
     let bytes = std::fs::read(&picture.file)
         .map_err(|error| failed(format!("{}: {error}", picture.file.display()), None))?;

@@ -55,12 +55,9 @@ pub fn predict(arguments: &Predict) -> Result<Exit, Failure> {
         work(arguments, &predictor, outputs, todo, &local, &mut folder, &mut machine)?
     };
     // The worker has said why it could not even begin.
-    match ended.code {
-        Some(code @ (2 | 3)) => {
-            folder.leave();
-            return Err(Failure::new(if code == 2 { Exit::Usage } else { Exit::Environment }, ""));
-        }
-        _ => {}
+    if let Some(code @ (2 | 3)) = ended.code {
+        folder.leave();
+        return Err(Failure::new(if code == 2 { Exit::Usage } else { Exit::Environment }, ""));
     }
     let complete = ended.code == Some(0);
     let images: Vec<&Row> = folder.rows().collect();
