@@ -26,8 +26,10 @@ use crate::store::record::{Outcome, TrainRecord};
 use crate::store::{Attempt, CHECKPOINT, Store, StoreError, host};
 
 /// From so many pixels to train on (images of all epochs times their area)
-/// a measurement pays: a minute's work where hours are at stake.
-pub const WORTH: u64 = 1_000_000_000;
+/// a measurement pays: less than a minute's work where a few cores would be
+/// busy for an hour. Forty images of 224 px for 130 epochs are 2.6e8, a cell
+/// of the profile `quick` is 6e6.
+pub const WORTH: u64 = 100_000_000;
 
 /// What a cell needs before it is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
