@@ -15,6 +15,7 @@ fn every_verb_explains_itself_with_an_example() {
         "show",
         "logs",
         "reproduce",
+        "predict",
         "dataset",
         "model",
         "store",

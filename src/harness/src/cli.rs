@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::exec::device::Device;
+use crate::spec::ops::PreflightMode;
 use crate::spec::protocol::{Part, SplitSource};
 
 /// Regenerate, trace, verify and doubt the numbers of a paper's tables.
@@ -13,7 +14,7 @@ use crate::spec::protocol::{Part, SplitSource};
     name = "dygl",
     version,
     max_term_width = 100,
-    after_help = "Example:\n  dygl run smoke && dygl report smoke\n\n\
+    after_help = "Example:\n  dygl run smoke && dygl report smoke\n  \
                   Exit codes: 0 ok, 1 some runs failed, 2 bad experiment or usage, 3 environment, 4 nothing selected,\n\
                   5 altered, 6 regressed, 7 missing, 8 stale, 130 interrupted"
 )]
@@ -53,6 +54,11 @@ pub enum Verb {
     /// Run a stored result again from its recorded cell and compare
     #[command(after_help = "Example:\n  dygl reproduce 3fa9c2d1")]
     Reproduce(KeyArgs),
+    /// Predict masks of images with a trained network
+    #[command(after_help = "Example:\n  dygl predict --run 3fa9c2d1 ~/frames --out masks\n  \
+                      dygl predict --model dyglnet --weights w.safetensors 'frames/**/*.png' --out masks\n  \
+                      dygl predict --run 3fa9c2d1 images --truth masks --out out")]
+    Predict(Predict),
     /// Datasets: list, register, divide, audit, verify
     #[command(subcommand, after_help = "Example:\n  dygl dataset add cvc-clinicdb ~/CVC-ClinicDB --partial")]
     Dataset(Dataset),
@@ -142,6 +148,10 @@ pub struct Run {
     /// Run cells again that are done; the new attempt is kept beside the old
     #[arg(long)]
     pub force: bool,
+    /// Measure a step of each kind of cell first: time, memory and disk of the
+    /// whole run (default: what the profile says; `auto` measures before long runs)
+    #[arg(long, value_enum, value_name = "MODE")]
+    pub preflight: Option<PreflightMode>,
     /// Stop at checkpoints after so many hours
     #[arg(long, value_name = "H")]
     pub max_hours: Option<f64>,
@@ -183,6 +193,59 @@ pub struct Check {
     /// Write GitHub annotations to standard output
     #[arg(long)]
     pub github: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Predict {
+    /// A training or an evaluation of the store, by the first digits of its key
+    #[arg(
+        long,
+        value_name = "KEY",
+        required_unless_present = "model",
+        conflicts_with_all = ["model", "weights", "size"]
+    )]
+    pub run: Option<String>,
+    /// NAME or NAME,option=value,... (see `dygl model list`)
+    #[arg(long, value_name = "M", requires = "weights")]
+    pub model: Option<String>,
+    /// Weights under the reference's names (safetensors)
+    #[arg(long, value_name = "W", requires = "model")]
+    pub weights: Option<PathBuf>,
+    /// Files, folders (to the bottom) and patterns (`'frames/**/*.png'`): PNG, JPEG, BMP, TIFF
+    #[arg(required = true, value_name = "IMAGES")]
+    pub images: Vec<PathBuf>,
+    /// Folder of the masks; a stopped call is taken up there
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Side of the network input, pixels (default: the protocol's)
+    #[arg(long, value_name = "PIXELS")]
+    pub size: Option<usize>,
+    /// A pixel is foreground above this probability (default: the run's or the protocol's)
+    #[arg(long, value_name = "P")]
+    pub threshold: Option<f64>,
+    /// Images of one forward pass (default: the run's or the protocol's batch)
+    #[arg(long, value_name = "N")]
+    pub batch: Option<usize>,
+    /// Write masks at the network's size, as evaluations score them, not at the image's own
+    #[arg(long)]
+    pub at_network_size: bool,
+    /// Write no probability pictures
+    #[arg(long)]
+    pub no_probability: bool,
+    /// Write no overlays
+    #[arg(long)]
+    pub no_overlay: bool,
+    /// Folder of true masks (grey, foreground above 127) by the images' names: adds scores
+    #[arg(long, value_name = "DIR")]
+    pub truth: Option<PathBuf>,
+    /// Overwrite what an earlier call left in --out
+    #[arg(long)]
+    pub force: bool,
+    /// auto, flex, tch-cpu, tch:0, wgpu:0
+    #[arg(long, value_name = "D", default_value = "auto")]
+    pub device: Device,
+    #[command(flatten)]
+    pub common: Common,
 }
 
 #[derive(Debug, Args)]

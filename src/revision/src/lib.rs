@@ -35,6 +35,8 @@ const NOT_TRAIN: &[(&str, &str)] = &[
     ("evaluate", "revision metric"),
     ("views.rs", "draws pictures for people"),
     ("forward.rs", "the verb `model forward` makes no result"),
+    ("predict", "the verb `predict` makes no result"),
+    ("preflight.rs", "measures and throws away"),
     ("main.rs", "dispatch"),
     ("work.rs", "reads the job and writes the record"),
     ("tell.rs", "events"),

@@ -126,12 +126,12 @@ pub fn fit(
 }
 
 /// A training under way.
-struct Training {
-    net: Net,
-    optimizer: AdamW,
+pub(crate) struct Training {
+    pub(crate) net: Net,
+    pub(crate) optimizer: AdamW,
     /// Weights of the best epoch, where the rule wants them.
-    best: Option<Tensors>,
-    state: State,
+    pub(crate) best: Option<Tensors>,
+    pub(crate) state: State,
 }
 
 impl Training {
@@ -209,7 +209,7 @@ impl Training {
     }
 
     /// One optimizer step; refuses to step on anything that is not finite.
-    fn step(
+    pub(crate) fn step(
         &mut self,
         images: Tensor<4>,
         targets: Tensor<4>,
@@ -269,7 +269,7 @@ impl Training {
     }
 }
 
-struct StepParts {
+pub(crate) struct StepParts {
     loss: f64,
     bce: f64,
     dice: f64,

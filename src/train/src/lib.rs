@@ -13,6 +13,8 @@ pub mod init;
 pub mod loss;
 pub mod net;
 pub mod optim;
+pub mod predict;
+pub mod preflight;
 pub mod schedule;
 pub mod tell;
 pub mod tensors;

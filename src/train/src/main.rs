@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use dygl::exit::Exit;
-use dygl_train::{forward, views, work};
+use dygl_train::{forward, predict, preflight, views, work};
 
 #[derive(Debug, Parser)]
 #[command(name = "dygl-worker", version, about = "The part of dygl that computes with tensors")]
@@ -22,6 +22,10 @@ enum Verb {
     Forward(forward::Arguments),
     /// Draw the training views that a folder asks for (`dygl dataset preview --augment` starts this)
     Views { folder: PathBuf },
+    /// Predict the images of a job file (`dygl predict` starts this)
+    Predict { job: PathBuf },
+    /// Measure the task of a file (`dygl run` starts this before a long run)
+    Preflight { task: PathBuf },
     /// Names and shapes of the tensors that a weights file of a model holds
     Tensors(forward::TensorsArguments),
 }
@@ -29,7 +33,22 @@ enum Verb {
 fn main() -> ExitCode {
     let answered = match Cli::parse().verb {
         Verb::Run { folder } => return work(&folder),
-        Verb::Views { folder } => return draw(&folder),
+        Verb::Predict { job } => {
+            return predict::run(&job).map_or_else(|error| complain(&error, error.exit()), Into::into);
+        }
+        Verb::Preflight { task } => {
+            return match preflight::run(&task) {
+                Ok(line) => {
+                    println!("{line}");
+                    ExitCode::SUCCESS
+                }
+                Err(error) => complain(&error, Exit::Environment),
+            };
+        }
+        Verb::Views { folder } => {
+            return views::run(&folder)
+                .map_or_else(|error| complain(&error, error.exit()), |()| ExitCode::SUCCESS);
+        }
         Verb::Forward(arguments) => forward::run(&arguments),
         Verb::Tensors(arguments) => forward::tensors(&arguments).map(Some),
     };
@@ -40,21 +59,13 @@ fn main() -> ExitCode {
             }
             ExitCode::SUCCESS
         }
-        Err(error) => {
-            eprintln!("error: failed to {error}");
-            error.exit().into()
-        }
+        Err(error) => complain(&error, error.exit()),
     }
 }
 
-fn draw(folder: &std::path::Path) -> ExitCode {
-    match views::run(folder) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("failed to {error}");
-            error.exit().into()
-        }
-    }
+fn complain(error: &dyn std::fmt::Display, exit: Exit) -> ExitCode {
+    eprintln!("error: failed to {error}");
+    exit.into()
 }
 
 /// The runner reads the reason from the log, which is standard error.

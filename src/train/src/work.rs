@@ -9,10 +9,10 @@ use std::time::Instant;
 use dygl::data::pack::Cache;
 use dygl::data::prepare::Form;
 use dygl::data::{DataError, Dataset, Partition, Registry};
+use dygl::exec::PARENT;
 use dygl::exec::event::WorkerEvent;
 use dygl::exec::facts;
 use dygl::exec::job::{self, Job, Task};
-use dygl::exec::local::PARENT;
 use dygl::exit::Exit;
 use dygl::key::revision::Revisions;
 use dygl::store::record::{self, DatasetFacts, EvalRecord, Outcome, Provenance, TrainRecord};
@@ -113,7 +113,7 @@ fn write(path: &Path, record: &impl serde::Serialize) -> std::io::Result<()> {
 }
 
 /// A worker must not outlive its runner: its work could not be published.
-fn die_with_parent() {
+pub(crate) fn die_with_parent() {
     let Some(parent) = std::env::var(PARENT).ok().and_then(|text| text.parse::<i32>().ok()) else { return };
     // Where the system knows no such signal, an orphan merely wastes time.
     let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
@@ -247,7 +247,7 @@ impl Worker<'_> {
     }
 }
 
-fn digest(path: &Path) -> std::io::Result<String> {
+pub(crate) fn digest(path: &Path) -> std::io::Result<String> {
     let mut hasher = blake3::Hasher::new();
     hasher.update_reader(std::fs::File::open(path)?)?;
     Ok(hasher.finalize().to_hex().to_string())
@@ -255,7 +255,7 @@ fn digest(path: &Path) -> std::io::Result<String> {
 
 /// Highest resident memory of this process so far, bytes; 0 where the system
 /// does not tell.
-fn peak_memory() -> u64 {
+pub(crate) fn peak_memory() -> u64 {
     std::fs::read_to_string("/proc/self/status")
         .unwrap_or_default()
         .lines()

@@ -11,6 +11,8 @@ mod finished;
 mod lock;
 mod model;
 mod plan;
+mod predict;
+mod preflight;
 mod progress;
 mod read;
 mod report;
@@ -21,11 +23,14 @@ mod status;
 mod store;
 
 use std::io::{self, IsTerminal, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::CommandFactory;
 
 use crate::cli::{Cli, Verb};
-use crate::exit::{Exit, Failure};
+use crate::exec::Stop;
+use crate::exit::{Exit, Failure, OrExit};
 
 /// Carries out a verb.
 ///
@@ -42,6 +47,7 @@ pub fn dispatch(verb: Verb) -> Result<Exit, Failure> {
         Verb::Show(arguments) => show::show(&arguments),
         Verb::Logs(arguments) => show::logs(&arguments),
         Verb::Reproduce(arguments) => reproduce::reproduce(&arguments),
+        Verb::Predict(arguments) => predict::predict(&arguments),
         Verb::Dataset(verb) => dataset::dataset(&verb),
         Verb::Model(verb) => model::model(&verb),
         Verb::Store(verb) => store::store(&verb),
@@ -82,6 +88,28 @@ fn answer_json(value: &impl serde::Serialize) -> Result<(), Failure> {
 /// Says something to the user without being the answer.
 fn note(text: &str) {
     let _ = writeln!(io::stderr(), "{text}");
+}
+
+/// Ctrl-C and termination become requests to stop, which `told` hears of: the
+/// first at the next good place, the second now. Ends with the flag.
+fn watch_signals(
+    stop: &Arc<Stop>,
+    told: impl Fn(usize) + Send + 'static,
+) -> Result<Arc<AtomicBool>, Failure> {
+    use signal_hook::consts::{SIGINT, SIGTERM};
+    let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM]).or_exit(Exit::Environment)?;
+    let watching = Arc::new(AtomicBool::new(true));
+    let (stop, is_watching) = (Arc::clone(stop), Arc::clone(&watching));
+    std::thread::spawn(move || {
+        for _ in signals.forever() {
+            if !is_watching.load(Ordering::SeqCst) {
+                break;
+            }
+            stop.request();
+            told(stop.level());
+        }
+    });
+    Ok(watching)
 }
 
 /// Whether standard output takes colours.

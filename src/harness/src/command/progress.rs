@@ -31,6 +31,9 @@ struct State {
     began: BTreeMap<usize, Instant>,
     /// Warnings that were told: workers of one store tend to agree.
     warned: BTreeSet<String>,
+    /// Seconds that training and evaluation of each cell were estimated at.
+    expected: Vec<Option<(f64, f64)>>,
+    over: BTreeSet<usize>,
 }
 
 struct Running {
@@ -72,7 +75,15 @@ impl Progress {
             took: Vec::new(),
             began: BTreeMap::new(),
             warned: BTreeSet::new(),
+            expected: Vec::new(),
+            over: BTreeSet::new(),
         })))
+    }
+
+    /// Takes the times that were estimated before the run, so that the time
+    /// left is known from its first moment.
+    pub fn expect(&self, seconds: Vec<Option<(f64, f64)>>) {
+        self.state().expected = seconds;
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -260,6 +271,7 @@ impl State {
 
     fn settle(&mut self, cell: usize) {
         self.settled += 1;
+        self.over.insert(cell);
         if let Some(began) = self.began.remove(&cell) {
             self.took.push(began.elapsed().as_secs_f64());
         }
@@ -268,23 +280,44 @@ impl State {
         }
     }
 
-    /// Time left for all cells: those that run at their own pace, those that
-    /// wait at the mean of what is known.
+    /// Time left for all cells: those that run at their own pace (until they
+    /// have one, as estimated), those that wait as estimated, else at the mean
+    /// of what is known.
     fn left(&self) -> Option<Duration> {
         let mut known: Vec<f64> = self.took.clone();
         let mut running = Vec::new();
         for (cell, run) in &self.running {
-            let left = run.left()?.as_secs_f64();
-            running.push(left);
             let spent = self.began.get(cell).map_or(0.0, |began| began.elapsed().as_secs_f64());
+            let left = self.left_of(*cell, run)?;
+            running.push(left);
             known.push(spent + left);
         }
         let mean = known.iter().sum::<f64>() / known.len().max(1) as f64;
-        let waiting = self.cells.saturating_sub(self.settled + self.running.len());
-        let work = running.iter().sum::<f64>() + waiting as f64 * mean;
+        let waiting: f64 = (0..self.cells)
+            .filter(|cell| !self.over.contains(cell) && !self.running.contains_key(cell))
+            .map(|cell| self.expected(cell).map_or(mean, |(train, evaluate)| train + evaluate))
+            .sum();
+        let work = running.iter().sum::<f64>() + waiting;
         // A single run is not shared among the slots.
         let longest = running.iter().copied().fold(0.0, f64::max);
         Duration::try_from_secs_f64((work / self.jobs.max(1) as f64).max(longest)).ok()
+    }
+
+    fn expected(&self, cell: usize) -> Option<(f64, f64)> {
+        self.expected.get(cell).copied().flatten()
+    }
+
+    /// Seconds left of a cell that runs.
+    fn left_of(&self, cell: usize, run: &Running) -> Option<f64> {
+        let expected = self.expected(cell);
+        let of_stage =
+            |stage| expected.map(|(train, evaluate)| if stage == Stage::Train { train } else { evaluate });
+        let left = match run.left() {
+            Some(left) => left.as_secs_f64(),
+            None => (of_stage(run.stage)? - run.since.elapsed().as_secs_f64()).max(0.0),
+        };
+        let later = if run.stage == Stage::Train { of_stage(Stage::Evaluate).unwrap_or(0.0) } else { 0.0 };
+        Some(left + later)
     }
 
     fn line(&self, text: &str) {
@@ -313,7 +346,7 @@ fn style(template: &str) -> ProgressStyle {
 }
 
 /// `1 h 05 min`, `3 min 20 s`, `12 s`.
-fn human(duration: Duration) -> String {
+pub(super) fn human(duration: Duration) -> String {
     let seconds = duration.as_secs_f64().round() as u64;
     match seconds {
         0..60 => format!("{seconds} s"),
@@ -325,6 +358,25 @@ fn human(duration: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_time_left_is_known_before_the_first_step() {
+        let progress = Progress::new(false);
+        progress.expect(vec![Some((100.0, 10.0)), Some((200.0, 20.0)), Some((0.0, 0.0))]);
+        progress.show(&RunEvent::Planned { cells: 3, jobs: 1 });
+        progress.show(&RunEvent::Started {
+            cell: 0,
+            name: "a".into(),
+            stage: Stage::Train,
+            key: String::new(),
+        });
+        let left = progress.state().left().expect("estimated").as_secs_f64();
+        assert!((left - 330.0).abs() < 5.0, "{left}");
+        // Two slots, but the longest cell is one cell.
+        progress.state().jobs = 2;
+        let left = progress.state().left().expect("estimated").as_secs_f64();
+        assert!((left - 165.0).abs() < 5.0, "{left}");
+    }
 
     #[test]
     fn durations_read_well() {

@@ -1,13 +1,14 @@
 //! `dygl run`: train and evaluate what is not in the store yet.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use serde_json::json;
 
 use super::context::Context;
 use super::dataset;
+use super::preflight;
 use super::progress::Progress;
 use crate::cli::{Format, Place, Run};
 use crate::exec::device::Device;
@@ -37,9 +38,19 @@ pub fn run(arguments: &Run) -> Result<Exit, Failure> {
     let missing = dataset::prepare(&context, &cells, arguments.keep_going)?;
     let executor = Local::beside_this_program()?;
     let options = options(arguments, &context, device, numerics)?;
+    let mode = arguments.preflight.or(context.chosen.first().map(|chosen| chosen.experiment.ops.preflight));
+    let is_json = selection.common.format == Format::Json;
+    let mode = mode.unwrap_or_default();
+    let estimate = preflight::before(mode, &context, &cells, &options, &executor, is_json)?;
     let stop = Arc::new(Stop::default());
-    let progress = Progress::new(selection.common.format == Format::Json);
-    let watching = watch_signals(&stop, &progress)?;
+    let progress = Progress::new(is_json);
+    if let Some(estimate) = &estimate {
+        progress.expect(preflight::expected(estimate));
+    }
+    let watching = {
+        let progress = progress.clone();
+        super::watch_signals(&stop, move |level| progress.stopping(level))?
+    };
     let runner = Runner {
         store: &context.store,
         inputs: &context.inputs,
@@ -52,13 +63,13 @@ pub fn run(arguments: &Run) -> Result<Exit, Failure> {
     let summary = runner.run(&cells);
     watching.store(false, Ordering::SeqCst);
     progress.finish(&summary);
-    if selection.common.format == Format::Json {
+    if is_json {
         let listed: Vec<_> = summary
             .cells
             .iter()
             .map(|(name, outcome)| json!({ "cell": name, "outcome": word(outcome), "reason": reason(outcome) }))
             .collect();
-        super::answer_json(&json!({ "cells": listed }))?;
+        super::answer_json(&json!({ "cells": listed, "preflight": preflight::value(estimate.as_ref()) }))?;
     }
     Ok(exit_of(&summary, stop.level() > 0, missing))
 }
@@ -86,25 +97,6 @@ fn options(arguments: &Run, context: &Context, device: Device, numerics: &str) -
         timeout: Some(hours(ops.timeout_hours, "ops.timeout_hours")?),
         budget: arguments.max_hours.map(|h| hours(h, "--max-hours")).transpose()?,
     })
-}
-
-/// Ctrl-C and termination become requests to stop: the first at the next
-/// checkpoint, the second now.
-fn watch_signals(stop: &Arc<Stop>, progress: &Progress) -> Result<Arc<AtomicBool>, Failure> {
-    use signal_hook::consts::{SIGINT, SIGTERM};
-    let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM]).or_exit(Exit::Environment)?;
-    let watching = Arc::new(AtomicBool::new(true));
-    let (stop, is_watching, progress) = (Arc::clone(stop), Arc::clone(&watching), progress.clone());
-    std::thread::spawn(move || {
-        for _ in signals.forever() {
-            if !is_watching.load(Ordering::SeqCst) {
-                break;
-            }
-            stop.request();
-            progress.stopping(stop.level());
-        }
-    });
-    Ok(watching)
 }
 
 fn word(outcome: &CellOutcome) -> &'static str {

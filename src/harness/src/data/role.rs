@@ -69,6 +69,14 @@ impl<'a> Training<'a> {
     }
 }
 
+impl Reported<'_> {
+    /// The first `count` of them alone, to measure how long scoring takes.
+    #[must_use]
+    pub fn first(self, count: usize) -> Self {
+        Self(&self.0[..count.min(self.0.len())])
+    }
+}
+
 /// A role whose images may be scored.
 pub trait Scored: sealed::Sealed {
     /// In byte order.

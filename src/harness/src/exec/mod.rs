@@ -4,18 +4,23 @@
 //! one task in one folder; whoever listens to the events shows them. Nothing
 //! here prints.
 
+mod child;
 pub mod device;
 pub mod event;
 mod inputs;
 pub mod job;
 pub mod local;
+pub mod machine;
 pub mod mock;
+pub mod predict;
+pub mod preflight;
 mod runner;
 pub mod views;
 
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+pub use child::PARENT;
 pub use inputs::{InputError, Inputs, facts};
 pub use runner::{CellOutcome, Options, Runner, Summary};
 

@@ -87,21 +87,24 @@ pub fn load(request: &Request<'_>, datasets: &dyn DatasetNames) -> Result<Experi
     }
 }
 
-/// The protocol that every experiment of a folder starts from:
-/// `experiments/protocol.toml` below `root`, else the built-in one.
+/// The protocol that every experiment starts from: `experiments/protocol.toml`
+/// below `root`, else the built-in one.
 ///
 /// # Errors
 /// All mistakes of that file.
 pub fn standard_protocol(root: &Path) -> Result<Protocol, Diagnostics> {
     let mut sources = SourceMap::default();
     let mut list = Vec::new();
-    let protocol = locate::protocol(root, &mut sources, &mut list)
+    let layers = locate::protocol(Path::new("experiments"), root, &mut sources, &mut list)
         .and_then(|source| tree::parse(&sources, source, &mut list))
-        .and_then(|node| Layers::from_protocol(&node, &mut list).protocol());
-    match protocol {
+        .map(|node| Layers::from_protocol(&node, &mut list));
+    match layers.and_then(|layers| layers.protocol()) {
         Some(protocol) if list.is_empty() => Ok(protocol),
         _ => {
             let mut diagnostics = Diagnostics { sources, list };
+            if diagnostics.is_empty() {
+                diagnostics.push(Diagnostic::nowhere("the protocol could not be resolved"));
+            }
             diagnostics.sort();
             Err(diagnostics)
         }

@@ -39,25 +39,34 @@ pub(super) fn locate(
             }
         },
     };
-    let mut beside = |file: &str, path: &'static str, text: &'static str| {
-        let shown = folder.join(file);
-        match read(root, &shown, found) {
-            Some(Some(text)) => Some(sources.add(Origin::File(shown), text)),
-            Some(None) => Some(sources.add(Origin::Embedded(path), text)),
-            None => None,
-        }
-    };
-    let protocol = beside("protocol.toml", "experiments/protocol.toml", embedded::PROTOCOL);
-    let profiles = beside("profiles.toml", "experiments/profiles.toml", embedded::PROFILES);
+    let protocol = protocol(&folder, root, sources, found);
+    let profiles = folder.join("profiles.toml");
+    let profiles = beside(profiles, root, ("experiments/profiles.toml", embedded::PROFILES), sources, found);
     Some(Located { experiment, protocol: protocol?, profiles: profiles? })
 }
 
-/// The text of `protocol.toml` for no experiment in particular.
-pub(super) fn protocol(root: &Path, sources: &mut SourceMap, found: &mut Vec<Diagnostic>) -> Option<usize> {
-    let shown = Path::new("experiments").join("protocol.toml");
+/// Finds and reads `protocol.toml` of a folder, else the built-in one.
+pub(super) fn protocol(
+    folder: &Path,
+    root: &Path,
+    sources: &mut SourceMap,
+    found: &mut Vec<Diagnostic>,
+) -> Option<usize> {
+    let built_in = ("experiments/protocol.toml", embedded::PROTOCOL);
+    beside(folder.join("protocol.toml"), root, built_in, sources, found)
+}
+
+/// A file if it is there, else the built-in text.
+fn beside(
+    shown: PathBuf,
+    root: &Path,
+    (path, text): (&'static str, &'static str),
+    sources: &mut SourceMap,
+    found: &mut Vec<Diagnostic>,
+) -> Option<usize> {
     Some(match read(root, &shown, found)? {
         Some(text) => sources.add(Origin::File(shown), text),
-        None => sources.add(Origin::Embedded("experiments/protocol.toml"), embedded::PROTOCOL),
+        None => sources.add(Origin::Embedded(path), text),
     })
 }
 

@@ -19,6 +19,8 @@ pub struct Ops {
     pub data: PathBuf,
     /// A run is stopped after this long.
     pub timeout_hours: f64,
+    /// Whether a step of each kind of cell is measured before the runs start.
+    pub preflight: PreflightMode,
     pub log: LogLevel,
     /// Further arguments of `sbatch`.
     pub slurm_args: Vec<String>,
@@ -30,6 +32,17 @@ pub enum ExecutorName {
     #[default]
     Local,
     Slurm,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum PreflightMode {
+    /// Where hours may be at stake.
+    #[default]
+    Auto,
+    /// Whenever anything is to be run.
+    Always,
+    Never,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value as Json};
 
 use super::kind::{Kind, Range, words};
-use super::ops::{ExecutorName, LogLevel};
+use super::ops::{ExecutorName, LogLevel, PreflightMode};
 use super::protocol::{
     Border, CropFrom, DecayExclude, EmptyRule, Filter, MaskMode, OptimizerName, Part, Pooling, Precision,
     Protocol, ScheduleUnit, SelectionRule, SplitSource,
@@ -109,6 +109,7 @@ pub const OPS: &[(&str, Kind)] = &[
     ("threads", Kind::Count { low: 0, high: 4096 }),
     ("data", Kind::Text),
     ("timeout_hours", Kind::Number(Range::POSITIVE)),
+    ("preflight", Kind::Word(words::<PreflightMode>)),
     ("log", Kind::Word(words::<LogLevel>)),
     ("slurm_args", Kind::Texts),
 ];

@@ -1,0 +1,204 @@
+//! `dygl predict`: masks of images by a trained network.
+
+mod folder;
+mod inputs;
+mod pattern;
+mod progress;
+mod source;
+
+use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use serde_json::{Value, json};
+
+use crate::cli::{Format, Predict};
+use crate::exec::Stop;
+use crate::exec::local::Local;
+use crate::exec::predict::{self, Ended, Event, Job, Outputs, Picture};
+use crate::exit::{Exit, Failure, OrExit};
+use crate::key::revision::{self, Revisions};
+use crate::metric::Metric;
+use crate::store::{host, record};
+use folder::{Folder, Row};
+use progress::Progress;
+use source::Predictor;
+
+/// How masks come about, for whoever finds the files later.
+const METHOD: &str = "image decoded (EXIF orientation not applied), resized to the network size by \
+    image.filter, normalised, through the network in evaluation mode; logits resized bilinearly (pixel \
+    centres, no anti-aliasing) to the size of the outputs; probability = sigmoid(logit), \
+    mask = 255 where probability > evaluate.threshold";
+
+pub fn predict(arguments: &Predict) -> Result<Exit, Failure> {
+    arguments.device.for_running().or_exit(Exit::Environment)?;
+    let predictor = source::find(arguments)?;
+    let found = inputs::collect(&arguments.images, &arguments.out, arguments.truth.as_deref())?;
+    if found.ignored > 0 {
+        super::note(&format!("note: {} files of the folders are no images", found.ignored));
+    }
+    let outputs = Outputs {
+        probability: !arguments.no_probability,
+        overlay: !arguments.no_overlay,
+        at_network_size: arguments.at_network_size,
+    };
+    let local = Local::beside_this_program()?;
+    let identity = identity(&predictor, outputs, arguments)?;
+    let (mut folder, todo) =
+        Folder::open(&arguments.out, outputs, &identity, &found.pictures, arguments.force)?;
+    let kept = found.pictures.len() - todo.len();
+    let started = record::now();
+    let mut machine = folder.earlier_device();
+    let ended = if todo.is_empty() {
+        Ended { code: Some(0), how: String::new() }
+    } else {
+        work(arguments, &predictor, outputs, todo, &local, &mut folder, &mut machine)?
+    };
+    // The worker has said why it could not even begin.
+    if let Some(code @ (2 | 3)) = ended.code {
+        folder.leave();
+        return Err(Failure::new(if code == 2 { Exit::Usage } else { Exit::Environment }, ""));
+    }
+    let complete = ended.code == Some(0);
+    let images: Vec<&Row> = folder.rows().collect();
+    let provenance = json!({
+        "predictor": identity,
+        "method": METHOD,
+        "weights_file": predictor.weights,
+        "device": machine,
+        "dygl_version": env!("CARGO_PKG_VERSION"),
+        "commit": revision::COMMIT,
+        "dirty": revision::DIRTY,
+        "libraries": Revisions::of_this_build().libraries(),
+        "host": host(),
+        "started": started,
+        "finished": record::now(),
+        "complete": complete,
+        "images": images,
+    });
+    folder.finish(&provenance, complete)?;
+    tell(arguments, &folder, &found.pictures, kept)?;
+    let asked = |row: &&Row| found.pictures.iter().any(|picture| picture.name == row.name);
+    let failed = folder.rows().filter(asked).filter(|row| row.prediction.is_none()).count();
+    match ended.code {
+        Some(0) if failed == 0 => Ok(Exit::Ok),
+        Some(0) => Ok(Exit::Failed),
+        Some(130) => Err(Failure::new(Exit::Interrupted, "stopped; the same command does the rest")),
+        _ => Err(Failure::new(
+            Exit::Failed,
+            format!("the worker ended early ({}); the same command does the rest", ended.how),
+        )),
+    }
+}
+
+/// Everything that the outputs depend on.
+fn identity(predictor: &Predictor, outputs: Outputs, arguments: &Predict) -> Result<Value, Failure> {
+    let mut identity = serde_json::to_value(predictor).or_exit(Exit::Failed)?;
+    let revisions = Revisions::of_this_build();
+    identity["at_network_size"] = outputs.at_network_size.into();
+    identity["revision"] = json!({
+        "network": revisions.network(&predictor.model.name), "data": revisions.get("data"),
+    });
+    identity["device"] = arguments.device.for_running().or_exit(Exit::Environment)?.1.into();
+    identity["truth"] = arguments.truth.as_ref().map(|folder| folder.display().to_string()).into();
+    Ok(identity)
+}
+
+/// Runs the worker over the pictures that are left.
+fn work(
+    arguments: &Predict,
+    predictor: &Predictor,
+    outputs: Outputs,
+    pictures: Vec<Picture>,
+    local: &Local,
+    folder: &mut Folder,
+    machine: &mut Value,
+) -> Result<Ended, Failure> {
+    let total = pictures.len();
+    let job = Job {
+        model: predictor.model.clone(),
+        weights: predictor.weights.clone(),
+        weights_digest: predictor.weights_digest.clone(),
+        image: predictor.image.clone(),
+        evaluate: predictor.evaluate.clone(),
+        batch_size: predictor.batch_size,
+        device: arguments.device.for_running().or_exit(Exit::Environment)?.0.to_string(),
+        pictures,
+        out: arguments.out.clone(),
+        outputs,
+    };
+    let mut file = tempfile::Builder::new().suffix(".json").tempfile().or_exit(Exit::Environment)?;
+    file.write_all(&serde_json::to_vec(&job).or_exit(Exit::Failed)?).or_exit(Exit::Environment)?;
+    let stop = Arc::new(Stop::default());
+    let mut progress = Progress::new(arguments.common.format == Format::Json, total);
+    let watching = super::watch_signals(&stop, |level| {
+        super::note(if level > 1 { "stopping now" } else { "stopping after this batch" });
+    })?;
+    let ended = predict::run(local, file.path(), &stop, &mut |event| {
+        progress.show(&event);
+        match event {
+            Event::Started { device, numerics, simd, threads, .. } => {
+                *machine = json!({
+                    "name": device, "numerics": numerics, "simd": simd, "threads": threads,
+                });
+            }
+            Event::Predicted(prediction) => folder.add(Row::done(prediction)),
+            Event::Failed { name, file, reason, .. } => folder.add(Row::failed(name, file, reason)),
+        }
+    })
+    .map_err(|error| format!("cannot run {}: {error}", local.worker().display()))
+    .or_exit(Exit::Environment)?;
+    watching.store(false, Ordering::SeqCst);
+    progress.finish();
+    Ok(ended)
+}
+
+/// The answer: what was done with the images that were asked for.
+fn tell(arguments: &Predict, folder: &Folder, pictures: &[Picture], kept: usize) -> Result<(), Failure> {
+    let asked: Vec<&Row> =
+        folder.rows().filter(|row| pictures.iter().any(|picture| picture.name == row.name)).collect();
+    let table = arguments.out.join(folder::TABLE);
+    let predicted = asked.iter().filter(|row| row.prediction.is_some()).count();
+    let mean = |metric: Metric| {
+        let scores: Vec<f64> = asked
+            .iter()
+            .filter_map(|row| row.prediction.as_ref()?.scores.as_ref()?.get(&metric).copied())
+            .collect();
+        (!scores.is_empty()).then(|| scores.iter().sum::<f64>() / scores.len() as f64)
+    };
+    if arguments.common.format == Format::Json {
+        let means: serde_json::Map<String, Value> = Metric::ALL
+            .iter()
+            .filter_map(|metric| Some((metric.name().to_owned(), mean(*metric)?.into())))
+            .collect();
+        let images: Vec<Value> = asked
+            .iter()
+            .map(|row| match &row.prediction {
+                Some(found) => serde_json::to_value(found).unwrap_or_default(),
+                None => json!({ "name": row.name, "file": row.file, "problem": row.problem }),
+            })
+            .collect();
+        return super::answer_json(&json!({
+            "out": arguments.out, "table": table, "provenance": arguments.out.join(folder::PROVENANCE),
+            "predicted": predicted, "already_there": kept,
+            "failed": asked.iter().filter(|row| row.prediction.is_none()).count(),
+            "mean_scores": means, "images": images,
+        }));
+    }
+    for row in asked.iter().filter(|row| row.prediction.is_none()) {
+        super::note(&format!("failed: {}", row.problem));
+    }
+    let means: Vec<String> = Metric::ALL
+        .iter()
+        .filter_map(|metric| Some(format!("{} {:.2}", metric.label(), 100.0 * mean(*metric)?)))
+        .collect();
+    let scored =
+        if means.is_empty() { String::new() } else { format!("\nmean of the images: {}", means.join(", ")) };
+    let there = if kept > 0 { format!(" ({kept} were there already)") } else { String::new() };
+    super::answer(&format!(
+        "{predicted} of {} images predicted{there}: {}{scored}",
+        pictures.len(),
+        table.display()
+    ));
+    Ok(())
+}

@@ -1,0 +1,186 @@
+//! What predicts: a run of the store, or a network with a file of weights.
+
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use super::super::{note, read, show};
+use crate::cli::Predict;
+use crate::exit::{Exit, Failure, OrExit};
+use crate::key::Key;
+use crate::key::revision::Revisions;
+use crate::spec::name::Named;
+use crate::spec::network;
+use crate::spec::protocol::{Evaluate, Image};
+use crate::spec::{self};
+use crate::store::record::{EvalRecord, TrainRecord};
+use crate::store::{Attempt, Lookup, Store};
+
+/// A network with everything that decides its masks.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(super) struct Predictor {
+    /// Training key of the run that the weights come from.
+    pub(super) run: Option<String>,
+    pub(super) model: Named,
+    #[serde(skip)]
+    pub(super) weights: PathBuf,
+    /// blake3 of the weights file.
+    pub(super) weights_digest: String,
+    pub(super) image: Image,
+    pub(super) evaluate: Evaluate,
+    #[serde(skip)]
+    pub(super) batch_size: usize,
+}
+
+/// The predictor that the arguments name.
+///
+/// # Errors
+/// Exit 2 for a bad model, size or threshold (all at once), 3 for weights that
+/// are not there, 5 for altered ones, 7 for a run that is not there.
+pub(super) fn find(arguments: &Predict) -> Result<Predictor, Failure> {
+    let mut predictor = match (&arguments.run, &arguments.model, &arguments.weights) {
+        (Some(key), _, _) => of_run(&Store::at(&arguments.common.store), key)?,
+        (None, Some(model), Some(weights)) => of_file(model, weights)?,
+        _ => return Err(Failure::new(Exit::Usage, "give --run KEY, or --model M with --weights W")),
+    };
+    let mut mistakes = Vec::new();
+    if let Some(size) = arguments.size {
+        predictor.image.size = size;
+    }
+    let network = network::find(&predictor.model.name);
+    if let Some(network) = network
+        && let Err(nearest) = network.check_size(predictor.image.size)
+    {
+        mistakes.push(format!(
+            "--size {}: {} takes multiples of {}, at least {}: take {nearest}",
+            predictor.image.size, network.name, network.size_multiple, network.size_min
+        ));
+    }
+    if let Some(threshold) = arguments.threshold {
+        if !(threshold > 0.0 && threshold < 1.0) {
+            mistakes.push(format!("--threshold {threshold}: a probability between 0 and 1, both excluded"));
+        }
+        predictor.evaluate.threshold = threshold;
+    }
+    if let Some(batch) = arguments.batch {
+        if batch == 0 {
+            mistakes.push("--batch 0: at least one image".to_owned());
+        }
+        predictor.batch_size = batch;
+    }
+    if mistakes.is_empty() { Ok(predictor) } else { Err(Failure::new(Exit::Usage, mistakes.join("\n"))) }
+}
+
+fn of_file(model: &str, weights: &Path) -> Result<Predictor, Failure> {
+    let named =
+        Named::parse(model).map_err(|error| format!("--model {model}: {error}")).or_exit(Exit::Usage)?;
+    let (_, named) = network::resolve(&named)
+        .map_err(|error| format!("--model {model}: {error} (known: {})", error.candidates().join(", ")))
+        .or_exit(Exit::Usage)?;
+    let root = std::env::current_dir().or_exit(Exit::Environment)?;
+    let protocol = spec::standard_protocol(&root)
+        .map_err(|found| Failure::new(Exit::Usage, found.render(super::super::colour_err())))?;
+    let weights_digest = digest(weights)
+        .map_err(|error| format!("--weights {}: {error}", weights.display()))
+        .or_exit(Exit::Environment)?;
+    Ok(Predictor {
+        run: None,
+        model: named,
+        weights: weights.to_owned(),
+        weights_digest,
+        image: protocol.image,
+        evaluate: protocol.evaluate,
+        batch_size: protocol.train.batch_size,
+    })
+}
+
+fn digest(path: &Path) -> std::io::Result<String> {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update_reader(std::fs::File::open(path)?)?;
+    Ok(hasher.finalize().to_hex().to_string())
+}
+
+/// The weights of a training or of an evaluation's training, every byte verified.
+fn of_run(store: &Store, digits: &str) -> Result<Predictor, Failure> {
+    let key = show::find(store, digits)?;
+    let mut attempts = finished(store, &key)?;
+    let evaluations: Vec<EvalRecord> =
+        attempts.iter().filter_map(|attempt| attempt.read_json("record.json").ok()).collect();
+    // An evaluation names its training, its weights and its threshold.
+    let evaluation = evaluations.into_iter().next();
+    let train_key = match &evaluation {
+        Some(record) => Key::parse(&record.train_key).ok_or_else(|| {
+            Failure::new(Exit::Altered, format!("{}: its record names no training key", key.short()))
+        })?,
+        None => key,
+    };
+    if evaluation.is_some() {
+        attempts = finished(store, &train_key)?;
+    }
+    let mut trained: Vec<(TrainRecord, Attempt)> = Vec::new();
+    for attempt in attempts {
+        let record: TrainRecord = attempt.read_json("record.json").or_exit(Exit::Altered)?;
+        let wanted = evaluation.as_ref().is_none_or(|evaluation| evaluation.weights == record.weights);
+        if wanted && trained.iter().all(|(other, _)| other.weights != record.weights) {
+            trained.push((record, attempt));
+        }
+    }
+    let (record, attempt) = match trained.len() {
+        1 => trained.remove(0),
+        0 => {
+            let text = format!("the weights of {} are not in the store any more", train_key.short());
+            return Err(Failure::new(Exit::Missing, text));
+        }
+        count => {
+            let text = format!(
+                "{} has {count} finished trainings with different weights; give the key of an evaluation",
+                train_key.short()
+            );
+            return Err(Failure::new(Exit::Failed, text));
+        }
+    };
+    let problems: Vec<String> = attempt.verify().iter().map(|problem| format!("  {problem}")).collect();
+    if !problems.is_empty() {
+        let text = format!(
+            "{} was altered; `dygl run` puts it aside and trains again\n{}",
+            train_key.short(),
+            problems.join("\n")
+        );
+        return Err(Failure::new(Exit::Altered, text));
+    }
+    let today = Revisions::of_this_build();
+    let then = read::preimage(store, &train_key).or_exit(Exit::Environment)?;
+    let network = then.as_ref().and_then(|then| then.fields.get("revision.network"));
+    if network.is_some_and(|then| then != today.network(&record.cell.model.name)) {
+        note(
+            "note: the network's sources changed since this run; its masks may differ from those it was scored by",
+        );
+    }
+    let protocol = record.cell.protocol;
+    Ok(Predictor {
+        run: Some(record.key),
+        model: record.cell.model,
+        weights: attempt.folder().join("model.safetensors"),
+        weights_digest: record.weights,
+        image: protocol.image,
+        evaluate: evaluation.map_or(protocol.evaluate, |record| record.cell.protocol.evaluate),
+        batch_size: protocol.train.batch_size,
+    })
+}
+
+/// The finished attempts of a key.
+fn finished(store: &Store, key: &Key) -> Result<Vec<Attempt>, Failure> {
+    match store.lookup(key).or_exit(Exit::Environment)? {
+        Lookup::Hit(attempt) => Ok(vec![attempt]),
+        Lookup::Conflict(attempts) => Ok(attempts),
+        Lookup::Altered(_, problem) => {
+            let text = format!("{problem}\n  `dygl run` puts it aside and runs it again");
+            Err(Failure::new(Exit::Altered, text))
+        }
+        Lookup::Failed(_, outcome) => {
+            let text = format!("{} has no weights: {}: {}", key.short(), outcome.word(), outcome.reason());
+            Err(Failure::new(Exit::Failed, text))
+        }
+        Lookup::Miss => Err(Failure::new(Exit::Missing, format!("{} has no finished result", key.short()))),
+    }
+}
