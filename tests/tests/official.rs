@@ -115,6 +115,20 @@ fn foreground(registry: &Registry, id: &str) -> BTreeMap<String, u64> {
         .collect()
 }
 
+/// Holds foreground against the script's: equal, but for masks that are JPEG,
+/// which decoders may round differently by a grey level: one pixel in 500.
+fn same(id: &str, found: &BTreeMap<String, u64>, expected: &BTreeMap<String, u64>) {
+    assert!(found.keys().eq(expected.keys()), "{id}: other images");
+    let allowed = |pixels: u64| if id.starts_with("kvasir") { pixels / 500 + 1 } else { 0 };
+    let mut moved = 0;
+    for (image, pixels) in expected {
+        let difference = found[image].abs_diff(*pixels);
+        moved += u64::from(difference > 0);
+        assert!(difference <= allowed(*pixels), "{id}/{image}: {} and not {pixels}", found[image]);
+    }
+    println!("{id}: {} images, {moved} differ by rounding", expected.len());
+}
+
 /// The tree as folder, zip and tar.gz: equal digests, the right foreground,
 /// and nothing left over in the store. Gives what the zip was registered as.
 fn holds(id: &str, tree: &Tree, expected: &BTreeMap<String, u64>) -> (Registry, Registration) {
@@ -129,11 +143,11 @@ fn holds(id: &str, tree: &Tree, expected: &BTreeMap<String, u64>) -> (Registry, 
     let (registry, from_zip) = add(&store, id, &[at("set.zip")]);
     assert_eq!(from_folder.digest, from_zip.digest, "{id}: folder and zip");
     assert_eq!(from_zip.digest, from_tar.digest, "{id}: zip and tar");
-    assert_eq!(&foreground(&registry, id), expected, "{id}");
+    same(id, &foreground(&registry, id), expected);
     assert_eq!(from_zip.root, store.canonicalize().expect("there").join("datasets").join(id));
     assert_eq!(from_zip.archives.len(), 1);
     assert_eq!(registry.verify(id, &|_, _| {}).expect("readable"), []);
-    assert_eq!(left(&store), [format!("{id}"), format!("{id}.json")]);
+    assert_eq!(left(&store), [id.to_owned(), format!("{id}.json")]);
     // Again, over what is there.
     let (_, again) = add(&store, id, &[at("set.zip")]);
     assert_eq!(again.digest, from_zip.digest);
@@ -351,7 +365,7 @@ fn the_flat_copies_register_and_verify() {
         assert_eq!(told["list"].is_null(), official.is_none(), "{id}: {told}");
         let mut expected = counts(set);
         expected.retain(|_, pixels| *pixels > 0);
-        assert_eq!(foreground(&Registry::at(&lab.path().join(".dygl")), id), expected, "{id}");
+        same(id, &foreground(&Registry::at(&lab.path().join(".dygl")), id), &expected);
     }
     let told = lab.dygl(&["dataset", "verify", "kvasir-seg-352"]).exits(0);
     assert!(told.stdout.contains("no checksums of an official release are known"), "{}", told.stdout);

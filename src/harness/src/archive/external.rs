@@ -84,11 +84,11 @@ fn failed(path: &Path, program: &str, message: &str) -> ArchiveError {
 fn find() -> Option<(&'static str, PathBuf)> {
     let folders: Vec<PathBuf> = std::env::split_paths(&std::env::var_os("PATH")?).collect();
     PROGRAMS.into_iter().find_map(|name| {
-        let candidates = folders.iter().map(|folder| folder.join(name));
+        let mut candidates = folders.iter().map(|folder| folder.join(name));
         let runs = |path: &PathBuf| {
             fs::metadata(path).is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
         };
-        candidates.into_iter().find(runs).map(|path| (name, path))
+        candidates.find(runs).map(|path| (name, path))
     })
 }
 

@@ -1,5 +1,6 @@
 //! Dataset names as experiments write them, checked here and resolved.
 
+use super::error::alike;
 use super::{DataError, Dataset, Registry, catalogue};
 use crate::spec::name::Named;
 use crate::spec::{DatasetNames, DatasetProblem};
@@ -21,7 +22,14 @@ impl DatasetNames for KnownDatasets {
 /// Those, and the user's own ones, which a store knows.
 impl DatasetNames for Registry {
     fn resolve(&self, named: &Named) -> Result<Named, DatasetProblem> {
-        Dataset::resolve_in(named, self).map_err(|error| problem(&error))
+        Dataset::resolve_in(named, self).map_err(|error| {
+            let mut told = problem(&error);
+            if matches!(error, DataError::UnknownDataset { .. }) {
+                let ids = self.known_ids();
+                told.candidates = alike(&named.name, ids.iter().map(String::as_str));
+            }
+            told
+        })
     }
 
     fn known_ids(&self) -> Vec<String> {

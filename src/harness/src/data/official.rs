@@ -123,7 +123,7 @@ impl List {
         Ok(list)
     }
 
-    /// Pairs or files that it knows.
+    /// Files that it knows.
     pub fn len(&self) -> usize {
         self.known.len()
     }

@@ -57,10 +57,7 @@ impl Registry {
         if !super::user::is_valid_id(id) {
             return Ok(None);
         }
-        Ok(match self.read(id)? {
-            Some((_, manifest)) => Some(manifest),
-            None => None,
-        })
+        Ok(self.read(id)?.map(|(_, manifest)| manifest))
     }
 
     /// Ids of the user's own datasets, sorted.
