@@ -2,6 +2,7 @@
 
 mod cli;
 mod datasets;
+mod devices;
 mod matrix;
 mod parity;
 mod runs;

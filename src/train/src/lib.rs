@@ -16,5 +16,7 @@ pub mod optim;
 pub mod schedule;
 pub mod tell;
 pub mod tensors;
+#[cfg(feature = "tch")]
+pub mod torch;
 pub mod weights;
 pub mod work;

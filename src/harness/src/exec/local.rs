@@ -32,6 +32,15 @@ const ALLOCATOR: [(&str, &str); 3] = [
     ("MALLOC_TOP_PAD_", "67108864"),
 ];
 
+/// What the libraries of a CUDA device look at when they are loaded: f32 means
+/// f32 (no TF32), cards are numbered as the driver lists them, and cuBLAS
+/// takes a workspace of fixed size, without which sums may differ.
+pub const ENVIRONMENT: [(&str, &str); 3] = [
+    ("NVIDIA_TF32_OVERRIDE", "0"),
+    ("CUDA_DEVICE_ORDER", "PCI_BUS_ID"),
+    ("CUBLAS_WORKSPACE_CONFIG", ":4096:8"),
+];
+
 /// How often a running worker is looked after.
 const TICK: Duration = Duration::from_millis(50);
 
@@ -59,6 +68,11 @@ impl Local {
         }
     }
 
+    /// With a given worker.
+    pub fn with(worker: PathBuf) -> Self {
+        Self { worker }
+    }
+
     /// The worker program.
     pub fn worker(&self) -> &Path {
         &self.worker
@@ -74,6 +88,7 @@ impl Local {
             .env("RAYON_NUM_THREADS", job.threads.to_string())
             .env(PARENT, std::process::id().to_string())
             .envs(ALLOCATOR)
+            .envs(ENVIRONMENT)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log)

@@ -4,7 +4,9 @@
 //! one task in one folder; whoever listens to the events shows them. Nothing
 //! here prints.
 
+pub mod ask;
 pub mod device;
+pub mod devices;
 pub mod event;
 mod inputs;
 pub mod job;
