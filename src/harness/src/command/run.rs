@@ -61,8 +61,13 @@ pub fn run(arguments: &Run) -> Result<Exit, Failure> {
 
 /// The device to run on; which one `auto` stands for is said.
 fn choose(device: Device, worker: &Local, context: &Context) -> Result<Chosen, Failure> {
-    let devices = ask::devices(worker, context.store.root()).or_exit(Exit::Environment)?;
+    let root = context.store.root();
+    let devices = ask::devices(worker, root).or_exit(Exit::Environment)?;
     let chosen = devices.choose(device).or_exit(Exit::Environment)?;
+    // A run makes the store.
+    if !root.is_dir() {
+        ask::keep(worker, root, &devices);
+    }
     if device == Device::Auto {
         super::note(&format!("device: {} ({})", chosen.name, chosen.description));
     }

@@ -96,21 +96,30 @@ struct Remembered {
 /// # Errors
 /// The worker cannot be started, or does not answer.
 pub fn devices(local: &Local, root: &Path) -> Result<Devices, AskError> {
-    let path = root.join("devices").join(format!("{}.json", host()));
-    let remembered = fs::read(&path).ok().and_then(|text| serde_json::from_slice::<Remembered>(&text).ok());
+    let remembered =
+        fs::read(answer(root)).ok().and_then(|text| serde_json::from_slice::<Remembered>(&text).ok());
     if let Some(Remembered { basis, devices }) = remembered
         && basis == Basis::of(local.worker(), &devices)
     {
         return Ok(devices);
     }
     let devices = ask(local.worker())?;
-    // A folder that is not there yet is not made for this; one that cannot be
-    // written is asked for again.
+    // A folder that is not there yet is not made for this.
     if root.is_dir() {
-        let basis = Basis::of(local.worker(), &devices);
-        let _ = write(&path, &Remembered { basis, devices: devices.clone() });
+        keep(local, root, &devices);
     }
     Ok(devices)
+}
+
+/// Remembers an answer, making the folder. Where it cannot be kept, the worker
+/// is asked again.
+pub fn keep(local: &Local, root: &Path, devices: &Devices) {
+    let basis = Basis::of(local.worker(), devices);
+    let _ = write(&answer(root), &Remembered { basis, devices: devices.clone() });
+}
+
+fn answer(root: &Path) -> PathBuf {
+    root.join("devices").join(format!("{}.json", host()))
 }
 
 fn ask(worker: &Path) -> Result<Devices, AskError> {
