@@ -2,7 +2,9 @@
 #
 #   PROFILE  settings of the experiments: paper (default), quick, smoke
 #   DATA     folder that holds the datasets by id
-#   DEVICE   auto (default), flex
+#   DEVICE   auto (default: the fastest that is here), flex, tch-cpu, tch:0, any
+#   BACKEND  flex (default: pure Rust), tch (libtorch too; needs `make libtorch`)
+#   LIBTORCH folder of libtorch (default: libtorch); CUDA=1 fetches CUDA with it
 #   FILTER   cells to keep, e.g. FILTER='model=dyglnet,dataset=kvasir*'
 #   TABLE    experiments of `make report` (default: table2)
 #   JOBS     cells at once (default: what the profile says)
@@ -11,12 +13,25 @@
 
 PROFILE ?= paper
 DEVICE  ?= auto
+BACKEND ?= flex
 STORE   ?= .dygl
 OUT     ?= reports/out
 
 TARGET  := $(or $(CARGO_TARGET_DIR),target)
 DYGL    := $(TARGET)/debug/dygl
 CARGO   ?= cargo
+PYTHON  ?= python3
+LIBTORCH ?= $(CURDIR)/libtorch
+
+ifeq ($(filter $(BACKEND),flex tch),)
+$(error BACKEND=$(BACKEND): there are flex and tch)
+endif
+ifeq ($(BACKEND),tch)
+FEATURES := --features dygl-train/tch
+export LIBTORCH
+# The worker finds libtorch by itself; the unit tests of the other crates do not.
+export LD_LIBRARY_PATH := $(LIBTORCH)/lib$(if $(LD_LIBRARY_PATH),:$(LD_LIBRARY_PATH))
+endif
 
 WHERE   := --store '$(STORE)' --device '$(DEVICE)' $(if $(DATA),--data '$(DATA)') $(if $(FILTER),--filter '$(FILTER)')
 RUNS    := --keep-going $(if $(JOBS),--jobs $(JOBS))
@@ -25,7 +40,7 @@ TABLES  := table1 table2 table3 table4 table5
 # The experiments of `make report`.
 TABLE   ?= table2
 
-.PHONY: help build demo test check bench fmt clippy $(TABLES) regress report clean
+.PHONY: help build demo test check fmt clippy bench parity libtorch $(TABLES) regress report clean again
 .DEFAULT_GOAL := help
 
 help:               ## this list
@@ -36,34 +51,53 @@ help:               ## this list
 SOURCES := $(shell find src baselines tests datasets experiments reports/templates reports/assets -type f) \
            Cargo.toml Cargo.lock $(wildcard .git/logs/HEAD)
 
+# Another backend than the last time's is another program.
+BUILT := $(TARGET)/debug/.backend
+ifneq ($(shell cat '$(BUILT)' 2>/dev/null),$(BACKEND))
+$(DYGL): again
+endif
+
 build: $(DYGL)      ## dygl, its worker and the tests (in one go: the same features, so burn compiles once)
 
 $(DYGL): $(SOURCES)
-	@$(CARGO) build --workspace --all-targets
+	@if [ '$(BACKEND)' = tch ] && [ ! -e '$(LIBTORCH)/lib/libtorch_cpu.so' ]; then \
+	   echo 'error: $(LIBTORCH) holds no libtorch; `make libtorch` fetches it' >&2; exit 3; fi
+	@$(CARGO) build --workspace --all-targets $(FEATURES)
 	@touch $@
+	@echo '$(BACKEND)' > '$(BUILT)'
 
 demo: build         ## the whole thing on built-in images: trains, evaluates, reports; no data, no GPU
-	@$(DYGL) run smoke --keep-going --store '$(STORE)'
-	@$(DYGL) report smoke --store '$(STORE)' --out '$(OUT)/smoke'
+	@$(DYGL) run smoke --keep-going --store '$(STORE)' --device '$(DEVICE)'
+	@$(DYGL) report smoke --store '$(STORE)' --device '$(DEVICE)' --out '$(OUT)/smoke'
 
 test: build         ## all tests
-	@$(CARGO) test --workspace
+	@$(CARGO) test --workspace $(FEATURES)
 
 fmt:                ## formatting
 	@$(CARGO) fmt --all --check
 
 clippy:             ## lints
-	@$(CARGO) clippy --workspace --all-targets -- -D warnings
+	@$(CARGO) clippy --workspace --all-targets $(FEATURES) -- -D warnings
+
+parity: build       ## every network against its reference on DEVICE (default: all that are here): a line of differences each
+	@DYGL_PARITY_DEVICE='$(filter-out auto any,$(DEVICE))' \
+	 $(CARGO) test --workspace $(FEATURES) --test integration parity:: -- --nocapture --test-threads 1
+
+libtorch:           ## fetches libtorch from PyPI into libtorch/ (CUDA=1: with CUDA; WHEELS=DIR: from a folder)
+	@command -v '$(PYTHON)' >/dev/null || { echo 'error: `make libtorch` needs $(PYTHON) with pip' >&2; exit 3; }
+	@$(PYTHON) tools/libtorch.py --into '$(LIBTORCH)' $(if $(filter 1,$(CUDA)),--cuda) $(if $(WHEELS),--wheels '$(WHEELS)')
 
 check: fmt clippy test  ## formatting, lints, tests
 
 # With VENV=FOLDER the Python side is measured too; a folder that is not there
 # is made from bench/requirements.txt (a download of some gigabytes).
-bench: build        ## image pipeline beside PyTorch's DataLoader, two threads each (DATA=..., VENV=...)
+bench: build        ## image pipeline beside PyTorch's DataLoader (DATA=..., VENV=...); a training step of DyGLNet on DEVICE
 	@if [ -n '$(VENV)' ] && [ ! -x '$(VENV)/bin/python' ]; then \
 	 python3 -m venv '$(VENV)' && '$(VENV)/bin/pip' install -r bench/requirements.txt; fi
 	@RAYON_NUM_THREADS=2 $(TARGET)/debug/examples/pipeline --data '$(or $(DATA),datasets)' \
 	 $(if $(VENV),--python '$(VENV)/bin/python')
+	@for device in $(or $(filter-out auto any,$(DEVICE)),flex $(if $(filter tch,$(BACKEND)),tch-cpu)); do \
+	   RAYON_NUM_THREADS=2 '$(TARGET)/debug/examples/step' dyglnet 224 2 3 $$device || exit; done
 
 table1:             ## Table 1: the datasets; needs none of them
 table2:             ## Table 2: polyp segmentation (Kvasir-SEG, CVC-ClinicDB)
@@ -77,8 +111,8 @@ $(TABLES): build
 	 if [ $$ran -ne 0 ]; then exit $$ran; else exit $$reported; fi
 
 regress: build      ## fails when a score of the smoke experiment moved against its lock file
-	@$(DYGL) run smoke --store '$(STORE)'
-	@$(DYGL) check smoke --store '$(STORE)' --against lock
+	@$(DYGL) run smoke --store '$(STORE)' --device flex
+	@$(DYGL) check smoke --store '$(STORE)' --device flex --against lock
 
 report: build       ## tables and pages of what is in the store, for TABLE='table2 table3 ...'; never trains
 	@code=0; for table in $(TABLE); do \

@@ -54,6 +54,27 @@ pub fn program(name: &str) -> PathBuf {
     path
 }
 
+/// The devices that the built worker offers, fastest first: always `flex`,
+/// and those of libtorch if it is compiled in.
+pub fn devices() -> Vec<String> {
+    let output = Command::new(program("dygl-worker"))
+        .args(["devices", "--format", "json"])
+        .output()
+        .expect("dygl-worker starts");
+    let told: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let names = told["devices"].as_array().expect("devices").iter();
+    names.map(|device| device["name"].as_str().expect("a name").to_owned()).collect()
+}
+
+/// Whether the worker offers a device; else says that a test is skipped.
+pub fn offers(device: &str) -> bool {
+    let is_offered = devices().iter().any(|name| name == device);
+    if !is_offered {
+        println!("skipped: the worker offers no {device} (`make libtorch`, `make BACKEND=tch test`)");
+    }
+    is_offered
+}
+
 impl Lab {
     pub fn path(&self) -> &Path {
         self.folder.path()

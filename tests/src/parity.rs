@@ -263,8 +263,9 @@ pub struct Outcome {
 }
 
 /// Runs the worker on the fixture's weights, input and target: once in
-/// evaluation, once in training. `model` is the worker's `--model`.
-pub fn run(worker: &Path, fixture: &str, model: &str) -> Result<Outcome> {
+/// evaluation, once in training. `model` and `device` are the worker's
+/// `--model` and `--device`.
+pub fn run(worker: &Path, fixture: &str, model: &str, device: &str) -> Result<Outcome> {
     let folder = tempfile::tempdir()?;
     let at = |name: &str| folder.path().join(name);
     let shapes: BTreeMap<String, Vec<usize>> =
@@ -282,7 +283,8 @@ pub fn run(worker: &Path, fixture: &str, model: &str) -> Result<Outcome> {
     write_arrays(&at("target"), &Arrays::from([("target".into(), target(SEED))]))?;
     let path = |name: &str| at(name).display().to_string();
     let (weights, input) = (path("weights"), path("input"));
-    let common = ["forward", "--model", model, "--weights", &weights, "--input", &input, "--output"];
+    let from = ["--model", model, "--weights", &weights, "--input", &input];
+    let common = [&["forward", "--device", device][..], &from, &["--output"]].concat();
 
     let eval = path("eval");
     call(worker, &[&common[..], &[&eval]].concat())?;

@@ -3,6 +3,7 @@
 mod audit;
 mod cli;
 mod datasets;
+mod devices;
 mod malformed;
 mod matrix;
 mod official;

@@ -2,7 +2,9 @@
 //! made and what counts as equal: [`dygl_tests::parity`].
 //!
 //! The complete fixtures are read from the folder that `DYGL_SHARED` names
-//! (skipped if unset); the compact ones are checked in and always hold.
+//! (skipped if unset); the compact ones are checked in and always hold. Both
+//! are held on each device that the worker offers, or on the one that
+//! `DYGL_PARITY_DEVICE` names (`make parity`).
 //! `DYGL_BLESS=1` with `DYGL_SHARED` rewrites the compact ones.
 
 use std::env;
@@ -10,7 +12,8 @@ use std::fs;
 use std::path::PathBuf;
 
 use anyhow::Result;
-use dygl_tests::parity::{self, Fixture};
+use dygl_tests::lab;
+use dygl_tests::parity::{self, Deviation, Fixture};
 
 /// Fixture and the worker's `--model`.
 const FIXTURES: &[(&str, &str)] = &[
@@ -30,20 +33,51 @@ fn golden(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("golden/parity").join(format!("{name}.json"))
 }
 
-/// One run of the worker, held against both forms of the fixture.
+/// Runs of the worker on each device, held against both forms of the fixture.
 fn check(name: &str) -> Result<()> {
     let model = FIXTURES.iter().find(|(fixture, _)| *fixture == name).map_or(name, |(_, model)| model);
-    let outcome = parity::run(&parity::worker()?, name, model)?;
     let compact = Fixture::from_json(&serde_json::from_str(&fs::read_to_string(golden(name))?)?)?;
-    println!("{name}, compact: {:?}", parity::compare(&compact, &outcome)?);
-    match env::var_os("DYGL_SHARED") {
-        Some(shared) => {
-            let complete = Fixture::read(&PathBuf::from(shared), name)?;
-            println!("{name}, complete: {:?}", parity::compare(&complete, &outcome)?);
+    let complete = match env::var_os("DYGL_SHARED") {
+        Some(shared) => Some(Fixture::read(&PathBuf::from(shared), name)?),
+        None => {
+            println!("{name}, complete: skipped: DYGL_SHARED is not set");
+            None
         }
-        None => println!("{name}, complete: skipped: DYGL_SHARED is not set"),
+    };
+    let devices = match env::var("DYGL_PARITY_DEVICE") {
+        Ok(device) if !device.is_empty() => vec![device],
+        _ => lab::devices(),
+    };
+    for device in devices {
+        let outcome = parity::run(&parity::worker()?, name, model, &device)?;
+        let deviation = parity::compare(&compact, &outcome)?;
+        println!("{}", line(name, &device, "compact", &deviation, &compact));
+        if let Some(complete) = &complete {
+            let deviation = parity::compare(complete, &outcome)?;
+            println!("{}", line(name, &device, "complete", &deviation, complete));
+        }
     }
     Ok(())
+}
+
+/// One row of the table of differences; each stands before its bound.
+fn line(name: &str, device: &str, form: &str, found: &Deviation, fixture: &Fixture) -> String {
+    let bounds = fixture.bounds;
+    format!(
+        "parity {name:17} {device:8} {form:9} eval {:.1e} / {:.1e}  train {:.1e} / {:.1e}  loss {:.1e} / {:.0e}  \
+         gradients {:.1e} / {:.1e}, {} of {} beyond {:.1e}",
+        found.eval,
+        bounds.eval,
+        found.train,
+        bounds.train,
+        found.loss,
+        bounds.loss,
+        found.gradient,
+        bounds.all,
+        found.beyond,
+        fixture.norms.len(),
+        bounds.most,
+    )
 }
 
 #[test]

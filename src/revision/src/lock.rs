@@ -2,9 +2,13 @@
 
 use std::collections::BTreeMap;
 
+/// The crates that bind libtorch: they compute nothing for other backends.
+const BINDINGS: &[&str] = &["burn-tch", "tch", "torch-sys"];
+
 /// Revision name and the crates (by prefix of their names) it covers.
 const LIBRARIES: &[(&str, &[&str])] = &[
-    ("library.tensor", &["burn", "gemm", "macerator", "tch", "torch-sys", "cubecl"]),
+    ("library.tensor", &["burn", "gemm", "macerator", "cubecl"]),
+    ("library.libtorch", BINDINGS),
     ("library.image", &["image", "png", "tiff", "zune-jpeg", "fdeflate"]),
 ];
 
@@ -19,7 +23,9 @@ pub(crate) fn libraries(lock: &str) -> BTreeMap<String, String> {
             package = Some(name);
         } else if let (Some(version), Some(name)) = (field(line, "version"), package) {
             for (library, prefixes) in LIBRARIES {
+                let is_bound = BINDINGS.iter().any(|prefix| is_of(name, prefix));
                 if prefixes.iter().any(|prefix| is_of(name, prefix))
+                    && (is_bound == (*library == "library.libtorch"))
                     && let Some(list) = found.get_mut(*library)
                 {
                     list.push(format!("{name} {version}"));
@@ -52,9 +58,10 @@ mod tests {
 
     #[test]
     fn only_what_computes_is_listed() {
-        let lock = "[[package]]\nname = \"serde\"\nversion = \"1.0.0\"\n\n[[package]]\nname = \"burn-flex\"\nversion = \"0.22.1\"\n";
+        let lock = "[[package]]\nname = \"serde\"\nversion = \"1.0.0\"\n\n[[package]]\nname = \"burn-flex\"\nversion = \"0.22.1\"\n\n[[package]]\nname = \"burn-tch\"\nversion = \"0.22.1\"\n";
         let found = libraries(lock);
         assert_eq!(found["library.tensor"], "burn-flex 0.22.1");
+        assert_eq!(found["library.libtorch"], "burn-tch 0.22.1");
         assert_eq!(found["library.image"], "");
     }
 }

@@ -1,6 +1,14 @@
-//! Names of devices: `auto`, `any`, `flex`, `tch-cpu`, `tch:0`, `wgpu:0`.
+//! Names of devices (`auto`, `any`, `flex`, `tch-cpu`, `tch:0`, `wgpu:0`), and
+//! which of them are here.
+
+use std::path::PathBuf;
 
 use burn::tensor::Device;
+use dygl::exec::devices::{Devices, Offer};
+use dygl::exit::Exit;
+
+#[cfg(feature = "tch")]
+use crate::torch;
 
 /// A device to compute on.
 #[derive(Debug, Clone)]
@@ -8,7 +16,9 @@ pub struct Backend {
     /// burn's device, without autodiff.
     pub device: Device,
     /// What the results' last digits depend on; part of a result's key.
-    pub numerics: &'static str,
+    pub numerics: String,
+    /// The version of libtorch that computes, where it does; keyed likewise.
+    pub libtorch: Option<String>,
     /// The widest vector instructions in use.
     pub simd: &'static str,
     /// For people: backend, instruction set, threads.
@@ -21,36 +31,170 @@ pub enum DeviceError {
     #[error("use device `{0}`: there is no such device; take one of auto, flex, tch-cpu, tch:0, wgpu:0")]
     Unknown(String),
     #[error(
-        "use device `{name}`: this dygl-worker is built without the backend `{feature}`; \
-         build with `make BACKEND={feature}`, or take --device flex"
+        "use device `{name}`: this dygl-worker is built without the backend `{feature}`; {}",
+        remedy(feature)
     )]
     NotCompiled { name: String, feature: &'static str },
+    #[error("use device `tch:{index}`: {reason}")]
+    NoCuda { index: usize, reason: String },
+    #[error(
+        "use device `tch:{index}`: its architecture is not known ({message}); `nvidia-smi` must be on the PATH"
+    )]
+    Architecture { index: usize, message: String },
+    #[error(
+        "use libtorch at {}: it is version {found}, and this program was built against {expected}; \
+         `make libtorch`, then `make BACKEND=tch build`", path.display()
+    )]
+    Version { path: PathBuf, found: String, expected: &'static str },
+    #[error(
+        "use libtorch at {}: neither build-version nor version.py beside it says which version it is; \
+         `make libtorch`, then `make BACKEND=tch build`", path.display()
+    )]
+    Unversioned { path: PathBuf },
 }
 
-/// The device of that name. `auto` and `any` take the best compiled in.
+impl DeviceError {
+    /// The exit code that says what kind of failure it is.
+    pub fn exit(&self) -> Exit {
+        if matches!(self, Self::Unknown(_)) { Exit::Usage } else { Exit::Environment }
+    }
+}
+
+fn remedy(feature: &str) -> &'static str {
+    match feature {
+        "tch" => "`make libtorch`, then `make BACKEND=tch build`; or take --device flex",
+        _ => "take --device flex",
+    }
+}
+
+/// The device of that name. `auto` and `any` take the fastest that is here.
 ///
 /// # Errors
-/// The name is unknown, or its backend is not compiled in.
+/// The name is unknown, its backend is not compiled in, or it is not here.
 pub fn parse(name: &str) -> Result<Backend, DeviceError> {
-    let absent = |feature| Err(DeviceError::NotCompiled { name: name.to_owned(), feature });
-    let (backend, index) = name.split_once(':').unwrap_or((name, ""));
-    let indexed = index.parse::<usize>().is_ok();
-    match backend {
-        "auto" | "any" | "flex" if index.is_empty() && !name.contains(':') => Ok(Backend {
-            device: Device::flex(),
-            numerics: "flex",
-            simd: instruction_set(),
-            description: format!(
-                "flex (pure Rust), {}, {} thread{}",
-                instruction_set(),
-                rayon::current_num_threads(),
-                if rayon::current_num_threads() == 1 { "" } else { "s" }
-            ),
-        }),
-        "tch-cpu" if !name.contains(':') => absent("tch"),
-        "tch" if indexed => absent("tch"),
-        "wgpu" if indexed => absent("wgpu"),
+    let (backend, index) = match name.split_once(':') {
+        Some((backend, index)) => (backend, Some(index.parse::<usize>().ok())),
+        None => (name, None),
+    };
+    match (backend, index) {
+        ("auto" | "any", None) => fastest(),
+        ("flex", None) => Ok(flex()),
+        ("tch-cpu", None) => torch_cpu(name),
+        ("tch", Some(Some(index))) => torch_cuda(name, index),
+        ("wgpu", Some(Some(_))) => Err(DeviceError::NotCompiled { name: name.to_owned(), feature: "wgpu" }),
         _ => Err(DeviceError::Unknown(name.to_owned())),
+    }
+}
+
+/// Every device that is here, fastest first, and the libtorch behind some.
+///
+/// # Errors
+/// libtorch is compiled in and cannot be used.
+pub fn all() -> Result<Devices, DeviceError> {
+    let offer = |name: &str, backend: Backend| Offer {
+        name: name.to_owned(),
+        numerics: backend.numerics,
+        description: backend.description,
+    };
+    #[allow(unused_mut, reason = "without libtorch there is flex alone")]
+    let mut devices = Devices { devices: vec![offer("flex", flex())], libtorch: None };
+    #[cfg(feature = "tch")]
+    {
+        let loaded = torch::loaded()?;
+        devices.devices.insert(0, offer("tch-cpu", parse("tch-cpu")?));
+        let mut no_cuda = torch::cuda_problem(&loaded);
+        if no_cuda.is_none() {
+            for index in 0..torch::cards() {
+                let name = format!("tch:{index}");
+                match parse(&name) {
+                    Ok(backend) => devices.devices.insert(index, offer(&name, backend)),
+                    // The CPU can still be used.
+                    Err(error) => {
+                        no_cuda = Some(error.to_string());
+                        break;
+                    }
+                }
+            }
+        }
+        devices.libtorch = Some(dygl::exec::devices::Libtorch {
+            version: loaded.version,
+            path: loaded.path.display().to_string(),
+            no_cuda,
+        });
+    }
+    Ok(devices)
+}
+
+fn fastest() -> Result<Backend, DeviceError> {
+    #[cfg(feature = "tch")]
+    {
+        if torch::cuda_problem(&torch::loaded()?).is_none() {
+            return parse("tch:0");
+        }
+        parse("tch-cpu")
+    }
+    #[cfg(not(feature = "tch"))]
+    {
+        Ok(flex())
+    }
+}
+
+fn flex() -> Backend {
+    Backend {
+        device: Device::flex(),
+        numerics: "flex".to_owned(),
+        libtorch: None,
+        simd: instruction_set(),
+        description: format!("flex (pure Rust), {}, {}", instruction_set(), threads()),
+    }
+}
+
+#[cfg(feature = "tch")]
+fn torch_cpu(_: &str) -> Result<Backend, DeviceError> {
+    let version = torch::loaded()?.version;
+    Ok(Backend {
+        device: torch::cpu(rayon::current_num_threads()),
+        numerics: "libtorch-cpu".to_owned(),
+        description: format!("libtorch {version}, CPU, {}, {}", instruction_set(), threads()),
+        libtorch: Some(version),
+        simd: instruction_set(),
+    })
+}
+
+#[cfg(feature = "tch")]
+fn torch_cuda(_: &str, index: usize) -> Result<Backend, DeviceError> {
+    let loaded = torch::loaded()?;
+    if let Some(reason) = torch::cuda_problem(&loaded) {
+        return Err(DeviceError::NoCuda { index, reason });
+    }
+    if index >= torch::cards() {
+        let reason = format!("there are {} cards, counted from 0", torch::cards());
+        return Err(DeviceError::NoCuda { index, reason });
+    }
+    let (card, architecture) = torch::card(index)?;
+    Ok(Backend {
+        device: torch::cuda(index, rayon::current_num_threads()),
+        numerics: format!("libtorch-cuda-{architecture}"),
+        description: format!("libtorch {}, {card} ({architecture})", loaded.version),
+        libtorch: Some(loaded.version),
+        simd: instruction_set(),
+    })
+}
+
+#[cfg(not(feature = "tch"))]
+fn torch_cpu(name: &str) -> Result<Backend, DeviceError> {
+    Err(DeviceError::NotCompiled { name: name.to_owned(), feature: "tch" })
+}
+
+#[cfg(not(feature = "tch"))]
+fn torch_cuda(name: &str, _: usize) -> Result<Backend, DeviceError> {
+    torch_cpu(name)
+}
+
+fn threads() -> String {
+    match rayon::current_num_threads() {
+        1 => "1 thread".to_owned(),
+        count => format!("{count} threads"),
     }
 }
 
@@ -81,18 +225,40 @@ mod tests {
     use super::*;
 
     #[test]
-    fn flex_is_the_default_and_others_name_their_feature() {
-        for name in ["auto", "any", "flex"] {
-            assert_eq!(parse(name).expect("built in").numerics, "flex");
-        }
-        for (name, feature) in [("tch-cpu", "tch"), ("tch:0", "tch"), ("wgpu:1", "wgpu")] {
-            assert_eq!(
-                parse(name).expect_err("not built in"),
-                DeviceError::NotCompiled { name: name.into(), feature }
-            );
-        }
+    fn flex_is_always_here_and_unknown_names_are_told() {
+        assert_eq!(parse("flex").expect("built in").numerics, "flex");
         for name in ["cuda", "flex:0", "flex:", "tch", "wgpu:x", "tch-cpu:0", ""] {
             assert_eq!(parse(name).expect_err("unknown"), DeviceError::Unknown(name.into()));
+        }
+        let error = parse("wgpu:1").expect_err("not built in");
+        assert_eq!(error, DeviceError::NotCompiled { name: "wgpu:1".into(), feature: "wgpu" });
+        assert_eq!(error.exit(), Exit::Environment);
+        let all = all().expect("devices");
+        assert_eq!(all.devices.last().expect("flex").name, "flex");
+        let fastest = parse("auto").expect("fastest");
+        assert_eq!(fastest.numerics, all.devices[0].numerics);
+    }
+
+    #[cfg(not(feature = "tch"))]
+    #[test]
+    fn a_backend_that_is_not_built_in_names_its_feature() {
+        for name in ["tch-cpu", "tch:0"] {
+            let error = parse(name).expect_err("not built in");
+            assert!(error.to_string().contains("make BACKEND=tch"), "{error}");
+        }
+    }
+
+    #[cfg(feature = "tch")]
+    #[test]
+    fn libtorch_is_here_and_takes_the_threads() {
+        let backend = parse("tch-cpu").expect("built in");
+        assert_eq!(backend.numerics, "libtorch-cpu");
+        assert_eq!(tch::get_num_threads() as usize, rayon::current_num_threads());
+        let offered = all().expect("devices");
+        assert_eq!(offered.libtorch.expect("libtorch").version, backend.libtorch.expect("version"));
+        if !tch::Cuda::is_available() {
+            let error = parse("tch:0").expect_err("no card");
+            assert!(matches!(error, DeviceError::NoCuda { .. }), "{error}");
         }
     }
 }

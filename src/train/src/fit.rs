@@ -10,8 +10,9 @@ use dygl::data::{DataError, Dataset, ForTraining};
 use dygl::exec::event::WorkerEvent;
 use dygl::exec::job::Job;
 use dygl::metric::Metric;
-use dygl::spec::protocol::{Protocol, SelectionRule};
+use dygl::spec::protocol::{Precision, Protocol, SelectionRule};
 use dygl::store::record::{HistoryRow, Outcome};
+use dygl_nn::op::autocast;
 
 use crate::batch;
 use crate::checkpoint::{self, CheckpointError, State};
@@ -219,7 +220,11 @@ impl Training {
         rate: f64,
     ) -> Result<StepParts, FitError> {
         let diverged = |message: String| FitError::Diverged { epoch: epoch + 1, step: step + 1, message };
-        let parts = loss(self.net.forward(images), targets, &protocol.loss);
+        let logits = {
+            let _scope = autocast(protocol.train.precision == Precision::Bf16Amp);
+            self.net.forward(images)
+        };
+        let parts = loss(logits, targets, &protocol.loss);
         let value = scalar(parts.total.clone());
         if !value.is_finite() {
             return Err(diverged(format!("the loss is {value}")));

@@ -85,7 +85,7 @@ impl ForwardError {
     /// The exit code that says what kind of failure it is.
     pub fn exit(&self) -> Exit {
         match self {
-            Self::Device(DeviceError::NotCompiled { .. }) => Exit::Environment,
+            Self::Device(error) => error.exit(),
             Self::File(error) | Self::Weights(WeightsError::File(error)) if error.is_missing() => {
                 Exit::Environment
             }
@@ -150,7 +150,7 @@ pub struct TensorsArguments {
 pub fn tensors(arguments: &TensorsArguments) -> Result<String, ForwardError> {
     let model = &arguments.model;
     let named = Named::parse(model).map_err(|source| ForwardError::Model { model: model.clone(), source })?;
-    let net = Net::build(&named, &device::parse("auto")?.device).map_err(|source| unknown(model, source))?;
+    let net = Net::build(&named, &device::parse("flex")?.device).map_err(|source| unknown(model, source))?;
     let shapes: BTreeMap<String, Vec<usize>> =
         weights::sites(&net).into_iter().map(|site| (site.name, site.shape)).collect();
     Ok(serde_json::json!(shapes).to_string())

@@ -18,6 +18,8 @@ pub mod preflight;
 pub mod schedule;
 pub mod tell;
 pub mod tensors;
+#[cfg(feature = "tch")]
+pub mod torch;
 pub mod views;
 pub mod weights;
 pub mod work;

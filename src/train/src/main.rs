@@ -1,11 +1,15 @@
 //! `dygl-worker`: the verbs that need tensors.
 
 use std::path::PathBuf;
+#[cfg(feature = "tch")]
+use std::process::Command;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
+#[cfg(feature = "tch")]
+use dygl::exec::ENVIRONMENT;
 use dygl::exit::Exit;
-use dygl_train::{forward, predict, preflight, views, work};
+use dygl_train::{device, forward, predict, preflight, views, work};
 
 #[derive(Debug, Parser)]
 #[command(name = "dygl-worker", version, about = "The part of dygl that computes with tensors")]
@@ -26,11 +30,24 @@ enum Verb {
     Predict { job: PathBuf },
     /// Measure the task of a file (`dygl run` starts this before a long run)
     Preflight { task: PathBuf },
+    /// What this worker can compute with, fastest first
+    Devices {
+        /// text or json
+        #[arg(long, default_value = "text")]
+        format: Format,
+    },
     /// Names and shapes of the tensors that a weights file of a model holds
     Tensors(forward::TensorsArguments),
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Text,
+    Json,
+}
+
 fn main() -> ExitCode {
+    with_environment();
     let answered = match Cli::parse().verb {
         Verb::Run { folder } => return work(&folder),
         Verb::Predict { job } => {
@@ -49,6 +66,7 @@ fn main() -> ExitCode {
             return views::run(&folder)
                 .map_or_else(|error| complain(&error, error.exit()), |()| ExitCode::SUCCESS);
         }
+        Verb::Devices { format } => return devices(format),
         Verb::Forward(arguments) => forward::run(&arguments),
         Verb::Tensors(arguments) => forward::tensors(&arguments).map(Some),
     };
@@ -66,6 +84,37 @@ fn main() -> ExitCode {
 fn complain(error: &dyn std::fmt::Display, exit: Exit) -> ExitCode {
     eprintln!("error: failed to {error}");
     exit.into()
+}
+
+/// Begins anew where the libraries of a card would read other settings than
+/// they must (`dygl` starts the worker with the right ones).
+fn with_environment() {
+    #[cfg(feature = "tch")]
+    if ENVIRONMENT.iter().any(|(name, value)| std::env::var(name).ok().as_deref() != Some(*value))
+        && let Ok(own) = std::env::current_exe()
+    {
+        use std::os::unix::process::CommandExt;
+        let error = Command::new(own).args(std::env::args_os().skip(1)).envs(ENVIRONMENT).exec();
+        eprintln!("warning: failed to set the environment of CUDA's libraries: {error}");
+    }
+}
+
+fn devices(format: Format) -> ExitCode {
+    let devices = match device::all() {
+        Ok(devices) => devices,
+        Err(error) => {
+            eprintln!("failed to {error}");
+            return error.exit().into();
+        }
+    };
+    if format == Format::Json {
+        println!("{}", serde_json::json!(devices));
+    } else {
+        for offer in &devices.devices {
+            println!("{:8}  {:20}  {}", offer.name, offer.numerics, offer.description);
+        }
+    }
+    ExitCode::SUCCESS
 }
 
 /// The runner reads the reason from the log, which is standard error.

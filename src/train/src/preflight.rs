@@ -33,7 +33,7 @@ pub enum PreflightError {
     #[error(transparent)]
     Device(#[from] DeviceError),
     #[error("measure on {found}: the task wants {wanted}")]
-    Numerics { wanted: String, found: &'static str },
+    Numerics { wanted: String, found: String },
     #[error("load images: {0}")]
     Data(#[from] DataError),
     #[error("build the network: {0}")]

@@ -132,11 +132,19 @@ fn read(folder: &Path) -> Result<Job, WorkError> {
 /// The key names sources and numerics class; another worker's numbers would
 /// stand under a false name.
 fn check(job: &Job, backend: &Backend) -> Result<(), WorkError> {
-    let differ = Revisions::of_this_build().differences(&job.revisions, &job.cell.model.name);
+    let own = Revisions::of_this_build();
+    let own = match &backend.libtorch {
+        Some(version) => {
+            let libraries = own.libtorch(version);
+            own.with(Revisions::LIBTORCH, &libraries)
+        }
+        None => own,
+    };
+    let differ = own.differences(&job.revisions, &job.cell.model.name);
     if !differ.is_empty() {
         return Err(WorkError::Revisions(differ));
     }
-    same("the numerics class", &job.numerics, backend.numerics)
+    same("the numerics class", &job.numerics, &backend.numerics)
 }
 
 fn same(what: &'static str, expected: &str, found: &str) -> Result<(), WorkError> {

@@ -4,9 +4,9 @@ use serde_json::json;
 
 use crate::cli::{Common, Format};
 use crate::data::{self, Registry};
-use crate::exec::device::Device;
+use crate::exec::ask;
 use crate::exec::local::Local;
-use crate::exit::{Exit, Failure};
+use crate::exit::{Exit, Failure, OrExit};
 use crate::key::revision;
 
 /// One finding.
@@ -17,7 +17,9 @@ struct Finding {
 }
 
 pub fn doctor(common: &Common) -> Result<Exit, Failure> {
-    let findings = [program(), worker(), machine(), device(), store(common), datasets(common)];
+    let mut findings = vec![program(), worker(), machine()];
+    findings.extend(devices(common));
+    findings.extend([store(common), datasets(common)]);
     let fine = findings.iter().all(|finding| finding.fine);
     if common.format == Format::Json {
         let listed: Vec<_> =
@@ -62,15 +64,32 @@ fn machine() -> Finding {
     Finding { what: "machine", fine: true, text: format!("{cores} cores, {} GiB of memory", total >> 20) }
 }
 
-fn device() -> Finding {
-    match Device::Auto.for_running() {
-        Ok((device, numerics)) => Finding {
-            what: "device",
-            fine: true,
-            text: format!("auto is {device} (numerics class {numerics})"),
-        },
-        Err(text) => Finding { what: "device", fine: false, text },
-    }
+/// The devices, and the libtorch behind some of them.
+fn devices(common: &Common) -> Vec<Finding> {
+    let asked = Local::beside_this_program()
+        .and_then(|local| ask::devices(&local, &common.store).or_exit(Exit::Environment));
+    let devices = match asked {
+        Ok(devices) => devices,
+        Err(failure) => return vec![Finding { what: "device", fine: false, text: failure.message }],
+    };
+    let offered = devices.devices.iter().map(|offer| Finding {
+        what: "device",
+        fine: true,
+        text: format!("{}: {}, numerics class {}", offer.name, offer.description, offer.numerics),
+    });
+    let auto = devices.devices.first().map(|first| first.name.as_str()).unwrap_or_default();
+    let text = match &devices.libtorch {
+        Some(libtorch) => {
+            let cuda =
+                libtorch.no_cuda.as_ref().map_or("CUDA is available".into(), |why| format!("no CUDA: {why}"));
+            format!("{} at {}; {cuda}", libtorch.version, libtorch.path)
+        }
+        None => "not built in; `make libtorch`, then `make BACKEND=tch build`".to_owned(),
+    };
+    // A machine without it is a sound one.
+    let libtorch = Finding { what: "libtorch", fine: true, text };
+    let chosen = Finding { what: "device", fine: true, text: format!("auto is {auto}") };
+    offered.chain([chosen, libtorch]).collect()
 }
 
 fn store(common: &Common) -> Finding {

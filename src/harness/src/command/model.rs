@@ -5,6 +5,7 @@ use std::process::Command;
 use serde_json::json;
 
 use crate::cli::{Format, Model};
+use crate::exec::ENVIRONMENT;
 use crate::exec::local::Local;
 use crate::exit::{Exit, Failure, OrExit};
 use crate::spec::network::NETWORKS;
@@ -48,12 +49,17 @@ pub fn model(verb: &Model) -> Result<Exit, Failure> {
 /// Hands over to the worker: same arguments, same output, same exit code.
 fn forward(arguments: &[String]) -> Result<Exit, Failure> {
     let local = Local::beside_this_program()?;
-    let status =
-        Command::new(local.worker()).arg("forward").args(arguments).status().or_exit(Exit::Environment)?;
+    let status = Command::new(local.worker())
+        .arg("forward")
+        .args(arguments)
+        .envs(ENVIRONMENT)
+        .status()
+        .or_exit(Exit::Environment)?;
     Ok(match status.code() {
         Some(0) => Exit::Ok,
         Some(2) => Exit::Usage,
-        Some(3) => Exit::Environment,
+        // 127: the loader did not find libtorch, and said so.
+        Some(3 | 127) => Exit::Environment,
         Some(5) => Exit::Altered,
         Some(130) => Exit::Interrupted,
         _ => Exit::Failed,

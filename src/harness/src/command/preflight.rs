@@ -12,6 +12,7 @@ use crate::exec::machine;
 use crate::exec::preflight::{self, Estimate, GroupEstimate, MeasureError, Need, Preflight, Surveyed};
 use crate::exec::{Options, preflight::bytes};
 use crate::exit::{Exit, Failure, OrExit};
+use crate::key::revision::Revisions;
 use crate::plan::Cell;
 use crate::spec::ops::PreflightMode;
 
@@ -23,6 +24,7 @@ use crate::spec::ops::PreflightMode;
 pub fn before(
     mode: PreflightMode,
     context: &Context,
+    revisions: &Revisions,
     cells: &[Cell],
     options: &Options,
     local: &Local,
@@ -31,13 +33,7 @@ pub fn before(
     if mode == PreflightMode::Never {
         return Ok(None);
     }
-    let preflight = Preflight {
-        store: &context.store,
-        inputs: &context.inputs,
-        revisions: &context.revisions,
-        options,
-        local,
-    };
+    let preflight = Preflight { store: &context.store, inputs: &context.inputs, revisions, options, local };
     if mode == PreflightMode::Auto && worth(context, cells.iter()) < preflight::WORTH {
         return Ok(None);
     }

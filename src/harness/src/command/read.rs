@@ -4,7 +4,9 @@ use serde::de::DeserializeOwned;
 
 use super::context::Context;
 use crate::cli::Selection;
+use crate::exec::ask;
 use crate::exit::Exit;
+use crate::key::revision::Revisions;
 use crate::key::{self, Change, Key, Preimage};
 use crate::plan::{Cell, PlannedCell};
 use crate::store::record::{EvalRecord, Outcome, TrainRecord};
@@ -82,12 +84,16 @@ pub fn cells(
     cells: &[PlannedCell],
 ) -> Result<Vec<Reading>, StoreError> {
     let past = Past::default();
-    cells.iter().map(|planned| read(context, selection, planned, &past)).collect()
+    let classes: Vec<(String, Revisions)> = ask::classes_for_reading(selection.device, &context.store)?
+        .into_iter()
+        .map(|class| (class.numerics.clone(), class.revisions(&context.revisions)))
+        .collect();
+    cells.iter().map(|planned| read(context, &classes, planned, &past)).collect()
 }
 
 fn read(
     context: &Context,
-    selection: &Selection,
+    classes: &[(String, Revisions)],
     planned: &PlannedCell,
     past: &Past,
 ) -> Result<Reading, StoreError> {
@@ -100,9 +106,9 @@ fn read(
         }
     };
     let mut best: Option<Reading> = None;
-    for numerics in selection.device.classes() {
-        let train = inputs.train_key(cell, numerics, &context.revisions);
-        let (evaluation, state) = of_key(context, cell, numerics, &train)?;
+    for (numerics, revisions) in classes {
+        let train = inputs.train_key(cell, numerics, revisions);
+        let (evaluation, state) = of_key(context, cell, numerics, revisions, &train)?;
         let found = Reading { planned: planned.clone(), train: Some(train), evaluation, state };
         let is_there = !matches!(found.state, State::Missing(_));
         if is_there || best.is_none() {
@@ -131,6 +137,7 @@ fn of_key(
     context: &Context,
     cell: &Cell,
     numerics: &str,
+    revisions: &Revisions,
     train: &Preimage,
 ) -> Result<(Option<Preimage>, State), StoreError> {
     let key = train.key();
@@ -151,7 +158,7 @@ fn of_key(
             Ok(record) => record,
             Err(state) => return Ok((None, state)),
         };
-        let preimage = key::evaluation(&key, &train.weights, cell, numerics, &context.revisions);
+        let preimage = key::evaluation(&key, &train.weights, cell, numerics, revisions);
         let lookup = context.store.lookup(&preimage.key())?;
         evaluation = Some(preimage);
         let attempts = match lookup {

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::progress::Progress;
 use super::show;
 use crate::cli::{Format, KeyArgs};
-use crate::exec::device::Device;
+use crate::exec::ask;
 use crate::exec::local::Local;
 use crate::exec::{CellOutcome, Inputs, Options, Runner, Stop};
 use crate::exit::{Exit, Failure, OrExit};
@@ -24,15 +24,22 @@ pub fn reproduce(arguments: &KeyArgs) -> Result<Exit, Failure> {
     };
     // A key names a training or an evaluation; both name the cell.
     let evaluation = attempt.read_json::<EvalRecord>("record.json").ok();
-    let (cell, profile, threads) = match &evaluation {
-        Some(record) => (record.cell.clone(), record.profile.clone(), record.provenance.threads),
+    let (cell, profile, provenance) = match &evaluation {
+        Some(record) => (record.cell.clone(), record.profile.clone(), record.provenance.clone()),
         None => {
             let record: TrainRecord = attempt.read_json("record.json").or_exit(Exit::Altered)?;
-            (record.cell, record.profile, record.provenance.threads)
+            (record.cell, record.profile, record.provenance)
         }
     };
-    let (device, numerics) = Device::Auto.for_running().or_exit(Exit::Environment)?;
-    let revisions = Revisions::of_this_build();
+    let (threads, numerics) = (provenance.threads, provenance.numerics.as_str());
+    let executor = Local::beside_this_program()?;
+    let devices = ask::devices(&executor, store.root()).or_exit(Exit::Environment)?;
+    let device = devices.of_class(numerics).ok_or_else(|| {
+        let remedy =
+            "it is reproduced where a device of that class is (`dygl doctor` lists those of this machine)";
+        Failure::new(Exit::Environment, format!("{} was computed in class {numerics}: {remedy}", key.short()))
+    })?;
+    let revisions = device.class.revisions(&Revisions::of_this_build());
     let inputs = Inputs::at(store.root());
     let today = inputs.of(&cell).or_exit(Exit::Environment)?.train_key(&cell, numerics, &revisions);
     let recorded = evaluation.as_ref().map_or(key.as_str(), |record| record.train_key.as_str());
@@ -57,7 +64,7 @@ pub fn reproduce(arguments: &KeyArgs) -> Result<Exit, Failure> {
         profile,
         jobs: 1,
         threads,
-        device: device.to_string(),
+        device: device.name.clone(),
         numerics: numerics.to_owned(),
         keep_going: false,
         retry_failed: false,
@@ -66,7 +73,6 @@ pub fn reproduce(arguments: &KeyArgs) -> Result<Exit, Failure> {
         budget: None,
     };
     let progress = Progress::new(false);
-    let executor = Local::beside_this_program()?;
     let stop = Arc::new(Stop::default());
     let apart_inputs = Inputs::at(apart.path());
     let runner = Runner {

@@ -11,7 +11,9 @@ use super::dataset;
 use super::preflight;
 use super::progress::Progress;
 use crate::cli::{Format, Place, Run};
+use crate::exec::ask;
 use crate::exec::device::Device;
+use crate::exec::devices::Chosen;
 use crate::exec::local::Local;
 use crate::exec::{CellOutcome, Options, Runner, Stop, Summary};
 use crate::exit::{Exit, Failure, OrExit};
@@ -25,7 +27,8 @@ pub fn run(arguments: &Run) -> Result<Exit, Failure> {
     if arguments.on == Some(Place::Slurm) || (arguments.on.is_none() && asks_slurm) {
         return Err(Failure::new(Exit::Environment, "this build runs on this machine only: give --on local"));
     }
-    let (device, numerics) = selection.device.for_running().or_exit(Exit::Environment)?;
+    let executor = Local::beside_this_program()?;
+    let device = choose(selection.device, &executor, &context)?;
     let cells: Vec<Cell> = context.cells().into_iter().map(|planned| planned.cell).collect();
     dataset::offer(&context)?;
     if cells.is_empty() {
@@ -36,12 +39,13 @@ pub fn run(arguments: &Run) -> Result<Exit, Failure> {
         return Ok(Exit::Ok);
     }
     let missing = dataset::prepare(&context, &cells, arguments.keep_going)?;
-    let executor = Local::beside_this_program()?;
-    let options = options(arguments, &context, device, numerics)?;
+    let revisions = device.class.revisions(&context.revisions);
+    let options = options(arguments, &context, &device)?;
+    ask::note(context.store.root(), &device.class).or_exit(Exit::Environment)?;
     let mode = arguments.preflight.or(context.chosen.first().map(|chosen| chosen.experiment.ops.preflight));
     let is_json = selection.common.format == Format::Json;
     let mode = mode.unwrap_or_default();
-    let estimate = preflight::before(mode, &context, &cells, &options, &executor, is_json)?;
+    let estimate = preflight::before(mode, &context, &revisions, &cells, &options, &executor, is_json)?;
     let stop = Arc::new(Stop::default());
     let progress = Progress::new(is_json);
     if let Some(estimate) = &estimate {
@@ -54,7 +58,7 @@ pub fn run(arguments: &Run) -> Result<Exit, Failure> {
     let runner = Runner {
         store: &context.store,
         inputs: &context.inputs,
-        revisions: &context.revisions,
+        revisions: &revisions,
         executor: &executor,
         options: &options,
         stop: &stop,
@@ -74,7 +78,22 @@ pub fn run(arguments: &Run) -> Result<Exit, Failure> {
     Ok(exit_of(&summary, stop.level() > 0, missing))
 }
 
-fn options(arguments: &Run, context: &Context, device: Device, numerics: &str) -> Result<Options, Failure> {
+/// The device to run on; which one `auto` stands for is said.
+fn choose(device: Device, worker: &Local, context: &Context) -> Result<Chosen, Failure> {
+    let root = context.store.root();
+    let devices = ask::devices(worker, root).or_exit(Exit::Environment)?;
+    let chosen = devices.choose(device).or_exit(Exit::Environment)?;
+    // A run makes the store.
+    if !root.is_dir() {
+        ask::keep(worker, root, &devices);
+    }
+    if device == Device::Auto {
+        super::note(&format!("device: {} ({})", chosen.name, chosen.description));
+    }
+    Ok(chosen)
+}
+
+fn options(arguments: &Run, context: &Context, device: &Chosen) -> Result<Options, Failure> {
     let Some(first) = context.chosen.first() else {
         return Err(Failure::new(Exit::NothingSelected, "no experiment"));
     };
@@ -89,8 +108,8 @@ fn options(arguments: &Run, context: &Context, device: Device, numerics: &str) -
         profile: first.experiment.profile.name.clone(),
         jobs,
         threads: if ops.threads > 0 { ops.threads } else { (cores / jobs).max(1) },
-        device: device.to_string(),
-        numerics: numerics.to_owned(),
+        device: device.name.clone(),
+        numerics: device.class.numerics.clone(),
         keep_going: arguments.keep_going,
         retry_failed: arguments.retry_failed,
         force: arguments.force,

@@ -25,6 +25,15 @@ const ALLOCATOR: [(&str, &str); 3] = [
     ("MALLOC_TOP_PAD_", "67108864"),
 ];
 
+/// What the libraries of a CUDA device look at when they are loaded: f32 means
+/// f32 (no TF32), cards are numbered as the driver lists them, and cuBLAS
+/// takes a workspace of fixed size, without which sums may differ.
+pub const ENVIRONMENT: [(&str, &str); 3] = [
+    ("NVIDIA_TF32_OVERRIDE", "0"),
+    ("CUDA_DEVICE_ORDER", "PCI_BUS_ID"),
+    ("CUBLAS_WORKSPACE_CONFIG", ":4096:8"),
+];
+
 /// How often a running worker is looked after.
 const TICK: Duration = Duration::from_millis(50);
 
@@ -40,6 +49,7 @@ pub(super) fn command(worker: &Path, threads: usize) -> Command {
         .env("RAYON_NUM_THREADS", threads.to_string())
         .env(PARENT, std::process::id().to_string())
         .envs(ALLOCATOR)
+        .envs(ENVIRONMENT)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         // A Ctrl-C at the terminal reaches the caller alone, which then asks

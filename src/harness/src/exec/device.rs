@@ -1,4 +1,4 @@
-//! Devices by name, and the numerics class that each computes in.
+//! Devices by name, and the numerics classes that each stands for.
 
 use std::fmt;
 
@@ -52,32 +52,24 @@ impl fmt::Display for Device {
     }
 }
 
-/// Numerics classes whose results a reading verb looks for, most preferred
-/// first.
-pub const CLASSES: &[&str] = &["flex"];
-
 impl Device {
-    /// The device that a run computes on.
-    ///
-    /// # Errors
-    /// A backend that this build does not hold; the text says what to do.
-    pub fn for_running(self) -> Result<(Device, &'static str), String> {
+    /// Whether a reading verb takes results of this numerics class.
+    pub fn reads(self, numerics: &str) -> bool {
         match self {
-            Device::Auto | Device::Any | Device::Flex => Ok((Device::Flex, "flex")),
-            other => Err(format!(
-                "device `{other}` is not available: this build computes with `flex` (pure Rust) only; use --device flex"
-            )),
+            Device::Auto | Device::Any => true,
+            // Results of any card: its architecture is part of the class.
+            Device::TchCuda(_) => numerics.starts_with("libtorch-cuda"),
+            other => numerics == other.numerics(),
         }
     }
 
-    /// The numerics classes that a reading verb considers.
-    pub fn classes(self) -> &'static [&'static str] {
+    /// The numerics class, or what the names of its classes begin with.
+    pub fn numerics(self) -> &'static str {
         match self {
-            Device::Auto | Device::Any => CLASSES,
-            Device::Flex => &["flex"],
-            Device::TchCpu => &["libtorch-cpu"],
-            Device::TchCuda(_) => &["libtorch-cuda"],
-            Device::Wgpu(_) => &["wgpu"],
+            Device::Auto | Device::Any | Device::Flex => "flex",
+            Device::TchCpu => "libtorch-cpu",
+            Device::TchCuda(_) => "libtorch-cuda",
+            Device::Wgpu(_) => "wgpu",
         }
     }
 }
@@ -93,6 +85,13 @@ mod tests {
         }
         assert!("cuda".parse::<Device>().is_err());
         assert!("tch:x".parse::<Device>().is_err());
-        assert!(Device::TchCpu.for_running().is_err());
+    }
+
+    #[test]
+    fn any_card_is_read_and_no_other_class() {
+        assert!(Device::TchCuda(1).reads("libtorch-cuda-sm_90"));
+        assert!(!Device::TchCuda(0).reads("libtorch-cpu"));
+        assert!(Device::TchCpu.reads("libtorch-cpu") && !Device::TchCpu.reads("flex"));
+        assert!(Device::Any.reads("libtorch-cuda-sm_80") && Device::Auto.reads("flex"));
     }
 }

@@ -35,7 +35,7 @@ pub struct Job {
     pub profile: String,
     /// The store's root: the registered datasets lie there.
     pub root: PathBuf,
-    /// `flex`, `tch-cpu`, ...
+    /// `flex`, `tch-cpu`, `tch:0`: one that the worker offers.
     pub device: String,
     /// The numerics class that the key names.
     pub numerics: String,
@@ -65,8 +65,17 @@ impl Job {
             host: host(),
             started: now,
             finished: now,
-            libraries: self.revisions.libraries(),
+            libraries: self.libraries(),
         }
+    }
+
+    /// The crates that compute in this job's numerics class.
+    fn libraries(&self) -> BTreeMap<String, String> {
+        let mut libraries = self.revisions.libraries();
+        if !self.numerics.starts_with("libtorch") {
+            libraries.remove("libtorch");
+        }
+        libraries
     }
 
     /// A record of this training before anything is known of it.

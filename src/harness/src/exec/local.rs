@@ -41,6 +41,11 @@ impl Local {
         }
     }
 
+    /// With a given worker.
+    pub fn with(worker: PathBuf) -> Self {
+        Self { worker }
+    }
+
     /// The worker program.
     pub fn worker(&self) -> &Path {
         &self.worker

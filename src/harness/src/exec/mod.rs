@@ -4,8 +4,10 @@
 //! one task in one folder; whoever listens to the events shows them. Nothing
 //! here prints.
 
+pub mod ask;
 mod child;
 pub mod device;
+pub mod devices;
 pub mod event;
 mod inputs;
 pub mod job;
@@ -20,7 +22,7 @@ pub mod views;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-pub use child::PARENT;
+pub use child::{ENVIRONMENT, PARENT};
 pub use inputs::{InputError, Inputs, facts};
 pub use runner::{CellOutcome, Options, Runner, Summary};
 

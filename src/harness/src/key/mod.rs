@@ -23,6 +23,7 @@
 //! | revisions `data`, `train` | in | through the training key |
 //! | revision `metric` | out | in |
 //! | versions of the computing crates (`library.*`) | in | in |
+//! | version of libtorch and of the crates that bind it | in, for classes of libtorch | likewise |
 //! | digest of the weights | - | in |
 //! | `[ops]`: paths, jobs, threads, log level, time limits | out: they choose how, not what | out |
 //! | row labels, titles, table layout, the profile's name | out: words | out |
@@ -67,7 +68,7 @@ pub fn train(cell: &Cell, dataset: DatasetDigests<'_>, numerics: &str, revisions
     for name in ["data", "train"] {
         preimage.put(&format!("revision.{name}"), revisions.get(name));
     }
-    put_libraries(&mut preimage, revisions);
+    put_libraries(&mut preimage, numerics, revisions);
     preimage
 }
 
@@ -86,12 +87,13 @@ pub fn evaluation(
     preimage.put("numerics", numerics);
     preimage.put_tree("protocol.evaluate", &cell.protocol.evaluate);
     preimage.put("revision.metric", revisions.get("metric"));
-    put_libraries(&mut preimage, revisions);
+    put_libraries(&mut preimage, numerics, revisions);
     preimage
 }
 
-fn put_libraries(preimage: &mut Preimage, revisions: &Revisions) {
-    for name in ["library.image", "library.tensor"] {
+fn put_libraries(preimage: &mut Preimage, numerics: &str, revisions: &Revisions) {
+    let libtorch = numerics.starts_with("libtorch").then_some(Revisions::LIBTORCH);
+    for name in ["library.image", "library.tensor"].into_iter().chain(libtorch) {
         preimage.put(&format!("revision.{name}"), revisions.get(name));
     }
 }

@@ -35,7 +35,16 @@ impl Revisions {
         self
     }
 
-    /// The crates that compute, by name: `tensor` and `image`.
+    /// Name of the revision that only classes of libtorch are keyed with.
+    pub const LIBTORCH: &str = "library.libtorch";
+
+    /// What computes in a class of libtorch, given the version of the library
+    /// that is loaded: that, and the crates that bind it.
+    pub fn libtorch(&self, version: &str) -> String {
+        format!("libtorch {version}, {}", self.get(Self::LIBTORCH))
+    }
+
+    /// The crates that compute, by name: `tensor`, `libtorch` and `image`.
     pub fn libraries(&self) -> BTreeMap<String, String> {
         self.0
             .iter()
@@ -46,7 +55,7 @@ impl Revisions {
     /// Names whose digests differ between the two, for one network.
     pub fn differences(&self, other: &Self, network: &str) -> Vec<String> {
         let network = format!("network.{network}");
-        ["data", "train", "metric", "library.tensor", "library.image", network.as_str()]
+        ["data", "train", "metric", "library.tensor", Self::LIBTORCH, "library.image", network.as_str()]
             .into_iter()
             .filter(|name| self.get(name) != other.get(name))
             .map(str::to_owned)
@@ -64,7 +73,7 @@ mod tests {
         for network in crate::spec::network::NETWORKS {
             assert_ne!(revisions.network(network.name), "absent", "{}", network.name);
         }
-        for name in ["data", "train", "metric", "library.tensor", "library.image"] {
+        for name in ["data", "train", "metric", "library.tensor", "library.libtorch", "library.image"] {
             assert_ne!(revisions.get(name), "absent", "{name}");
         }
     }

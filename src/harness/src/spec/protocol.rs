@@ -237,6 +237,10 @@ pub struct Train {
 #[serde(rename_all = "kebab-case")]
 pub enum Precision {
     F32,
+    /// Mixed: products of convolutions and linear layers round their operands
+    /// to bfloat16; weights, normalisation, attention scores, loss, optimizer
+    /// and evaluation stay f32.
+    Bf16Amp,
 }
 
 /// Which epoch's weights are reported.

@@ -1,12 +1,10 @@
 //! Two-dimensional convolution.
 
 use burn::module::{Module, Param};
-use burn::tensor::module::conv2d;
-use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Device, Tensor};
 
 use super::zeros;
-use crate::op::{self, Window};
+use crate::op::{self, Convolution, Window};
 
 /// Configuration of a [`Conv2d`]: square kernel; stride 1, no padding,
 /// dilation 1, one group and a bias unless said otherwise.
@@ -81,19 +79,30 @@ pub struct Conv2d {
 
 impl Conv2d {
     /// [B, in, H, W] to [B, out, H', W'] with
-    /// H' = (H + 2 padding - dilation (k - 1) - 1) / stride + 1.
+    /// H' = (H + 2 padding - dilation (k - 1) - 1) / stride + 1. In mixed
+    /// precision inside [`op::autocast`].
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         let weight = self.weight.val();
         let bias = self.bias.as_ref().map(Param::val);
+        if !op::is_autocast() {
+            return self.convolve(x, weight, bias);
+        }
+        let y = op::widen(self.convolve(op::narrow(x), op::narrow(weight), None));
+        match bias {
+            Some(bias) => y + bias.reshape([1, -1, 1, 1]),
+            None => y,
+        }
+    }
+
+    fn convolve(&self, x: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>) -> Tensor<4> {
         let [output, per_group, kernel, _] = weight.dims();
         if kernel == 1 && self.stride == 1 && self.padding == 0 && self.groups == 1 {
             return op::pointwise(x, weight, bias);
         }
-        if per_group == 1 && self.groups == output && bias.is_none() {
-            let Self { stride, padding, dilation, .. } = *self;
+        let Self { stride, padding, dilation, groups, .. } = *self;
+        if per_group == 1 && groups == output && bias.is_none() {
             return op::depthwise(x, weight, Window { stride, padding, dilation });
         }
-        let options = ConvOptions::new([self.stride; 2], [self.padding; 2], [self.dilation; 2], self.groups);
-        conv2d(x, weight, bias, options)
+        op::convolution(x, weight, bias, Convolution { stride, padding, dilation, groups, transposed: false })
     }
 }

@@ -1,11 +1,10 @@
 //! Two-dimensional transposed convolution.
 
 use burn::module::{Module, Param};
-use burn::tensor::module::conv_transpose2d;
-use burn::tensor::ops::ConvTransposeOptions;
 use burn::tensor::{Device, Tensor};
 
 use super::zeros;
+use crate::op::{self, Convolution};
 
 /// Configuration of a [`ConvTranspose2d`] (with bias).
 #[derive(Debug, Clone, Copy)]
@@ -52,8 +51,15 @@ pub struct ConvTranspose2d {
 
 impl ConvTranspose2d {
     /// [B, in, H, W] to [B, out, H', W'] with H' = (H - 1) stride - 2 padding + k.
+    /// In mixed precision inside [`op::autocast`].
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let options = ConvTransposeOptions::new([self.stride; 2], [self.padding; 2], [0; 2], [1; 2], 1);
-        conv_transpose2d(x, self.weight.val(), Some(self.bias.val()), options)
+        let Self { stride, padding, .. } = *self;
+        let form = Convolution { stride, padding, dilation: 1, groups: 1, transposed: true };
+        let (weight, bias) = (self.weight.val(), self.bias.val());
+        if !op::is_autocast() {
+            return op::convolution(x, weight, Some(bias), form);
+        }
+        let y = op::widen(op::convolution(op::narrow(x), op::narrow(weight), None, form));
+        y + bias.reshape([1, -1, 1, 1])
     }
 }

@@ -40,7 +40,7 @@ pub fn batch_norm_train(
 }
 
 /// Batch norm in training on a backend. Shapes: x, grad [B, C, H, W]; others [C].
-#[backend_extension(Flex: cfg(feature = "flex"), Autodiff)]
+#[backend_extension(Flex: cfg(feature = "flex"), LibTorch: cfg(feature = "tch"), Autodiff)]
 pub trait BatchNormOps: Backend {
     /// (y, mean, biased variance); the latter two carry no gradient.
     fn normalise(
@@ -106,6 +106,58 @@ impl<B: Backend + BatchNormOps, C: CheckpointStrategy> BatchNormOps for Autodiff
             OpsKind::UnTracked(prep) => prep.finish(y),
         };
         (y, constants.0, constants.1)
+    }
+}
+
+#[cfg(feature = "tch")]
+mod torch {
+    use burn::backend::LibTorch;
+    use tch::{Kind, Tensor};
+
+    use super::BatchNormOps;
+    use crate::op::torch::{Torch, gradients, wrap};
+
+    /// libtorch's own, with the statistics of the batch; they replace `mean`
+    /// and `var` (unbiased) as a whole, since their momentum is 1.
+    fn forward(
+        x: &Tensor,
+        weight: &Tensor,
+        bias: &Tensor,
+        statistics: Option<[&Tensor; 2]>,
+        epsilon: f64,
+    ) -> Tensor {
+        let [mean, var] = statistics.map_or([None; 2], |pair| pair.map(Some));
+        x.native_batch_norm(Some(weight), Some(bias), mean, var, true, 1.0, epsilon).0
+    }
+
+    impl BatchNormOps for LibTorch {
+        fn normalise(x: Torch, weight: Torch, bias: Torch, epsilon: f64) -> (Torch, Torch, Torch) {
+            let (x, weight, bias) = (x.tensor, weight.tensor, bias.tensor);
+            let channels = x.size()[1];
+            let zeros = || Tensor::zeros([channels], (Kind::Float, x.device()));
+            let (mean, unbiased) = (zeros(), zeros());
+            let y = forward(&x, &weight, &bias, Some([&mean, &unbiased]), epsilon);
+            let n = (x.numel() as f64) / channels as f64;
+            // One value per channel has no unbiased variance; its biased one is 0.
+            let variance = if n > 1.0 { unbiased * ((n - 1.0) / n) } else { zeros() };
+            (wrap(y), wrap(mean), wrap(variance))
+        }
+
+        fn normalise_backward(
+            x: Torch,
+            weight: Torch,
+            _mean: Torch,
+            _variance: Torch,
+            epsilon: f64,
+            grad: Torch,
+        ) -> (Torch, Torch, Torch) {
+            // The shift touches no gradient but has one.
+            let bias = wrap(weight.tensor.zeros_like());
+            gradients([&x, &weight, &bias], &grad, |[x, weight, bias]| {
+                forward(x, weight, bias, None, epsilon)
+            })
+            .into()
+        }
     }
 }
 
@@ -231,5 +283,45 @@ mod flex {
 
     fn deviation(variance: f32, epsilon: f64) -> f32 {
         (f64::from(variance) + epsilon).sqrt().recip() as f32
+    }
+}
+
+#[cfg(all(test, feature = "flex", feature = "tch"))]
+mod tests {
+    use burn::tensor::{Device, Distribution, Tensor};
+
+    use crate::op::testing::{close, on_both};
+
+    #[test]
+    fn libtorch_agrees_with_flex_in_values_gradients_and_statistics() {
+        let flex = Device::flex();
+        let x = Tensor::<4>::random([2, 5, 7, 9], Distribution::Normal(3.0, 2.0), &flex);
+        let w = Tensor::<4>::random([5, 1, 1, 1], Distribution::Default, &flex);
+        let b = Tensor::<4>::random([5, 1, 1, 1], Distribution::Default, &flex);
+        for statistic in 0..3 {
+            on_both([x.clone(), w.clone(), b.clone()], |[x, w, b]| {
+                let (y, mean, var) = super::batch_norm_train(x, w.reshape([5]), b.reshape([5]), 1e-5);
+                // The statistics carry no gradient: as factors they are constants.
+                let times =
+                    |s: Tensor<1>| Tensor::<1>::from_data(s.into_data(), &y.device()).reshape([1, 5, 1, 1]);
+                match statistic {
+                    0 => y,
+                    1 => y.clone() * times(mean),
+                    _ => y.clone() * times(var),
+                }
+            });
+        }
+    }
+
+    #[test]
+    fn one_value_per_channel_has_no_variance() {
+        let device = Device::libtorch().autodiff();
+        let one = || Tensor::<1>::ones([3], &device);
+        let x = Tensor::<4>::full([1, 3, 1, 1], 4.0, &device);
+        let (y, mean, var) = super::batch_norm_train(x, one(), one(), 1e-5);
+        let flat = |x: Tensor<1>| x.reshape([1, 3, 1, 1]);
+        close(y.inner(), Tensor::ones([1, 3, 1, 1], &Device::flex()), "value");
+        close(flat(mean), Tensor::full([1, 3, 1, 1], 4.0, &Device::flex()), "mean");
+        assert!(var.into_data().try_to_vec::<f32>().expect("f32").iter().all(|v| *v == 0.0));
     }
 }

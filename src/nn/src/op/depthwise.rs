@@ -1,5 +1,6 @@
 //! Depthwise convolution, forward and backward. burn's weight gradient is a
-//! loop of one convolution per channel.
+//! loop of one convolution per channel. libtorch has it among its other
+//! convolutions.
 
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
@@ -10,8 +11,21 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, Dispatch, TensorMetadata, backend_extension};
 use burn::tensor::Tensor;
 
+use super::backend::is_torch;
+use super::{Convolution, convolution};
+
 /// One filter per channel: x [B, C, H, W], weight [C, 1, k, k] to [B, C, H', W'].
 pub fn depthwise(x: Tensor<4>, weight: Tensor<4>, window: Window) -> Tensor<4> {
+    if is_torch(&x.device()) {
+        let Window { stride, padding, dilation } = window;
+        let [groups, ..] = weight.dims();
+        return convolution(
+            x,
+            weight,
+            None,
+            Convolution { stride, padding, dilation, groups, transposed: false },
+        );
+    }
     let y = <Dispatch as DepthwiseOps>::depthwise(x.into_dispatch(), weight.into_dispatch(), window);
     Tensor::from_dispatch(y)
 }

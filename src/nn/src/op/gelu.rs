@@ -16,7 +16,7 @@ pub fn gelu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
 }
 
 /// GELU and its gradient on a backend.
-#[backend_extension(Flex: cfg(feature = "flex"), Autodiff)]
+#[backend_extension(Flex: cfg(feature = "flex"), LibTorch: cfg(feature = "tch"), Autodiff)]
 pub trait GeluOps: Backend {
     /// x Phi(x), Phi the standard normal distribution function.
     fn gelu_exact(x: FloatTensor<Self>) -> FloatTensor<Self> {
@@ -150,6 +150,24 @@ mod flex {
     }
 }
 
+#[cfg(feature = "tch")]
+mod torch {
+    use burn::backend::LibTorch;
+
+    use super::GeluOps;
+    use crate::op::torch::{Torch, wrap};
+
+    impl GeluOps for LibTorch {
+        fn gelu_exact(x: Torch) -> Torch {
+            wrap(x.tensor.gelu("none"))
+        }
+
+        fn gelu_exact_backward(x: Torch, grad: Torch) -> Torch {
+            wrap(x.tensor.gelu_backward(&grad.tensor, "none"))
+        }
+    }
+}
+
 #[cfg(all(test, feature = "flex"))]
 mod tests {
     use burn::tensor::{Device, Tensor, activation};
@@ -190,5 +208,13 @@ mod tests {
                 assert!((got - want).abs() <= 6e-7 * want.abs().max(1.0), "{got} {want}");
             }
         }
+    }
+
+    #[cfg(feature = "tch")]
+    #[test]
+    fn libtorch_agrees() {
+        let values: Vec<f32> = (-4000..4000).map(|i| i as f32 / 400.0).collect();
+        let x = Tensor::<1>::from_floats(values.as_slice(), &Device::flex()).reshape([2, 4, 20, 50]);
+        crate::op::testing::on_both([x], |[x]| crate::op::gelu(x));
     }
 }

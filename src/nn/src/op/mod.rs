@@ -1,10 +1,19 @@
 //! Operations without parameters of their own.
 //!
 //! Each file holds one operation that burn lacks or does badly: a backend
-//! extension with a kernel for flex, its gradient, and (where burn has a
-//! correct one) a default that serves every other backend.
+//! extension with a kernel for flex (on slices: `host`) and one for libtorch
+//! (its own: `torch`), its gradient, and (where burn has a correct one) a
+//! default that serves every other backend.
 
+#![cfg_attr(
+    feature = "tch",
+    allow(deprecated, reason = "burn means to drop libtorch: pinned until it has another CUDA")
+)]
+
+mod autocast;
+mod backend;
 mod batch_norm;
+mod convolution;
 mod depthwise;
 mod gelu;
 #[cfg(feature = "flex")]
@@ -12,9 +21,16 @@ mod host;
 mod pointwise;
 mod resize;
 mod sample;
+#[cfg(all(test, feature = "flex", feature = "tch"))]
+mod testing;
+#[cfg(feature = "tch")]
+mod torch;
 mod update;
 
+pub use autocast::{Autocast, autocast};
+pub(crate) use autocast::{is_on as is_autocast, narrow, widen};
 pub use batch_norm::{BatchNormOps, batch_norm, batch_norm_train};
+pub use convolution::{Convolution, convolution};
 pub use depthwise::{DepthwiseOps, Window, depthwise};
 pub use gelu::{GeluOps, gelu};
 pub use pointwise::pointwise;

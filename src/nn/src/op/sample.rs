@@ -2,8 +2,6 @@
 //! offsets from the positions of a bilinear x2.
 
 use burn::backend::Dispatch;
-#[cfg(feature = "flex")]
-use burn::backend::DispatchDevice;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::grads::Gradients;
@@ -13,13 +11,15 @@ use burn::backend::{Autodiff, Backend, backend_extension};
 use burn::tensor::ops::{GridSampleOptions, GridSamplePaddingMode, InterpolateMode};
 use burn::tensor::{Device, Tensor, TensorData};
 
+use super::backend::{is_flex, is_torch};
+
 /// Bilinear samples of x [B, C, H, W] at the positions of a bilinear x2 plus
 /// an offset in input pixels, clamped to the border: [B, C, 2H, 2W].
 ///
 /// offset is [B, 8 groups, H, W]; its channels are, from the slowest index:
 /// axis (0 column, 1 row), group of C / groups channels, sub-row, sub-column.
 pub fn dynamic_upsample(x: Tensor<4>, offset: Tensor<4>, groups: usize) -> Tensor<4> {
-    if is_flex(&x.device()) {
+    if is_flex(&x.device()) || is_torch(&x.device()) {
         let y = <Dispatch as SampleOps>::sample(x.into_dispatch(), offset.into_dispatch(), groups);
         return Tensor::from_dispatch(y);
     }
@@ -60,20 +60,9 @@ fn sides(height: usize, width: usize, device: &Device) -> Tensor<4> {
     Tensor::from_data(TensorData::new(values, [1, 1, 1, 2]), device)
 }
 
-fn is_flex(device: &Device) -> bool {
-    #[cfg(feature = "flex")]
-    {
-        matches!(device.clone().without_autodiff().as_dispatch(), DispatchDevice::Flex(_))
-    }
-    #[cfg(not(feature = "flex"))]
-    {
-        false
-    }
-}
-
 /// Sampling as one operation of a backend. Shapes: x [B, C, H, W],
 /// offset [B, 8 groups, H, W].
-#[backend_extension(Flex: cfg(feature = "flex"), Autodiff)]
+#[backend_extension(Flex: cfg(feature = "flex"), LibTorch: cfg(feature = "tch"), Autodiff)]
 pub trait SampleOps: Backend {
     /// [B, C, 2H, 2W].
     fn sample(x: FloatTensor<Self>, offset: FloatTensor<Self>, groups: usize) -> FloatTensor<Self>;
@@ -116,6 +105,49 @@ impl<B: SampleOps + SampleBackward, C: CheckpointStrategy> SampleOps for Autodif
         match Sample.prepare::<C>([x_node, offset_node]).compute_bound().stateful() {
             OpsKind::Tracked(prep) => prep.finish((x, offset, groups), y),
             OpsKind::UnTracked(prep) => prep.finish(y),
+        }
+    }
+}
+
+#[cfg(feature = "tch")]
+mod torch {
+    use burn::backend::LibTorch;
+    use tch::Tensor;
+
+    use super::{SampleBackward, SampleOps};
+    use crate::op::torch::{Torch, gradients, wrap};
+
+    /// libtorch's codes for bilinear taps and clamped borders.
+    const BILINEAR: i64 = 0;
+    const BORDER: i64 = 1;
+
+    /// Offsets to a grid over -1..1 [B groups, 2H, 2W, 2], then samples.
+    fn forward(x: &Tensor, offset: &Tensor, groups: i64) -> Tensor {
+        let (batch, channels, height, width) = x.size4().unwrap_or_default();
+        let options = (x.kind(), x.device());
+        let centres = |side: i64| Tensor::arange(2 * side, options) * 0.5 + 0.25;
+        let grid = Tensor::meshgrid_indexing(&[centres(height), centres(width)], "ij");
+        let centres = Tensor::stack(&[&grid[1], &grid[0]], -1); // [2H, 2W, 2]
+        let sides = Tensor::from_slice(&[2.0 / width as f32, 2.0 / height as f32]).to(x.device());
+        // [B, axis, group, a, b, H, W] to [B, group, H, a, W, b, axis]
+        let offset = offset.reshape([batch, 2, groups, 2, 2, height, width]);
+        let offset =
+            offset.permute([0, 2, 5, 3, 6, 4, 1]).reshape([batch * groups, 2 * height, 2 * width, 2]);
+        let grid = (offset + centres) * sides - 1.0;
+        x.reshape([batch * groups, channels / groups, height, width])
+            .grid_sampler_2d(&grid, BILINEAR, BORDER, false)
+            .reshape([batch, channels, 2 * height, 2 * width])
+    }
+
+    impl SampleOps for LibTorch {
+        fn sample(x: Torch, offset: Torch, groups: usize) -> Torch {
+            wrap(forward(&x.tensor, &offset.tensor, groups as i64))
+        }
+    }
+
+    impl SampleBackward for LibTorch {
+        fn sample_backward(x: Torch, offset: Torch, grad: Torch, groups: usize) -> (Torch, Torch) {
+            gradients([&x, &offset], &grad, |[x, offset]| forward(x, offset, groups as i64)).into()
         }
     }
 }
@@ -328,5 +360,16 @@ mod tests {
         let y = op::dynamic_upsample(x.clone(), Tensor::zeros([1, 32, 6, 5], &device), 4);
         let difference = (y - op::upsample_bilinear(x)).abs().max().into_scalar::<f32>();
         assert!(difference < 1e-6);
+    }
+
+    #[cfg(feature = "tch")]
+    #[test]
+    fn libtorch_agrees() {
+        for (height, width) in [(5, 7), (8, 8)] {
+            let flex = Device::flex();
+            let x = Tensor::<4>::random([2, 8, height, width], Distribution::Default, &flex);
+            let offset = Tensor::<4>::random([2, 16, height, width], Distribution::Uniform(-2.0, 2.0), &flex);
+            op::testing::on_both([x, offset], |[x, offset]| op::dynamic_upsample(x, offset, 2));
+        }
     }
 }

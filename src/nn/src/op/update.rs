@@ -46,7 +46,7 @@ pub struct AdamWStep {
 }
 
 /// The optimizer's operations on a backend. All tensors are flat, of one length.
-#[backend_extension(Flex: cfg(feature = "flex"))]
+#[backend_extension(Flex: cfg(feature = "flex"), LibTorch: cfg(feature = "tch"))]
 pub trait UpdateOps: Backend {
     /// Sum of the squares [1].
     fn sum_of_squares(x: FloatTensor<Self>) -> FloatTensor<Self> {
@@ -72,6 +72,9 @@ pub trait UpdateOps: Backend {
         (Self::float_sub(times(parameter, step.decay), update), m, v)
     }
 }
+
+#[cfg(feature = "tch")]
+impl UpdateOps for burn::backend::LibTorch {}
 
 #[cfg(feature = "flex")]
 mod flex {

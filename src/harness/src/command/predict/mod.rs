@@ -13,9 +13,10 @@ use std::sync::atomic::Ordering;
 use serde_json::{Value, json};
 
 use crate::cli::{Format, Predict};
-use crate::exec::Stop;
+use crate::exec::devices::Chosen;
 use crate::exec::local::Local;
 use crate::exec::predict::{self, Ended, Event, Job, Outputs, Picture};
+use crate::exec::{Stop, ask};
 use crate::exit::{Exit, Failure, OrExit};
 use crate::key::revision::{self, Revisions};
 use crate::metric::Metric;
@@ -31,7 +32,9 @@ const METHOD: &str = "image decoded (EXIF orientation not applied), resized to t
     mask = 255 where probability > evaluate.threshold";
 
 pub fn predict(arguments: &Predict) -> Result<Exit, Failure> {
-    arguments.device.for_running().or_exit(Exit::Environment)?;
+    let local = Local::beside_this_program()?;
+    let devices = ask::devices(&local, &arguments.common.store).or_exit(Exit::Environment)?;
+    let device = devices.choose(arguments.device).or_exit(Exit::Environment)?;
     let predictor = source::find(arguments)?;
     let found = inputs::collect(&arguments.images, &arguments.out, arguments.truth.as_deref())?;
     if found.ignored > 0 {
@@ -42,8 +45,7 @@ pub fn predict(arguments: &Predict) -> Result<Exit, Failure> {
         overlay: !arguments.no_overlay,
         at_network_size: arguments.at_network_size,
     };
-    let local = Local::beside_this_program()?;
-    let identity = identity(&predictor, outputs, arguments)?;
+    let identity = identity(&predictor, outputs, &device, arguments)?;
     let (mut folder, todo) =
         Folder::open(&arguments.out, outputs, &identity, &found.pictures, arguments.force)?;
     let kept = found.pictures.len() - todo.len();
@@ -52,7 +54,19 @@ pub fn predict(arguments: &Predict) -> Result<Exit, Failure> {
     let ended = if todo.is_empty() {
         Ended { code: Some(0), how: String::new() }
     } else {
-        work(arguments, &predictor, outputs, todo, &local, &mut folder, &mut machine)?
+        let job = Job {
+            model: predictor.model.clone(),
+            weights: predictor.weights.clone(),
+            weights_digest: predictor.weights_digest.clone(),
+            image: predictor.image.clone(),
+            evaluate: predictor.evaluate.clone(),
+            batch_size: predictor.batch_size,
+            device: device.name.clone(),
+            pictures: todo,
+            out: arguments.out.clone(),
+            outputs,
+        };
+        work(arguments, &job, &local, &mut folder, &mut machine)?
     };
     // The worker has said why it could not even begin.
     if let Some(code @ (2 | 3)) = ended.code {
@@ -92,14 +106,20 @@ pub fn predict(arguments: &Predict) -> Result<Exit, Failure> {
 }
 
 /// Everything that the outputs depend on.
-fn identity(predictor: &Predictor, outputs: Outputs, arguments: &Predict) -> Result<Value, Failure> {
+fn identity(
+    predictor: &Predictor,
+    outputs: Outputs,
+    device: &Chosen,
+    arguments: &Predict,
+) -> Result<Value, Failure> {
     let mut identity = serde_json::to_value(predictor).or_exit(Exit::Failed)?;
-    let revisions = Revisions::of_this_build();
+    let revisions = device.class.revisions(&Revisions::of_this_build());
     identity["at_network_size"] = outputs.at_network_size.into();
     identity["revision"] = json!({
         "network": revisions.network(&predictor.model.name), "data": revisions.get("data"),
     });
-    identity["device"] = arguments.device.for_running().or_exit(Exit::Environment)?.1.into();
+    identity["device"] = device.class.numerics.clone().into();
+    identity["libtorch"] = device.class.libtorch.clone().into();
     identity["truth"] = arguments.truth.as_ref().map(|folder| folder.display().to_string()).into();
     Ok(identity)
 }
@@ -107,30 +127,15 @@ fn identity(predictor: &Predictor, outputs: Outputs, arguments: &Predict) -> Res
 /// Runs the worker over the pictures that are left.
 fn work(
     arguments: &Predict,
-    predictor: &Predictor,
-    outputs: Outputs,
-    pictures: Vec<Picture>,
+    job: &Job,
     local: &Local,
     folder: &mut Folder,
     machine: &mut Value,
 ) -> Result<Ended, Failure> {
-    let total = pictures.len();
-    let job = Job {
-        model: predictor.model.clone(),
-        weights: predictor.weights.clone(),
-        weights_digest: predictor.weights_digest.clone(),
-        image: predictor.image.clone(),
-        evaluate: predictor.evaluate.clone(),
-        batch_size: predictor.batch_size,
-        device: arguments.device.for_running().or_exit(Exit::Environment)?.0.to_string(),
-        pictures,
-        out: arguments.out.clone(),
-        outputs,
-    };
     let mut file = tempfile::Builder::new().suffix(".json").tempfile().or_exit(Exit::Environment)?;
-    file.write_all(&serde_json::to_vec(&job).or_exit(Exit::Failed)?).or_exit(Exit::Environment)?;
+    file.write_all(&serde_json::to_vec(job).or_exit(Exit::Failed)?).or_exit(Exit::Environment)?;
     let stop = Arc::new(Stop::default());
-    let mut progress = Progress::new(arguments.common.format == Format::Json, total);
+    let mut progress = Progress::new(arguments.common.format == Format::Json, job.pictures.len());
     let watching = super::watch_signals(&stop, |level| {
         super::note(if level > 1 { "stopping now" } else { "stopping after this batch" });
     })?;

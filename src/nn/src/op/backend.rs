@@ -1,0 +1,35 @@
+//! Which backend a tensor lives on, where an operation takes another way on one.
+
+use burn::backend::DispatchDevice;
+use burn::tensor::Device;
+
+/// Whether it is the flex backend, with or without autodiff.
+pub(crate) fn is_flex(device: &Device) -> bool {
+    #[cfg(feature = "flex")]
+    {
+        matches!(inner(device), DispatchDevice::Flex(_))
+    }
+    #[cfg(not(feature = "flex"))]
+    {
+        let _ = device;
+        false
+    }
+}
+
+/// Whether it is libtorch, on whichever processor, with or without autodiff.
+pub(crate) fn is_torch(device: &Device) -> bool {
+    #[cfg(feature = "tch")]
+    {
+        matches!(inner(device), DispatchDevice::LibTorch(_))
+    }
+    #[cfg(not(feature = "tch"))]
+    {
+        let _ = device;
+        false
+    }
+}
+
+#[cfg(any(feature = "flex", feature = "tch"))]
+fn inner(device: &Device) -> DispatchDevice {
+    device.clone().without_autodiff().as_dispatch().clone()
+}

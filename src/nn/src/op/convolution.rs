@@ -1,0 +1,197 @@
+//! Convolutions of every kind. burn takes their weight gradients by
+//! convolutions with kernels as large as the map, and those of groups one
+//! channel at a time; on libtorch its own gradient kernels are used.
+
+#[cfg(feature = "tch")]
+use burn::backend::autodiff::{
+    checkpoint::base::Checkpointer,
+    checkpoint::strategy::CheckpointStrategy,
+    grads::Gradients,
+    ops::{Backward, Ops, OpsKind},
+};
+#[cfg(feature = "tch")]
+use burn::backend::tensor::FloatTensor;
+#[cfg(feature = "tch")]
+use burn::backend::{Autodiff, Backend, Dispatch, backend_extension};
+use burn::tensor::Tensor;
+use burn::tensor::module::{conv_transpose2d, conv2d};
+use burn::tensor::ops::{ConvOptions, ConvTransposeOptions};
+
+use super::backend::is_torch;
+
+/// The form of a convolution with a square window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Convolution {
+    /// Distance between windows, pixels.
+    pub stride: usize,
+    /// Zeros added on each side (transposed: pixels cut from it).
+    pub padding: usize,
+    /// Distance between the taps of a window, pixels.
+    pub dilation: usize,
+    /// Groups of channels that do not mix.
+    pub groups: usize,
+    /// Whether it is the adjoint, which enlarges.
+    pub transposed: bool,
+}
+
+/// x [B, in, H, W], weight [out, in / groups, k, k] (transposed:
+/// [in, out / groups, k, k]) and bias [out] to [B, out, H', W'].
+pub fn convolution(x: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>, form: Convolution) -> Tensor<4> {
+    if is_torch(&x.device()) {
+        let y = convolve(x, weight, form);
+        return match bias {
+            Some(bias) => y + bias.reshape([1, -1, 1, 1]),
+            None => y,
+        };
+    }
+    composed(x, weight, bias, form)
+}
+
+/// [`convolution`] as burn does it, for every backend.
+fn composed(x: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>, form: Convolution) -> Tensor<4> {
+    let Convolution { stride, padding, dilation, groups, transposed } = form;
+    let ([stride, padding], dilation) = ([[stride; 2], [padding; 2]], [dilation; 2]);
+    if transposed {
+        let options = ConvTransposeOptions::new(stride, padding, [0; 2], dilation, groups);
+        return conv_transpose2d(x, weight, bias, options);
+    }
+    conv2d(x, weight, bias, ConvOptions::new(stride, padding, dilation, groups))
+}
+
+#[cfg(not(feature = "tch"))]
+fn convolve(x: Tensor<4>, weight: Tensor<4>, form: Convolution) -> Tensor<4> {
+    composed(x, weight, None, form)
+}
+
+#[cfg(feature = "tch")]
+fn convolve(x: Tensor<4>, weight: Tensor<4>, form: Convolution) -> Tensor<4> {
+    let y = <Dispatch as ConvolutionOps>::convolve(x.into_dispatch(), weight.into_dispatch(), form);
+    Tensor::from_dispatch(y)
+}
+
+/// A convolution without bias as one operation of a backend. Shapes as
+/// [`convolution`].
+#[cfg(feature = "tch")]
+#[backend_extension(LibTorch: cfg(feature = "tch"), Autodiff)]
+pub trait ConvolutionOps: Backend {
+    /// [B, out, H', W'].
+    fn convolve(x: FloatTensor<Self>, weight: FloatTensor<Self>, form: Convolution) -> FloatTensor<Self>;
+}
+
+/// The gradient of [`ConvolutionOps::convolve`].
+#[cfg(feature = "tch")]
+pub trait ConvolutionBackward: Backend {
+    /// Gradients of x and weight, given that of the output.
+    fn convolve_backward(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        grad: FloatTensor<Self>,
+        form: Convolution,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>);
+}
+
+#[cfg(feature = "tch")]
+#[derive(Debug)]
+struct Convolve;
+
+#[cfg(feature = "tch")]
+impl<B: ConvolutionOps + ConvolutionBackward> Backward<B, 2> for Convolve {
+    type State = (FloatTensor<B>, FloatTensor<B>, Convolution);
+
+    fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let grad = grads.consume::<B>(&ops.node);
+        let (x, weight, form) = ops.state;
+        let (x, weight) = B::convolve_backward(x, weight, grad, form);
+        for (node, gradient) in ops.parents.into_iter().zip([x, weight]) {
+            if let Some(node) = node {
+                grads.register::<B>(node.id, gradient);
+            }
+        }
+    }
+}
+
+#[cfg(feature = "tch")]
+impl<B: ConvolutionOps + ConvolutionBackward, C: CheckpointStrategy> ConvolutionOps for Autodiff<B, C> {
+    fn convolve(x: FloatTensor<Self>, weight: FloatTensor<Self>, form: Convolution) -> FloatTensor<Self> {
+        let (x, x_node) = x.into_parts();
+        let (weight, weight_node) = weight.into_parts();
+        let y = B::convolve(x.clone(), weight.clone(), form);
+        match Convolve.prepare::<C>([x_node, weight_node]).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => prep.finish((x, weight, form), y),
+            OpsKind::UnTracked(prep) => prep.finish(y),
+        }
+    }
+}
+
+#[cfg(feature = "tch")]
+mod torch {
+    use burn::backend::LibTorch;
+    use tch::Tensor;
+
+    use super::{Convolution, ConvolutionBackward, ConvolutionOps};
+    use crate::op::torch::{Torch, gradients, wrap};
+
+    fn forward(x: &Tensor, weight: &Tensor, form: Convolution) -> Tensor {
+        let pair = |side: usize| [side as i64; 2];
+        x.convolution(
+            weight,
+            None::<&Tensor>,
+            pair(form.stride),
+            pair(form.padding),
+            pair(form.dilation),
+            form.transposed,
+            pair(0),
+            form.groups as i64,
+        )
+    }
+
+    impl ConvolutionOps for LibTorch {
+        fn convolve(x: Torch, weight: Torch, form: Convolution) -> Torch {
+            wrap(forward(&x.tensor, &weight.tensor, form))
+        }
+    }
+
+    impl ConvolutionBackward for LibTorch {
+        fn convolve_backward(x: Torch, weight: Torch, grad: Torch, form: Convolution) -> (Torch, Torch) {
+            gradients([&x, &weight], &grad, |[x, weight]| forward(x, weight, form)).into()
+        }
+    }
+}
+
+#[cfg(all(test, feature = "flex", feature = "tch"))]
+mod tests {
+    use burn::tensor::{Device, Distribution, Tensor};
+
+    use super::{Convolution, composed, convolution};
+    use crate::op::testing::{close, on_both};
+
+    #[test]
+    fn values_and_gradients_on_libtorch_are_those_of_flex() {
+        let plain = Convolution { stride: 1, padding: 1, dilation: 1, groups: 1, transposed: false };
+        for (form, weight) in [
+            (plain, [6, 4, 3, 3]),
+            (Convolution { stride: 2, ..plain }, [6, 4, 3, 3]),
+            (Convolution { dilation: 2, padding: 2, groups: 4, ..plain }, [4, 1, 3, 3]),
+            (Convolution { stride: 2, padding: 0, transposed: true, ..plain }, [4, 6, 2, 2]),
+        ] {
+            let device = Device::flex();
+            let x = Tensor::<4>::random([2, 4, 9, 12], Distribution::Default, &device);
+            let w = Tensor::<4>::random(weight, Distribution::Default, &device);
+            let b = Tensor::<1>::random([6], Distribution::Default, &device);
+            let bias = weight[if form.transposed { 1 } else { 0 }] == 6;
+            on_both([x, w], |[x, w]| {
+                let b = bias.then(|| Tensor::from_data(b.to_data(), &x.device()));
+                convolution(x, w, b, form)
+            });
+        }
+    }
+
+    #[test]
+    fn burns_own_way_holds_on_libtorch_too() {
+        let form = Convolution { stride: 1, padding: 1, dilation: 1, groups: 1, transposed: false };
+        let device = Device::libtorch();
+        let x = Tensor::<4>::random([1, 3, 8, 8], Distribution::Default, &device);
+        let w = Tensor::<4>::random([5, 3, 3, 3], Distribution::Default, &device);
+        close(convolution(x.clone(), w.clone(), None, form), composed(x, w, None, form), "forward");
+    }
+}

@@ -1,0 +1,187 @@
+//! Devices: what the worker offers, what is refused, and libtorch held to the
+//! same promises as flex. Without libtorch the latter are skipped, and say so.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use dygl_tests::lab::{Lab, devices, offers, program};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+/// Digest of the weights of each training in the store, with its epochs.
+fn weights(lab: &Lab) -> Vec<(String, String)> {
+    let mut found: Vec<(String, String)> = lab
+        .stored("record.json")
+        .iter()
+        .map(|path| serde_json::from_slice::<Value>(&fs::read(path).expect("record")).expect("json"))
+        .filter(|record| record.get("train_key").is_none())
+        .map(|record| (record["cell"]["model"].to_string(), record["weights"].to_string()))
+        .collect();
+    found.sort();
+    found
+}
+
+fn records(lab: &Lab) -> String {
+    lab.stored("record.json").iter().map(|path| fs::read_to_string(path).expect("record")).collect()
+}
+
+fn tiny(models: &str, epochs: usize) -> Lab {
+    Lab::default().with_experiment("tiny", models, epochs)
+}
+
+const TORCH: [&str; 4] = ["run", "tiny", "--device", "tch-cpu"];
+
+#[test]
+fn auto_says_what_it_stands_for_and_is_the_fastest() {
+    let lab = tiny(r#"["unet"]"#, 1);
+    let fastest = devices().remove(0);
+    let run = lab.dygl(&["run", "tiny"]).exits(0);
+    assert!(run.stderr.contains(&format!("device: {fastest} (")), "{}", run.stderr);
+    let doctor = lab.dygl(&["doctor"]).exits(0).stdout;
+    assert!(doctor.contains(&format!("auto is {fastest}")) && doctor.contains("libtorch"), "{doctor}");
+}
+
+#[test]
+fn a_device_that_is_not_here_ends_with_the_remedy() {
+    let lab = tiny(r#"["unet"]"#, 1);
+    for device in ["tch-cpu", "tch:0", "tch:99", "wgpu:0"] {
+        if devices().iter().any(|name| name == device) {
+            continue;
+        }
+        let run = lab.dygl(&["run", "tiny", "--device", device]).exits(3);
+        assert!(run.stderr.contains(device) && !run.stderr.contains("panicked"), "{}", run.stderr);
+        // Reading verbs find no results of it, and that is all.
+        lab.dygl(&["status", "tiny", "--device", device]).exits(7);
+    }
+    lab.dygl(&["run", "tiny", "--device", "cuda"]).exits(2);
+}
+
+#[test]
+fn a_worker_whose_libtorch_is_gone_ends_with_the_remedy() {
+    let lab = tiny(r#"["unet"]"#, 1);
+    // The real program beside a worker that the loader cannot start.
+    let bin = lab.path().join("bin");
+    fs::create_dir(&bin).expect("folder");
+    fs::copy(program("dygl"), bin.join("dygl")).expect("copied");
+    let told = "error while loading shared libraries: libtorch_cpu.so: cannot open shared object file";
+    let worker = lab.write("bin/dygl-worker", format!("#!/bin/sh\necho '{told}' >&2\nexit 127\n"));
+    fs::set_permissions(&worker, fs::Permissions::from_mode(0o755)).expect("executable");
+    let dygl = |arguments: &[&str]| {
+        let output =
+            Command::new(bin.join("dygl")).args(arguments).current_dir(lab.path()).output().expect("starts");
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    for arguments in [&["run", "tiny"][..], &["model", "forward"], &["doctor"]] {
+        let (code, text) = dygl(arguments);
+        assert_eq!(code, Some(3), "{arguments:?}: {text}");
+    }
+    let (_, text) = dygl(&["run", "tiny"]);
+    assert!(text.contains("make libtorch") && text.contains("libtorch_cpu.so"), "{text}");
+    // What needs no tensors goes on.
+    assert_eq!(dygl(&["status", "tiny"]).0, Some(7));
+}
+
+#[test]
+fn a_no_op_run_does_not_ask_the_worker_again() {
+    let lab = tiny(r#"["unet"]"#, 1);
+    lab.dygl(&["run", "tiny"]).exits(0);
+    let answer = fs::read_dir(lab.path().join(".dygl/devices"))
+        .expect("remembered")
+        .flatten()
+        .map(|entry| entry.path())
+        .next()
+        .expect("one host");
+    let written = |path: &Path| fs::metadata(path).expect("there").modified().expect("a time");
+    let before = written(&answer);
+    lab.dygl(&["run", "tiny"]).exits(0);
+    assert_eq!(written(&answer), before);
+    // It may be thrown away.
+    fs::remove_dir_all(lab.path().join(".dygl/devices")).expect("removed");
+    lab.dygl(&["run", "tiny"]).exits(0);
+}
+
+#[test]
+fn mixed_precision_trains_and_is_keyed() {
+    for device in ["flex", "tch-cpu"] {
+        if !offers(device) {
+            continue;
+        }
+        let lab = tiny(r#"["unet"]"#, 3);
+        let run = ["run", "tiny", "--device", device];
+        lab.dygl(&run).exits(0);
+        lab.dygl(&[&run[..], &["--set", "train.precision=bf16-amp"]].concat()).exits(0);
+        let found = weights(&lab);
+        assert_eq!(found.len(), 2, "two keys");
+        assert_ne!(found[0].1, found[1].1, "other sums, other weights");
+        for history in lab.stored("history.csv") {
+            let losses = losses(&history);
+            assert!(losses[2] < losses[0], "{device}: {losses:?}");
+        }
+    }
+}
+
+/// The loss of each epoch.
+fn losses(history: &Path) -> Vec<f64> {
+    let text = fs::read_to_string(history).expect("history");
+    let mut lines = text.lines().map(|line| line.split(',').collect::<Vec<_>>());
+    let at = lines.next().expect("header").iter().position(|column| *column == "loss").expect("loss");
+    lines.map(|row| row[at].parse().expect("a number")).collect()
+}
+
+#[test]
+fn libtorch_repeats_to_the_bit_and_is_a_class_of_its_own() {
+    if !offers("tch-cpu") {
+        return;
+    }
+    // The smoke experiment's own networks and images, twice, in two stores.
+    let labs = [Lab::default(), Lab::default()];
+    for lab in &labs {
+        lab.dygl(&["run", "smoke", "--device", "tch-cpu"]).exits(0);
+    }
+    let [first, second] = &labs;
+    assert!(!weights(first).is_empty());
+    assert_eq!(weights(first), weights(second));
+    let again = first.dygl(&["run", "smoke", "--device", "tch-cpu", "--format", "json"]).exits(0).json();
+    assert!(again["cells"].as_array().expect("cells").iter().all(|c| c["outcome"] == "cached"), "{again}");
+    // flex's cells are others, and each result says where it is from.
+    first.dygl(&["status", "smoke", "--device", "flex"]).exits(7);
+    first.dygl(&["status", "smoke", "--device", "any"]).exits(0);
+    let text = records(first);
+    assert!(text.contains("\"numerics\": \"libtorch-cpu\"") && text.contains("libtorch 2."), "{text}");
+    let key = first.dygl(&["status", "smoke", "--device", "tch-cpu", "--format", "json"]).exits(0).json();
+    let key = key["cells"][0]["train_key"].as_str().expect("key").to_owned();
+    let reproduced = first.dygl(&["reproduce", &key[..12], "--format", "json"]).exits(0).json();
+    assert_eq!(reproduced["weights_equal"], true);
+}
+
+#[test]
+fn libtorch_resumes_to_the_same_bits() {
+    if !offers("tch-cpu") {
+        return;
+    }
+    let whole = tiny(r#"["dyglnet"]"#, 4);
+    whole.dygl(&TORCH).exits(0);
+
+    let lab = tiny(r#"["dyglnet"]"#, 4);
+    let mut runner = lab.start(&TORCH);
+    let started = Instant::now();
+    while !lab
+        .stored("events.jsonl")
+        .first()
+        .is_some_and(|path| fs::read_to_string(path).is_ok_and(|text| !text.is_empty()))
+    {
+        assert!(started.elapsed() < Duration::from_secs(60), "waited a minute for the worker's events");
+        thread::sleep(Duration::from_millis(20));
+    }
+    let pid = Pid::from_raw(i32::try_from(runner.id()).expect("a pid")).expect("a pid");
+    kill_process(pid, Signal::INT).expect("signalled");
+    assert_eq!(runner.wait().expect("stopped").code(), Some(130));
+    assert!(lab.stored("MANIFEST").is_empty());
+    lab.dygl(&TORCH).exits(0);
+    assert_eq!(weights(&lab), weights(&whole));
+    assert!(records(&lab).contains("\"resumed\": 1"));
+}
