@@ -47,6 +47,7 @@ struct Inner {
 }
 
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "one value for each open dataset")]
 enum Source {
     Folder {
         manifest: Cow<'static, Manifest>,

@@ -285,7 +285,7 @@ mod tests {
         let results = samples::done();
         let cell = &results.cells[0];
         let page = cell.page().expect("a page");
-        let text = &pages(&[results.clone()], false)[&page];
+        let text = &pages(std::slice::from_ref(&results), false)[&page];
         for expected in [
             "train.batch_size", // configuration, with its mark
             "assumed",
@@ -309,7 +309,7 @@ mod tests {
     fn a_failed_run_has_a_page_with_its_reason_and_log() {
         let results = samples::mixed();
         let failed = results.cells.iter().find(|c| c.state.word() == "diverged").expect("one diverged");
-        let text = &pages(&[results.clone()], false)[&failed.page().expect("a page")];
+        let text = &pages(std::slice::from_ref(&results), false)[&failed.page().expect("a page")];
         assert!(text.contains("loss is NaN &lt;after&gt; step 12") && text.contains("slow&gt; disk"));
         assert!(!text.contains("<article") && !text.contains("dygl reproduce"));
     }

@@ -33,8 +33,12 @@ const IDS: &[&str] = &[
     "glas",
     "tnbc",
     "kvasir-seg-352",
+    "isic2016-ids-512",
     "phantom-polyp",
     "phantom-skin",
+    "phantom-flair",
+    "phantom-gland",
+    "phantom-nuclei",
 ];
 
 impl DatasetNames for FakeDatasets {

@@ -59,7 +59,7 @@ fn failure(error: &DataError) -> Failure {
         DataError::Sources { .. } => Exit::Usage,
         _ => Exit::Environment,
     };
-    Failure::new(exit, error)
+    Failure::new(exit, error.in_full())
 }
 
 /// Reads the manifest of a dataset of the user's own.
