@@ -26,7 +26,6 @@ class Pairs(Dataset):
         reflect = cv2.BORDER_REFLECT_101
         self.steps = A.Compose(
             [
-                A.Resize(size, size),
                 A.RandomResizedCrop((size, size), scale=(0.5, 1.0), p=1.0),
                 A.HorizontalFlip(p=0.5),
                 A.VerticalFlip(p=0.5),

@@ -40,7 +40,8 @@ impl Tally {
         let path = Path::new("some/file.img");
         let started = Instant::now();
         let image = decode::rgb(case.bytes, path).map(|image| image.dimensions());
-        let rule = if self.cases % 2 == 0 { MaskRule::Grey { above: 127 } } else { MaskRule::Instances };
+        let rule =
+            if self.cases.is_multiple_of(2) { MaskRule::Grey { above: 127 } } else { MaskRule::Instances };
         // Bombs are decoded once: both ways begin alike.
         let mask = match case.damage {
             Damage::Bomb => None,

@@ -32,6 +32,7 @@ impl Stream {
     }
 
     /// The number at `index`, whatever was drawn before.
+    #[inline]
     pub fn at(&self, index: u64) -> u64 {
         let mut z = self.key.wrapping_add(index.wrapping_add(1).wrapping_mul(GOLDEN));
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -40,6 +41,7 @@ impl Stream {
     }
 
     /// The next 64 bits.
+    #[inline]
     pub fn next_u64(&mut self) -> u64 {
         let value = self.at(self.counter);
         self.counter += 1;
@@ -47,11 +49,13 @@ impl Stream {
     }
 
     /// Uniform in [0, 1), 53 bits.
+    #[inline]
     pub fn unit(&mut self) -> f64 {
         (self.next_u64() >> 11) as f64 / (1u64 << 53) as f64
     }
 
     /// Uniform in [low, high).
+    #[inline]
     pub fn range(&mut self, low: f64, high: f64) -> f64 {
         low + (high - low) * self.unit()
     }

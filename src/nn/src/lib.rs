@@ -10,3 +10,4 @@
 pub mod layer;
 pub mod network;
 pub mod op;
+pub mod vector;

@@ -121,13 +121,17 @@ impl Resized {
     /// Writes the normalised image, `(v / 255 - mean) / std`, as planes R, G, B.
     /// `into` has length `3 * size * size`; what is beyond the shorter is left alone.
     pub fn write_input(&self, image: &Image, into: &mut [f32]) {
-        for (channel, plane) in into.chunks_exact_mut(self.size * self.size).take(3).enumerate() {
-            let table: [f32; 256] = std::array::from_fn(|v| {
-                ((v as f64 / 255.0 - image.mean[channel]) / image.std[channel]) as f32
-            });
-            for (value, pixel) in plane.iter_mut().zip(self.rgb.chunks_exact(3)) {
-                *value = table[usize::from(pixel[channel])];
-            }
+        let tables: [[f32; 256]; 3] = std::array::from_fn(|channel| {
+            std::array::from_fn(|v| ((v as f64 / 255.0 - image.mean[channel]) / image.std[channel]) as f32)
+        });
+        let area = self.size * self.size;
+        let (red, rest) = into.split_at_mut(area.min(into.len()));
+        let (green, blue) = rest.split_at_mut(area.min(rest.len()));
+        let planes = red.iter_mut().zip(green).zip(blue);
+        for (((r, g), b), pixel) in planes.zip(self.rgb.as_chunks::<3>().0) {
+            *r = tables[0][usize::from(pixel[0])];
+            *g = tables[1][usize::from(pixel[1])];
+            *b = tables[2][usize::from(pixel[2])];
         }
     }
 

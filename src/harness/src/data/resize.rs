@@ -107,8 +107,7 @@ fn taps(from: u32, to: u32) -> Vec<(usize, usize, f32)> {
 
 /// Columns first (one row of the source's width, which vectorises), then rows.
 fn bilinear(from: Picture<'_>, window: Window, size: u32) -> Vec<u8> {
-    let xs: Vec<(usize, usize, f32)> =
-        taps(window.width, size).into_iter().map(|(a, b, w)| (3 * a, 3 * b, w)).collect();
+    let xs = taps(window.width, size);
     let mut line = vec![0.0_f32; 3 * window.width as usize];
     let mut to = vec![0; 3 * (size * size) as usize];
     let rows = to.chunks_exact_mut(3 * size as usize);
@@ -117,11 +116,10 @@ fn bilinear(from: Picture<'_>, window: Window, size: u32) -> Vec<u8> {
         for ((mixed, a), b) in line.iter_mut().zip(upper).zip(lower) {
             *mixed = f32::from(*a) + (f32::from(*b) - f32::from(*a)) * wy;
         }
-        for (pixel, (x0, x1, wx)) in into.chunks_exact_mut(3).zip(&xs) {
-            let (left, right) = (&line[*x0..*x0 + 3], &line[*x1..*x1 + 3]);
-            for ((value, left), right) in pixel.iter_mut().zip(left).zip(right) {
-                *value = byte(left + (right - left) * wx);
-            }
+        let pixels = line.as_chunks::<3>().0;
+        for (pixel, (x0, x1, wx)) in into.as_chunks_mut::<3>().0.iter_mut().zip(&xs) {
+            let ([r0, g0, b0], [r1, g1, b1]) = (pixels[*x0], pixels[*x1]);
+            *pixel = [byte(r0 + (r1 - r0) * wx), byte(g0 + (g1 - g0) * wx), byte(b0 + (b1 - b0) * wx)];
         }
     }
     to
@@ -130,7 +128,7 @@ fn bilinear(from: Picture<'_>, window: Window, size: u32) -> Vec<u8> {
 /// Rounds a value in 0..=255, half to even: added to 2^23 no fraction is left
 /// in a float, and the lowest bits are the number. (`round` is a call into
 /// the C library on processors without SSE 4.1.)
-#[inline]
+#[inline(always)]
 pub fn byte(value: f32) -> u8 {
     (value + 8_388_608.0).to_bits() as u8
 }

@@ -41,6 +41,10 @@ const TICK: Duration = Duration::from_millis(50);
 /// with less than the rest left to anybody, was killed for want of memory.
 const NEAR: f64 = 0.9;
 
+/// A process whose address space is limited asks for blocks of tens of
+/// megabytes: with this share in use the next one may be refused.
+const CRAMPED: f64 = 0.75;
+
 /// The worker with a verb, ready to be started: it computes on `threads`
 /// threads, tells on its standard output, and dies with this process.
 pub(super) fn command(worker: &Path, threads: usize) -> Command {
@@ -70,6 +74,8 @@ pub(super) struct End {
     pub(super) peak: u64,
     /// Whether memory had run short when it ended.
     short: bool,
+    /// Whether it had little left of a limited address space.
+    cramped: bool,
 }
 
 impl End {
@@ -77,6 +83,8 @@ impl End {
     pub(super) fn out_of_memory(&self, tail: &str) -> bool {
         match self.status.signal() {
             Some(9) => self.asked < 2 && !self.timed_out && self.short,
+            // A stack that cannot grow any further is a segmentation fault.
+            Some(11) if self.cramped => true,
             // Rust aborts when an allocation fails, after naming it; libtorch
             // and the drivers below it throw.
             _ => ["memory allocation of", "can't allocate memory", "out of memory"]
@@ -150,6 +158,7 @@ pub(super) fn watch<E: DeserializeOwned + Send + 'static>(
         seconds: started.elapsed().as_secs_f64(),
         peak: gauge.peak,
         short: machine::oom_kills() > kills_before || gauge.is_short(),
+        cramped: gauge.address >= CRAMPED,
     })
 }
 
@@ -159,6 +168,8 @@ struct Gauge {
     looked: Option<Instant>,
     peak: u64,
     memory: Memory,
+    /// Share of a limited address space.
+    address: f64,
 }
 
 impl Gauge {
@@ -170,6 +181,7 @@ impl Gauge {
         if let Some(peak) = machine::peak_resident(pid) {
             self.peak = self.peak.max(peak);
             self.memory = machine::memory();
+            self.address = self.address.max(machine::address_space(pid).unwrap_or(0.0));
         }
     }
 
@@ -193,7 +205,7 @@ mod tests {
 
     fn end(status: i32, asked: usize, short: bool) -> End {
         let status = ExitStatus::from_raw(status);
-        End { status, asked, timed_out: false, seconds: 0.0, peak: 0, short }
+        End { status, asked, timed_out: false, seconds: 0.0, peak: 0, short, cramped: false }
     }
 
     #[test]
@@ -203,12 +215,15 @@ mod tests {
         assert!(!end(9, 2, true).out_of_memory(""), "we did");
         assert!(end(6, 0, false).out_of_memory("memory allocation of 800 bytes failed"));
         assert!(!end(6, 0, true).out_of_memory("assertion failed"));
+        assert!(!end(11, 0, true).out_of_memory(""), "a mistake of the program");
+        assert!(End { cramped: true, ..end(11, 0, false) }.out_of_memory(""), "its stack could not grow");
         assert!(end(101 << 8, 0, false).out_of_memory("CUDA out of memory. Tried to allocate 2.00 GiB"));
     }
 
     #[test]
     fn memory_is_short_near_the_limit() {
-        let gauge = |peak, available| Gauge { looked: None, peak, memory: Memory { total: 1000, available } };
+        let gauge =
+            |peak, available| Gauge { peak, memory: Memory { total: 1000, available }, ..Gauge::default() };
         assert!(gauge(900, 500).is_short());
         assert!(gauge(10, 40).is_short());
         assert!(!gauge(600, 300).is_short());

@@ -39,6 +39,16 @@ pub fn peak_resident(pid: u32) -> Option<u64> {
     kib(&fs::read_to_string(format!("/proc/{pid}/status")).ok()?, "VmHWM:")
 }
 
+/// The share of its address space (`ulimit -v`) that a process has had in use;
+/// none if it has no limit or has ended.
+pub fn address_space(pid: u32) -> Option<f64> {
+    let limits = fs::read_to_string(format!("/proc/{pid}/limits")).ok()?;
+    let limit = limits.lines().find_map(|line| line.strip_prefix("Max address space"))?;
+    let limit: f64 = limit.split_whitespace().next()?.parse().ok()?;
+    let peak = kib(&fs::read_to_string(format!("/proc/{pid}/status")).ok()?, "VmPeak:")?;
+    Some(peak as f64 / limit)
+}
+
 /// How many processes the kernel has killed for want of memory: on this
 /// machine, and in the control groups around this process.
 pub fn oom_kills() -> u64 {

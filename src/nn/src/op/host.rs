@@ -6,7 +6,8 @@
 use burn::backend::Flex;
 use burn::backend::tensor::FloatTensor;
 use burn::tensor::TensorData;
-use macerator::Simd;
+
+pub(crate) use crate::vector::vectorised;
 
 /// A tensor of the flex backend, f32.
 pub(crate) type Host = FloatTensor<Flex>;
@@ -25,20 +26,6 @@ pub(crate) fn values(x: &Host) -> &[f32] {
 /// A tensor of these values.
 pub(crate) fn tensor<const D: usize>(values: Vec<f32>, shape: [usize; D]) -> Host {
     Host::from_data(TensorData::new(values, shape))
-}
-
-/// Runs a loop compiled for the widest vectors that the processor has. No
-/// loop contracts products and sums, so the width does not change results.
-#[inline(always)]
-pub(crate) fn vectorised<R>(f: impl FnOnce() -> R) -> R {
-    dispatch(f)
-}
-
-/// The compiler vectorises `f` for each instruction set that it is inlined for.
-#[allow(clippy::extra_unused_type_parameters, reason = "the macro asks for the instruction set's type")]
-#[macerator::with_simd]
-fn dispatch<S: Simd, R, F: FnOnce() -> R>(f: F) -> R {
-    f()
 }
 
 /// Sum of f(a, b) over two slices: f32 lanes over blocks, f64 over the blocks.

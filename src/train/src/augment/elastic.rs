@@ -16,6 +16,7 @@
 use dygl::data::prepare::Resized;
 use dygl::random::Stream;
 use dygl::spec::protocol::{Border, Elastic};
+use dygl_nn::vector::vectorised;
 
 use super::warp::{reflect, warp};
 
@@ -31,7 +32,14 @@ pub(super) fn draw(size: usize, elastic: &Elastic, mut stream: Stream) -> Option
     if !stream.chance(elastic.probability) {
         return None;
     }
-    let mut field = || (0..size * size).map(|_| stream.range(-1.0, 1.0) as f32).collect();
+    let mut field = || {
+        let mut values = vec![0.0; size * size];
+        vectorised(
+            #[inline(always)]
+            || values.iter_mut().for_each(|value| *value = stream.range(-1.0, 1.0) as f32),
+        );
+        values
+    };
     Some(Noise { dx: field(), dy: field() })
 }
 
@@ -77,15 +85,15 @@ fn rows(values: &[f32], size: usize, kernel: &[f32]) -> Vec<f32> {
     let radius = kernel.len() - 1;
     let mut smoothed = vec![0.0; values.len()];
     let mut padded = vec![0.0; size + 2 * radius];
+    let sources: Vec<usize> = (0..padded.len()).map(|at| reflect(at as i64 - radius as i64, size)).collect();
     for (row, into) in values.chunks_exact(size).zip(smoothed.chunks_exact_mut(size)) {
-        for (at, value) in padded.iter_mut().enumerate() {
-            *value = row[reflect(at as i64 - radius as i64, size)];
+        for (value, source) in padded.iter_mut().zip(&sources) {
+            *value = row[*source];
         }
-        for (distance, weight) in kernel.iter().enumerate() {
-            let left = &padded[radius - distance..radius - distance + size];
-            let right = &padded[radius + distance..radius + distance + size];
-            accumulate(into, left, right, *weight, distance);
-        }
+        let pairs: Vec<Pair<'_>> = (0..kernel.len())
+            .map(|distance| [radius - distance, radius + distance].map(|at| &padded[at..at + size]))
+            .collect();
+        weigh(into, &pairs, kernel);
     }
     smoothed
 }
@@ -94,25 +102,36 @@ fn rows(values: &[f32], size: usize, kernel: &[f32]) -> Vec<f32> {
 fn columns(values: &[f32], size: usize, kernel: &[f32]) -> Vec<f32> {
     let mut smoothed = vec![0.0; values.len()];
     for (y, into) in smoothed.chunks_exact_mut(size).enumerate() {
-        for (distance, weight) in kernel.iter().enumerate() {
-            let (y, distance_y) = (y as i64, distance as i64);
-            let (above, below) = (reflect(y - distance_y, size), reflect(y + distance_y, size));
-            let above = &values[above * size..(above + 1) * size];
-            let below = &values[below * size..(below + 1) * size];
-            accumulate(into, above, below, *weight, distance);
-        }
+        let row = |at: i64| {
+            let at = reflect(at, size);
+            &values[at * size..(at + 1) * size]
+        };
+        let pairs: Vec<Pair<'_>> = (0..kernel.len() as i64)
+            .map(|distance| [row(y as i64 - distance), row(y as i64 + distance)])
+            .collect();
+        weigh(into, &pairs, kernel);
     }
     smoothed
 }
 
-/// Adds `weight * (one + other)`; in the middle of the kernel both are one.
-#[inline]
-fn accumulate(into: &mut [f32], one: &[f32], other: &[f32], weight: f32, distance: usize) {
-    if distance == 0 {
-        into.iter_mut().zip(one).for_each(|(sum, a)| *sum = weight * a);
-    } else {
-        into.iter_mut().zip(one).zip(other).for_each(|((sum, a), b)| *sum += weight * (a + b));
-    }
+/// Two rows at the same distance on either side.
+type Pair<'a> = [&'a [f32]; 2];
+
+/// The weighted sum of pairs of rows; the first pair is twice the middle row
+/// and counts once.
+fn weigh(into: &mut [f32], pairs: &[Pair<'_>], kernel: &[f32]) {
+    vectorised(
+        #[inline(always)]
+        || {
+            for (distance, ([one, other], weight)) in pairs.iter().zip(kernel).enumerate() {
+                if distance == 0 {
+                    into.iter_mut().zip(*one).for_each(|(sum, a)| *sum = weight * a);
+                } else {
+                    into.iter_mut().zip(*one).zip(*other).for_each(|((sum, a), b)| *sum += weight * (a + b));
+                }
+            }
+        },
+    );
 }
 
 #[cfg(test)]

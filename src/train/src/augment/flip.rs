@@ -6,11 +6,7 @@ use dygl::data::prepare::Resized;
 pub(super) fn horizontal(image: &mut Resized) {
     let size = image.size;
     for row in image.rgb.chunks_exact_mut(3 * size) {
-        for x in 0..size / 2 {
-            for channel in 0..3 {
-                row.swap(3 * x + channel, 3 * (size - 1 - x) + channel);
-            }
-        }
+        row.as_chunks_mut::<3>().0.reverse();
     }
     image.mask.chunks_exact_mut(size).for_each(<[u8]>::reverse);
 }
