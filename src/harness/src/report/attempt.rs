@@ -118,9 +118,11 @@ fn may_show_images(finished: &Finished, options: &Options) -> bool {
 
 /// A small overlay of the median image; none where it was not kept.
 pub(super) fn thumbnail(finished: &Finished, options: &Options) -> Result<Option<String>, ReportError> {
-    let Some(median) = finished.samples.iter().find(|s| s.sample.role == "median") else { return Ok(None) };
-    let image = median.image.as_ref().filter(|_| may_show_images(finished, options));
-    Ok(Some(thumbnail_uri(&overlay(image, &median.truth, &median.prediction)?)?))
+    // Of a single image there is no median.
+    let median = finished.samples.iter().find(|s| s.sample.role == "median");
+    let Some(shown) = median.or(finished.samples.first()) else { return Ok(None) };
+    let image = shown.image.as_ref().filter(|_| may_show_images(finished, options));
+    Ok(Some(thumbnail_uri(&overlay(image, &shown.truth, &shown.prediction)?)?))
 }
 
 fn values(finished: &Finished, metric: Metric) -> Vec<f64> {
