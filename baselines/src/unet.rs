@@ -20,7 +20,7 @@ use burn::tensor::{Device, Tensor};
 use dygl_nn::layer::{
     BatchNorm2d, BatchNorm2dConfig, Conv2d, Conv2dConfig, ConvTranspose2d, ConvTranspose2dConfig, max_pool,
 };
-use dygl_nn::network::{Initial, Network};
+use dygl_nn::network::{Initial, Network, Options};
 
 /// Channels of the five levels.
 const WIDTHS: [usize; 5] = [64, 128, 256, 512, 1024];
@@ -43,10 +43,9 @@ pub struct UNetConfig {
 }
 
 impl UNetConfig {
-    /// What the options of an experiment stand for; `option` gives the value
-    /// of one, its default if it is not set.
-    pub fn of_options<'a>(option: &dyn Fn(&str) -> &'a str) -> Self {
-        let variant = match option("variant") {
+    /// What the options of an experiment stand for.
+    pub fn of_options(options: &Options<'_>) -> Self {
+        let variant = match options.word("variant") {
             "table-exact" => Variant::TableExact,
             _ => Variant::Published,
         };

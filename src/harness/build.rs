@@ -6,7 +6,9 @@ use std::process::Command;
 use std::{env, fs};
 
 fn main() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    // Read now: a build script from a cache may have been compiled elsewhere.
+    let here = env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets CARGO_MANIFEST_DIR");
+    let root = Path::new(&here).join("../..");
     let revisions = dygl_revision::of_workspace(&root).expect("the sources of the workspace can be read");
     let mut code = String::from(
         "/// Revisions of the sources at build time.\npub const REVISIONS: &[(&str, &str)] = &[\n",

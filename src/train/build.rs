@@ -10,7 +10,9 @@ fn main() {
     if env::var_os("CARGO_FEATURE_TCH").is_none() {
         return;
     }
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    // Read now: a build script from a cache may have been compiled elsewhere.
+    let here = env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets CARGO_MANIFEST_DIR");
+    let root = Path::new(&here).join("../..");
     let libtorch = env::var_os("LIBTORCH").map_or_else(|| root.join("libtorch"), PathBuf::from);
     let Ok(libtorch) = libtorch.canonicalize() else {
         panic!("{}: there is no libtorch; `make libtorch` fetches it", libtorch.display());

@@ -15,8 +15,59 @@ pub trait Network: Module {
     /// (pattern, value). See [`matches`]; the first match wins.
     const INITIAL: &'static [(&'static str, Initial)];
 
+    /// Patterns of parameters that take no part in the logits, although the
+    /// reference carries them. See [`matches`].
+    const DEAD: &'static [&'static str] = &[];
+
+    /// Tensors that the reference registers twice, as (other name, name here):
+    /// runs of components, replaced as in [`reference_name`]. A file may hold
+    /// them under both names.
+    const ALIASES: &'static [(&'static str, &'static str)] = &[];
+
+    /// Published weights of classification networks that fit into a part.
+    const BACKBONES: &'static [Backbone] = &[];
+
     /// [B, 3, H, W] to logits [B, 1, H, W].
     fn forward(&self, images: Tensor<4>) -> Tensor<4>;
+}
+
+/// Weights of another network from which a part of this one starts.
+#[derive(Debug, Clone, Copy)]
+pub struct Backbone {
+    /// As its publisher calls it: `resnet34` (torchvision).
+    pub name: &'static str,
+    /// Where its tensors go, as (leading components there, leading components
+    /// here); an empty left side is every name. All pairs that match apply, so
+    /// a tensor may start several parts. What matches none is left over.
+    pub parts: &'static [(&'static str, &'static str)],
+}
+
+/// What a configuration is made of: the options of an experiment, and the size
+/// of its images where tensors depend on it.
+#[derive(Clone, Copy)]
+pub struct Options<'a> {
+    /// Gives the value of an option, its default if it is not set.
+    pub option: &'a dyn Fn(&str) -> &'a str,
+    /// Height and width of the images, pixels.
+    pub size: [usize; 2],
+}
+
+impl<'a> Options<'a> {
+    /// The value of an option.
+    pub fn word(&self, option: &str) -> &'a str {
+        (self.option)(option)
+    }
+
+    /// Whether an option is `true`.
+    pub fn flag(&self, option: &str) -> bool {
+        self.word(option) == "true"
+    }
+
+    /// The value of an option that is a probability or another number; 0 if
+    /// it is none (a specification that was resolved has a number).
+    pub fn number(&self, option: &str) -> f64 {
+        self.word(option).parse().unwrap_or(0.0)
+    }
 }
 
 /// Distribution of a parameter's initial values.

@@ -188,7 +188,8 @@ impl Python {
 fn train(dataset: &Dataset, protocol: &Protocol, size: usize) -> Result<()> {
     const STEPS: usize = 3;
     let backend = device::parse("auto")?;
-    let mut net = init::initialise(Net::build(&Named::plain("dyglnet"), &backend.device)?, SEED).train();
+    let mut net =
+        init::initialise(Net::build(&Named::plain("dyglnet"), [224; 2], &backend.device)?, SEED).train();
     let mut optimizer = AdamW::new(&protocol.optimizer);
     let device = backend.device.clone().autodiff();
     let mut step = |batch: batch::Batch| -> Result<f64> {

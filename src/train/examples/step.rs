@@ -24,7 +24,7 @@ fn main() -> Result<()> {
     let backend = device::parse(arguments.get(4).map_or("auto", String::as_str))?;
     let mixed = arguments.get(5).is_some_and(|precision| precision == "bf16-amp");
     let device = backend.device.clone().autodiff();
-    let mut net = init::initialise(Net::build(&named, &backend.device)?, 1).train();
+    let mut net = init::initialise(Net::build(&named, [size; 2], &backend.device)?, 1).train();
     let mut optimizer = AdamW::new(&Optimizer {
         name: OptimizerName::Adamw,
         learning_rate: 1e-4,

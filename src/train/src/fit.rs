@@ -10,9 +10,10 @@ use dygl::data::{DataError, Dataset, ForTraining};
 use dygl::exec::event::WorkerEvent;
 use dygl::exec::job::Job;
 use dygl::metric::Metric;
+use dygl::random::Stream;
 use dygl::spec::protocol::{Precision, Protocol, SelectionRule};
 use dygl::store::record::{HistoryRow, Outcome};
-use dygl_nn::op::autocast;
+use dygl_nn::op::{autocast, noise};
 
 use crate::batch;
 use crate::checkpoint::{self, CheckpointError, State};
@@ -88,8 +89,8 @@ pub fn fit(
     if images.training.ids().is_empty() {
         return Err(FitError::NoImages);
     }
-    let net =
-        Net::build(&job.cell.model, &backend.device).map_err(|error| FitError::Network(error.to_string()))?;
+    let net = Net::build(&job.cell.model, [protocol.image.size; 2], &backend.device)
+        .map_err(|error| FitError::Network(error.to_string()))?;
     let parameters = net.parameters() as u64;
     let mut run = Training::begin(job, folder, net)?;
     let steps_per_epoch = batch::order(images.training, job.cell.seed, 0, &protocol.train).len();
@@ -133,6 +134,8 @@ pub(crate) struct Training {
     /// Weights of the best epoch, where the rule wants them.
     pub(crate) best: Option<Tensors>,
     pub(crate) state: State,
+    /// From which what training drops is drawn.
+    pub(crate) seed: u64,
 }
 
 impl Training {
@@ -144,12 +147,14 @@ impl Training {
                 optimizer: resumed.optimizer,
                 best: resumed.best,
                 state: resumed.state,
+                seed: job.cell.seed,
             }),
             Err(net) => Ok(Self {
                 net: init::initialise(net, job.cell.seed).train(),
                 optimizer: AdamW::new(spec),
                 best: None,
                 state: State { key: job.key.clone(), ..State::default() },
+                seed: job.cell.seed,
             }),
         }
     }
@@ -221,7 +226,10 @@ impl Training {
     ) -> Result<StepParts, FitError> {
         let diverged = |message: String| FitError::Diverged { epoch: epoch + 1, step: step + 1, message };
         let logits = {
-            let _scope = autocast(protocol.train.precision == Precision::Bf16Amp);
+            let _products = autocast(protocol.train.precision == Precision::Bf16Amp);
+            let words = [self.net.name(), &epoch.to_string(), &step.to_string()];
+            let mut stream = Stream::new(self.seed, "drop", &words);
+            let _drops = noise(move || stream.unit());
             self.net.forward(images)
         };
         let parts = loss(logits, targets, &protocol.loss);

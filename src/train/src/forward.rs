@@ -108,7 +108,9 @@ pub fn run(arguments: &Arguments) -> Result<Option<String>, ForwardError> {
     let (network, named) = network::resolve(&named).map_err(|source| unknown(&model, source))?;
     let backend = device::parse(&arguments.device)?;
     let input = image(&arguments.input, network)?;
-    let net = Net::build(&named, &backend.device).map_err(|source| unknown(&model, source))?;
+    let shape = input.shape();
+    let size = [shape[2], shape[3]];
+    let net = Net::build(&named, size, &backend.device).map_err(|source| unknown(&model, source))?;
     let net = weights::load(net, &arguments.weights)?;
 
     let (Some(target), Some(gradients)) = (&arguments.target, &arguments.gradients) else {
@@ -140,6 +142,10 @@ pub struct TensorsArguments {
     /// NAME or NAME,option=value,...
     #[arg(long, value_name = "M")]
     pub model: String,
+
+    /// Side of the images, pixels: some networks hold a tensor for each position
+    #[arg(long, value_name = "PIXELS", default_value_t = 224)]
+    pub size: usize,
 }
 
 /// Runs the verb `tensors`: a JSON object of the reference names and shapes
@@ -150,7 +156,9 @@ pub struct TensorsArguments {
 pub fn tensors(arguments: &TensorsArguments) -> Result<String, ForwardError> {
     let model = &arguments.model;
     let named = Named::parse(model).map_err(|source| ForwardError::Model { model: model.clone(), source })?;
-    let net = Net::build(&named, &device::parse("flex")?.device).map_err(|source| unknown(model, source))?;
+    let size = [arguments.size; 2];
+    let device = device::parse("flex")?.device;
+    let net = Net::build(&named, size, &device).map_err(|source| unknown(model, source))?;
     let shapes: BTreeMap<String, Vec<usize>> =
         weights::sites(&net).into_iter().map(|site| (site.name, site.shape)).collect();
     Ok(serde_json::json!(shapes).to_string())
@@ -169,6 +177,9 @@ fn image(path: &Path, network: &Network) -> Result<TensorData, ForwardError> {
     };
     if batch == 0 {
         return Err(misshaped("input", path, shape, "[B, 3, H, W] with at least one image"));
+    }
+    if network.square && height != width {
+        return Err(misshaped("input", path, shape, "[B, 3, S, S]: the network takes square images"));
     }
     for (side, found) in [("height", height), ("width", width)] {
         if let Err(nearest) = network.check_size(found) {
@@ -232,7 +243,7 @@ mod tests {
         fn new() -> Self {
             let folder = tempfile::tempdir().expect("folder");
             let device = device::parse("flex").expect("flex").device;
-            let net = Net::build(&Named::plain("unet"), &device).expect("known");
+            let net = Net::build(&Named::plain("unet"), [32; 2], &device).expect("known");
             weights::save(&initialise(net, 1), &folder.path().join("weights")).expect("saved");
             Self { folder }
         }

@@ -94,7 +94,7 @@ mod tests {
     use crate::tensors::Tensors;
 
     fn initial(name: &str, seed: u64) -> Tensors {
-        let net = Net::build(&Named::plain(name), &Device::flex()).expect("known");
+        let net = Net::build(&Named::plain(name), [224; 2], &Device::flex()).expect("known");
         weights::snapshot(&initialise(net, seed))
     }
 

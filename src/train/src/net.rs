@@ -5,7 +5,7 @@ use burn::tensor::{Device, Tensor};
 use dygl::spec::name::Named;
 use dygl::spec::network::{self, NetworkError};
 use dygl_baselines::unet::{UNet, UNetConfig};
-use dygl_nn::network::{Initial, Network};
+use dygl_nn::network::{Backbone, Initial, Network, Options};
 
 use crate::dyglnet::{DyGLNet, DyGLNetConfig};
 use crate::weights;
@@ -25,17 +25,18 @@ macro_rules! networks {
         pub const NAMES: &[&str] = &[$($name),*];
 
         impl Net {
-            /// The network of that name and options on a plain device, with
-            /// convolutions of zeros: initialise or load it, and call `train`
-            /// on it before training.
+            /// The network of that name and options for images of that height
+            /// and width on a plain device, with convolutions of zeros:
+            /// initialise or load it, and call `train` on it before training.
             ///
             /// # Errors
             /// The name or an option is unknown.
-            pub fn build(named: &Named, device: &Device) -> Result<Self, NetworkError> {
+            pub fn build(named: &Named, size: [usize; 2], device: &Device) -> Result<Self, NetworkError> {
                 let (network, named) = network::resolve(named)?;
+                let option = |option: &str| network.value(&named, option);
+                let options = Options { option: &option, size };
                 match network.name {
                     $($name => {
-                        let options = |option: &str| network.value(&named, option);
                         Ok(Net::$variant($config::of_options(&options).init(device)))
                     })*
                     other => Err(NetworkError::Unknown(other.to_owned())),
@@ -61,6 +62,27 @@ macro_rules! networks {
             pub(crate) fn names(&self) -> &'static [(&'static str, &'static str)] {
                 match self {
                     $(Net::$variant(_) => $type::NAMES,)*
+                }
+            }
+
+            /// Patterns of parameters that take no part in the logits.
+            pub fn dead(&self) -> &'static [&'static str] {
+                match self {
+                    $(Net::$variant(_) => $type::DEAD,)*
+                }
+            }
+
+            /// Second names of tensors in the reference's files.
+            pub(crate) fn aliases(&self) -> &'static [(&'static str, &'static str)] {
+                match self {
+                    $(Net::$variant(_) => $type::ALIASES,)*
+                }
+            }
+
+            /// Published weights from which a part may start.
+            pub(crate) fn backbones(&self) -> &'static [Backbone] {
+                match self {
+                    $(Net::$variant(_) => $type::BACKBONES,)*
                 }
             }
 
@@ -91,7 +113,7 @@ mod tests {
     use super::*;
 
     fn build(text: &str) -> Net {
-        Net::build(&Named::parse(text).expect("valid"), &Device::flex()).expect("known")
+        Net::build(&Named::parse(text).expect("valid"), [224; 2], &Device::flex()).expect("known")
     }
 
     #[test]

@@ -202,7 +202,7 @@ mod tests {
     }
 
     fn unet() -> Net {
-        let net = Net::build(&Named::plain("unet"), &Device::flex()).expect("known");
+        let net = Net::build(&Named::plain("unet"), [32; 2], &Device::flex()).expect("known");
         initialise(net, 1).train()
     }
 

@@ -84,7 +84,7 @@ fn measure(
     begun: Instant,
 ) -> Result<Measured, PreflightError> {
     let (cell, protocol) = (&task.cell, &task.cell.protocol);
-    let net = Net::build(&cell.model, &backend.device)
+    let net = Net::build(&cell.model, [cell.protocol.image.size; 2], &backend.device)
         .map_err(|error| PreflightError::Network(error.to_string()))?;
     let parameters = net.parameters() as u64;
     let values: usize = weights::sites(&net).iter().map(weights::Site::elements).sum();
@@ -93,6 +93,7 @@ fn measure(
         optimizer: AdamW::new(&protocol.optimizer),
         best: None,
         state: State::default(),
+        seed: cell.seed,
     };
     let seconds_to_start = begun.elapsed().as_secs_f64();
     let (steps, seconds_per_step) = steps(task, dataset, partition, backend, &mut training)?;

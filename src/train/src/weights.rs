@@ -308,7 +308,7 @@ mod tests {
     use crate::init::initialise;
 
     fn unet(seed: u64) -> Net {
-        initialise(Net::build(&Named::plain("unet"), &Device::flex()).expect("known"), seed)
+        initialise(Net::build(&Named::plain("unet"), [32; 2], &Device::flex()).expect("known"), seed)
     }
 
     #[test]

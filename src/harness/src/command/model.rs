@@ -8,7 +8,7 @@ use crate::cli::{Format, Model};
 use crate::exec::ENVIRONMENT;
 use crate::exec::local::Local;
 use crate::exit::{Exit, Failure, OrExit};
-use crate::spec::network::NETWORKS;
+use crate::spec::network::{NETWORKS, Values};
 
 pub fn model(verb: &Model) -> Result<Exit, Failure> {
     match verb {
@@ -16,11 +16,18 @@ pub fn model(verb: &Model) -> Result<Exit, Failure> {
             let listed: Vec<_> = NETWORKS
                 .iter()
                 .map(|network| {
-                    let options: Vec<_> =
-                        network.options.iter().map(|o| json!({ "name": o.name, "values": o.values })).collect();
+                    let options: Vec<_> = network
+                        .options
+                        .iter()
+                        .map(|option| match option.values {
+                            Values::Words(words) => json!({ "name": option.name, "values": words }),
+                            Values::Rate(default) => json!({ "name": option.name, "rate": default }),
+                        })
+                        .collect();
                     json!({
                         "name": network.name, "label": network.label, "group": network.group, "options": options,
                         "size_multiple": network.size_multiple, "size_min": network.size_min,
+                        "square": network.square,
                     })
                 })
                 .collect();
@@ -31,8 +38,14 @@ pub fn model(verb: &Model) -> Result<Exit, Failure> {
             let mut rows =
                 vec![["name", "group", "sizes", "options (default first)"].map(str::to_owned).to_vec()];
             for network in NETWORKS {
-                let options: Vec<String> =
-                    network.options.iter().map(|o| format!("{}={}", o.name, o.values.join("|"))).collect();
+                let options: Vec<String> = network
+                    .options
+                    .iter()
+                    .map(|option| match option.values {
+                        Values::Words(words) => format!("{}={}", option.name, words.join("|")),
+                        Values::Rate(default) => format!("{}={default}|0..1", option.name),
+                    })
+                    .collect();
                 let sizes = match network.size_multiple {
                     1 => format!("from {}", network.size_min),
                     n => format!("multiples of {n} from {}", network.size_min),

@@ -26,11 +26,57 @@ impl Group {
     }
 }
 
-/// One option of a network: its name, its values, the first being the default.
+/// One option of a network.
 #[derive(Debug, Clone, Copy)]
 pub struct NetworkOption {
     pub name: &'static str,
-    pub values: &'static [&'static str],
+    pub values: Values,
+}
+
+/// What an option may be.
+#[derive(Debug, Clone, Copy)]
+pub enum Values {
+    /// One of these words, the first being the default.
+    Words(&'static [&'static str]),
+    /// A probability in 0..1 (1 excluded), this being the default.
+    Rate(&'static str),
+}
+
+impl NetworkOption {
+    const fn words(name: &'static str, values: &'static [&'static str]) -> Self {
+        Self { name, values: Values::Words(values) }
+    }
+
+    const fn rate(name: &'static str, default: &'static str) -> Self {
+        Self { name, values: Values::Rate(default) }
+    }
+
+    /// The value where none is given.
+    pub fn default(&self) -> &'static str {
+        match self.values {
+            Values::Words(words) => words[0],
+            Values::Rate(default) => default,
+        }
+    }
+
+    /// A value in its one spelling, if the option may have it.
+    fn canonical(&self, value: &str) -> Option<String> {
+        match self.values {
+            Values::Words(words) => words.contains(&value).then(|| value.to_owned()),
+            Values::Rate(_) => {
+                let rate = value.parse::<f64>().ok().filter(|rate| (0.0..1.0).contains(rate))?;
+                Some(rate.abs().to_string())
+            }
+        }
+    }
+
+    /// What it may be, in words.
+    fn expected(&self) -> String {
+        match self.values {
+            Values::Words(words) => words.join(", "),
+            Values::Rate(_) => "a number from 0 to below 1".to_owned(),
+        }
+    }
 }
 
 /// One network.
@@ -44,6 +90,9 @@ pub struct Network {
     /// Height and width must be multiples of this.
     pub size_multiple: usize,
     pub size_min: usize,
+    /// Whether height and width must be equal: its windows or positions are
+    /// laid out for the size of the images.
+    pub square: bool,
 }
 
 /// Every network, in the order of the paper's tables.
@@ -52,23 +101,25 @@ pub const NETWORKS: &[Network] = &[
         name: "unet",
         label: "Unet",
         group: Group::Cnn,
-        options: &[NetworkOption { name: "variant", values: &["published", "table-exact"] }],
+        options: &[NetworkOption::words("variant", &["published", "table-exact"])],
         size_multiple: 1,
         size_min: 32,
+        square: false,
     },
     Network {
         name: "dyglnet",
         label: "DyGLNet",
         group: Group::Ours,
         options: &[
-            NetworkOption { name: "upsample", values: &["dysample", "bilinear", "transposed"] },
-            NetworkOption { name: "norm", values: &["dyt", "group"] },
-            NetworkOption { name: "local", values: &["dilated", "none"] },
-            NetworkOption { name: "global", values: &["attention", "none"] },
-            NetworkOption { name: "split", values: &["paper", "local", "global"] },
+            NetworkOption::words("upsample", &["dysample", "bilinear", "transposed"]),
+            NetworkOption::words("norm", &["dyt", "group"]),
+            NetworkOption::words("local", &["dilated", "none"]),
+            NetworkOption::words("global", &["attention", "none"]),
+            NetworkOption::words("split", &["paper", "local", "global"]),
         ],
         size_multiple: 16,
         size_min: 32,
+        square: false,
     },
 ];
 
@@ -79,8 +130,8 @@ pub enum NetworkError {
     Unknown(String),
     #[error("network `{network}` has no option `{option}`")]
     UnknownOption { network: &'static str, option: String },
-    #[error("option `{option}` of `{network}` has no value `{value}`")]
-    UnknownValue { network: &'static str, option: &'static str, value: String },
+    #[error("option `{option}` of `{network}` has no value `{value}` (there is: {expected})")]
+    UnknownValue { network: &'static str, option: &'static str, value: String, expected: String },
 }
 
 impl NetworkError {
@@ -93,7 +144,10 @@ impl NetworkError {
             }
             NetworkError::UnknownValue { network, option, .. } => find(network)
                 .and_then(|n| n.options.iter().find(|o| o.name == *option))
-                .map(|o| o.values.to_vec())
+                .map(|o| match o.values {
+                    Values::Words(words) => words.to_vec(),
+                    Values::Rate(_) => Vec::new(),
+                })
                 .unwrap_or_default(),
         }
     }
@@ -115,15 +169,16 @@ pub fn resolve(named: &Named) -> Result<(&'static Network, Named), NetworkError>
             .iter()
             .find(|o| o.name == key)
             .ok_or_else(|| NetworkError::UnknownOption { network: network.name, option: key.clone() })?;
-        if !option.values.contains(&value.as_str()) {
+        let Some(value) = option.canonical(value) else {
             return Err(NetworkError::UnknownValue {
                 network: network.name,
                 option: option.name,
                 value: value.clone(),
+                expected: option.expected(),
             });
-        }
-        if option.values[0] != value {
-            canonical.options.insert(key.clone(), value.clone());
+        };
+        if option.default() != value {
+            canonical.options.insert(key.clone(), value);
         }
     }
     Ok((network, canonical))
@@ -132,7 +187,7 @@ pub fn resolve(named: &Named) -> Result<(&'static Network, Named), NetworkError>
 impl Network {
     /// The value of an option: the one given, else the default.
     pub fn value<'a>(&'a self, named: &'a Named, option: &str) -> &'a str {
-        let default = self.options.iter().find(|o| o.name == option).map_or("", |o| o.values[0]);
+        let default = self.options.iter().find(|o| o.name == option).map_or("", NetworkOption::default);
         named.option(option).unwrap_or(default)
     }
 

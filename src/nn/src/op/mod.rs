@@ -10,6 +10,7 @@
     allow(deprecated, reason = "burn means to drop libtorch: pinned until it has another CUDA")
 )]
 
+mod attention;
 mod autocast;
 mod backend;
 mod batch_norm;
@@ -18,6 +19,7 @@ mod depthwise;
 mod gelu;
 #[cfg(feature = "flex")]
 mod host;
+mod noise;
 mod pointwise;
 mod resize;
 mod sample;
@@ -27,13 +29,15 @@ mod testing;
 mod torch;
 mod update;
 
+pub use attention::attention;
 pub use autocast::{Autocast, autocast};
 pub(crate) use autocast::{is_on as is_autocast, narrow, widen};
 pub use batch_norm::{BatchNormOps, batch_norm, batch_norm_train};
 pub use convolution::{Convolution, convolution};
 pub use depthwise::{DepthwiseOps, Window, depthwise};
 pub use gelu::{GeluOps, gelu};
+pub use noise::{Noise, drop_path, dropout, noise};
 pub use pointwise::pointwise;
-pub use resize::upsample_bilinear;
+pub use resize::{Corners, resize_bilinear, upsample_bilinear, upsample_nearest};
 pub use sample::{SampleBackward, SampleOps, dynamic_upsample};
 pub use update::{AdamWStep, UpdateOps, adamw, sum_of_squares};

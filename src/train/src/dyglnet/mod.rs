@@ -30,7 +30,7 @@ use burn::module::Module;
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 use dygl_nn::layer::{Conv2d, Conv2dConfig};
-use dygl_nn::network::{Initial, Network};
+use dygl_nn::network::{Initial, Network, Options};
 
 use block::{Block, BlockConfig, ConvNormGelu, ConvNormGeluConfig, Stage, StageConfig};
 use mixer::MixerConfig;
@@ -74,28 +74,27 @@ pub struct DyGLNetConfig {
 }
 
 impl DyGLNetConfig {
-    /// What the options of an experiment stand for; `option` gives the value
-    /// of one, its default if it is not set.
-    pub fn of_options<'a>(option: &dyn Fn(&str) -> &'a str) -> Self {
+    /// What the options of an experiment stand for.
+    pub fn of_options(options: &Options<'_>) -> Self {
         Self {
-            upsample: match option("upsample") {
+            upsample: match options.word("upsample") {
                 "bilinear" => Upsample::Bilinear,
                 "transposed" => Upsample::Transposed,
                 _ => Upsample::Dysample,
             },
-            norm: match option("norm") {
+            norm: match options.word("norm") {
                 "group" => Norm::Group,
                 _ => Norm::Dyt,
             },
-            local: match option("local") {
+            local: match options.word("local") {
                 "none" => Local::None,
                 _ => Local::Dilated,
             },
-            global: match option("global") {
+            global: match options.word("global") {
                 "none" => Global::None,
                 _ => Global::Attention,
             },
-            split: match option("split") {
+            split: match options.word("split") {
                 "local" => Split::Local,
                 "global" => Split::Global,
                 _ => Split::Paper,

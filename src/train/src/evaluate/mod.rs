@@ -134,7 +134,7 @@ pub fn evaluate(
     if ids.is_empty() {
         return Err(EvaluateError::NoImages(format!("{:?}", protocol.evaluate.part).to_lowercase()));
     }
-    let net = Net::build(&job.cell.model, &backend.device)
+    let net = Net::build(&job.cell.model, [job.cell.protocol.image.size; 2], &backend.device)
         .map_err(|error| EvaluateError::Network(error.to_string()))?;
     let parameters = net.parameters() as u64;
     let net = weights::load(net, weights)?;

@@ -98,8 +98,8 @@ pub fn run(path: &Path) -> Result<Exit, PredictError> {
 }
 
 fn load(job: &Job, backend: &Backend) -> Result<Net, PredictError> {
-    let net =
-        Net::build(&job.model, &backend.device).map_err(|error| PredictError::Network(error.to_string()))?;
+    let net = Net::build(&job.model, [job.image.size; 2], &backend.device)
+        .map_err(|error| PredictError::Network(error.to_string()))?;
     let net = weights::load(net, &job.weights)?;
     // After the load: what was loaded is what was looked at, or it is no longer there.
     match work::digest(&job.weights) {
