@@ -75,6 +75,16 @@ pub fn offers(device: &str) -> bool {
     is_offered
 }
 
+/// A folder of the shared data, if `DYGL_SHARED` names one; else says that a
+/// test is skipped.
+pub fn shared(below: &str) -> Option<PathBuf> {
+    let shared = std::env::var_os("DYGL_SHARED").map(|shared| PathBuf::from(shared).join(below));
+    if shared.is_none() {
+        println!("skipped: DYGL_SHARED is not set");
+    }
+    shared
+}
+
 impl Lab {
     pub fn path(&self) -> &Path {
         self.folder.path()
@@ -91,6 +101,12 @@ impl Lab {
     /// An experiment of real but tiny runs: 32 pixels, a few phantoms.
     #[must_use]
     pub fn with_experiment(self, name: &str, models: &str, epochs: usize) -> Self {
+        self.with_experiment_on("phantom-polyp,count=12,seed=1,size=32", name, models, epochs)
+    }
+
+    /// The same on a dataset.
+    #[must_use]
+    pub fn with_experiment_on(self, dataset: &str, name: &str, models: &str, epochs: usize) -> Self {
         let text = format!(
             r#"[experiment]
 name = "{name}"
@@ -99,7 +115,7 @@ question = "Does it run?"
 
 [matrix]
 model = {models}
-dataset = ["phantom-polyp,count=12,seed=1,size=32"]
+dataset = ["{dataset}"]
 seed = [42]
 
 [protocol]
@@ -145,6 +161,27 @@ threads = 1
     /// Starts `dygl` and leaves it running; its output is thrown away.
     pub fn start(&self, arguments: &[&str]) -> Child {
         self.command(arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("dygl starts")
+    }
+
+    /// Adds the real images of a dataset that are shared; not if there are none.
+    #[must_use]
+    pub fn with_shared(self, dataset: &str) -> Option<Self> {
+        let path = shared("data")?.join(dataset);
+        self.dygl(&["dataset", "add", dataset, path.to_str().expect("UTF-8")]).exits(0);
+        Some(self)
+    }
+
+    /// Digests of the weights of the trainings in the store, by network.
+    pub fn weights(&self) -> Vec<(String, String)> {
+        let mut found: Vec<(String, String)> = self
+            .stored("record.json")
+            .iter()
+            .map(|path| serde_json::from_slice::<Value>(&fs::read(path).expect("record")).expect("JSON"))
+            .filter(|record| record.get("train_key").is_none())
+            .map(|record| (record["cell"]["model"].to_string(), record["weights"].to_string()))
+            .collect();
+        found.sort();
+        found
     }
 
     /// Files of the store with this name, sorted.

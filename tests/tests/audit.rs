@@ -2,19 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use dygl_tests::lab::{Lab, alter};
+use dygl_tests::lab::{Lab, alter, shared};
 use image::{GrayImage, Luma, Rgb, RgbImage};
 use serde_json::Value;
-
-fn shared() -> Option<PathBuf> {
-    let shared = std::env::var_os("DYGL_SHARED").map(|shared| Path::new(&shared).join("data"));
-    if shared.is_none() {
-        println!("skipped: DYGL_SHARED is not set");
-    }
-    shared
-}
 
 /// Registers a folder of the shared data and audits it.
 #[track_caller]
@@ -119,7 +111,7 @@ fn original_ids(folder: &Path) -> BTreeMap<String, String> {
 /// other code on another copy; one straddles train and test.
 #[test]
 fn the_known_pairs_of_kvasir_are_found() {
-    let Some(shared) = shared() else { return };
+    let Some(shared) = shared("data") else { return };
     let lab = Lab::default();
     let folder = shared.join("kvasir-seg-352");
     let found = audited(&lab, "kvasir-seg-352", &folder, &["--out", "out", "--embed-images"]);
@@ -147,7 +139,7 @@ fn the_known_pairs_of_kvasir_are_found() {
 
 #[test]
 fn the_frames_and_greys_of_cvc_are_found() {
-    let Some(shared) = shared() else { return };
+    let Some(shared) = shared("data") else { return };
     let lab = Lab::default();
     let found = audited(&lab, "cvc-clinicdb", &shared.join("cvc-clinicdb"), &["--source", "seeded"]);
     println!("{:#}\n{:#}", found["duplicates"]["near"], found["masks"]["soft"]);
@@ -165,7 +157,7 @@ fn the_frames_and_greys_of_cvc_are_found() {
 
 #[test]
 fn the_slides_of_tnbc_straddle() {
-    let Some(shared) = shared() else { return };
+    let Some(shared) = shared("data") else { return };
     let lab = Lab::default();
     let found = audited(&lab, "tnbc", &shared.join("tnbc"), &[]);
     assert!(found["groups"]["straddling"].as_array().expect("a list").len() >= 5);
@@ -179,7 +171,7 @@ fn the_slides_of_tnbc_straddle() {
 /// The LGG slices, in the layout of a dataset of grey masks.
 #[test]
 fn the_empty_masks_and_equal_channels_of_lgg_are_found() {
-    let Some(shared) = shared() else { return };
+    let Some(shared) = shared("data") else { return };
     let lab = Lab::default();
     let from = shared.join("lgg-mri");
     let to = lab.path().join("lgg");

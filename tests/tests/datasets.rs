@@ -2,9 +2,8 @@
 //! the real ones where they are at hand.
 
 use std::fs;
-use std::path::Path;
 
-use dygl_tests::lab::{Lab, alter};
+use dygl_tests::lab::{Lab, alter, shared};
 use image::{GrayImage, Luma, Rgb, RgbImage};
 
 /// A folder that looks like CVC-ClinicDB's PNG copy: a bright disc on dark ground.
@@ -100,17 +99,14 @@ fn an_altered_image_stops_the_run_until_it_is_restored_or_added_anew() {
 
 #[test]
 fn the_real_sets_register() {
-    let Some(shared) = std::env::var_os("DYGL_SHARED") else {
-        println!("skipped: DYGL_SHARED is not set");
-        return;
-    };
+    let Some(data) = shared("data") else { return };
     let lab = Lab::default();
     for (id, told, partial) in [
         ("kvasir-seg-352", "1000 of 1000", false),
         ("cvc-clinicdb", "62 of 612", true),
         ("tnbc", "50 of 50", false),
     ] {
-        let path = Path::new(&shared).join("data").join(id);
+        let path = data.join(id);
         let path = path.to_str().expect("a path in UTF-8");
         let mut arguments = vec!["dataset", "add", id, path];
         if partial {

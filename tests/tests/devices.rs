@@ -10,20 +10,6 @@ use std::time::{Duration, Instant};
 
 use dygl_tests::lab::{Lab, devices, offers, program};
 use rustix::process::{Pid, Signal, kill_process};
-use serde_json::Value;
-
-/// Digest of the weights of each training in the store, with its epochs.
-fn weights(lab: &Lab) -> Vec<(String, String)> {
-    let mut found: Vec<(String, String)> = lab
-        .stored("record.json")
-        .iter()
-        .map(|path| serde_json::from_slice::<Value>(&fs::read(path).expect("record")).expect("json"))
-        .filter(|record| record.get("train_key").is_none())
-        .map(|record| (record["cell"]["model"].to_string(), record["weights"].to_string()))
-        .collect();
-    found.sort();
-    found
-}
 
 fn records(lab: &Lab) -> String {
     lab.stored("record.json").iter().map(|path| fs::read_to_string(path).expect("record")).collect()
@@ -114,7 +100,7 @@ fn mixed_precision_trains_and_is_keyed() {
         let run = ["run", "tiny", "--device", device];
         lab.dygl(&run).exits(0);
         lab.dygl(&[&run[..], &["--set", "train.precision=bf16-amp"]].concat()).exits(0);
-        let found = weights(&lab);
+        let found = lab.weights();
         assert_eq!(found.len(), 2, "two keys");
         assert_ne!(found[0].1, found[1].1, "other sums, other weights");
         for history in lab.stored("history.csv") {
@@ -143,8 +129,8 @@ fn libtorch_repeats_to_the_bit_and_is_a_class_of_its_own() {
         lab.dygl(&["run", "smoke", "--device", "tch-cpu"]).exits(0);
     }
     let [first, second] = &labs;
-    assert!(!weights(first).is_empty());
-    assert_eq!(weights(first), weights(second));
+    assert!(!first.weights().is_empty());
+    assert_eq!(first.weights(), second.weights());
     let again = first.dygl(&["run", "smoke", "--device", "tch-cpu", "--format", "json"]).exits(0).json();
     assert!(again["cells"].as_array().expect("cells").iter().all(|c| c["outcome"] == "cached"), "{again}");
     // To flex they are stale, made in another class; each result says where it is from.
@@ -182,6 +168,6 @@ fn libtorch_resumes_to_the_same_bits() {
     assert_eq!(runner.wait().expect("stopped").code(), Some(130));
     assert!(lab.stored("MANIFEST").is_empty());
     lab.dygl(&TORCH).exits(0);
-    assert_eq!(weights(&lab), weights(&whole));
+    assert_eq!(lab.weights(), whole.weights());
     assert!(records(&lab).contains("\"resumed\": 1"));
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use dygl::data::DataError;
 use dygl::data::decode::{self, MAX_MEMORY};
 use dygl::data::manifest::MaskRule;
-use dygl_tests::lab::Lab;
+use dygl_tests::lab::{Lab, shared};
 use dygl_tests::malformed::{Amount, Case, Damage, bombs, crafted, damaged, real};
 use image::{GrayImage, Luma, Rgb, RgbImage};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -150,12 +150,9 @@ fn crafted_files_damaged_in_every_way() {
 
 #[test]
 fn real_files_damaged_in_every_way() {
-    let Some(shared) = std::env::var_os("DYGL_SHARED") else {
-        println!("skipped: DYGL_SHARED is not set");
-        return;
-    };
+    let Some(data) = shared("data") else { return };
     within_memory("real_files_damaged_in_every_way", "real", |tally| {
-        let files = real(&Path::new(&shared).join("data"));
+        let files = real(&data);
         assert!(files.len() >= 12, "{} files", files.len());
         for good in files {
             damaged(&good, Amount { cuts: 60, flips: 100, every: 2 }, &mut |case| tally.decode(case));

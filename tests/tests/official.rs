@@ -12,7 +12,7 @@ use dygl::archive::Watch;
 use dygl::data::{Addition, Dataset, Manifest, Registration, Registry};
 use dygl::spec::name::Named;
 use dygl::spec::protocol::Part;
-use dygl_tests::lab::Lab;
+use dygl_tests::lab::{Lab, shared};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use image::{DynamicImage, GrayImage, ImageFormat};
@@ -20,14 +20,6 @@ use zip::write::{SimpleFileOptions, ZipWriter};
 
 /// Path in the official tree -> content.
 type Tree = BTreeMap<String, Vec<u8>>;
-
-fn shared() -> Option<PathBuf> {
-    let folder = std::env::var_os("DYGL_SHARED").map(|shared| Path::new(&shared).join("data"));
-    if folder.is_none() {
-        println!("skipped: DYGL_SHARED is not set");
-    }
-    folder
-}
 
 fn counts(set: &str) -> BTreeMap<String, u64> {
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden/datasets/counts.json");
@@ -170,7 +162,7 @@ fn groups(registration: &Registration) -> BTreeMap<&str, Option<&str>> {
 
 #[test]
 fn kvasir_seg_as_its_archive_has_it() {
-    let Some(shared) = shared() else { return };
+    let Some(shared) = shared("data") else { return };
     let mut tree = Tree::from([("Kvasir-SEG/kavsir_bboxes.json".to_owned(), b"{}".to_vec())]);
     for part in ["images", "masks"] {
         put(&mut tree, &shared.join("kvasir-seg").join(part), |id| format!("Kvasir-SEG/{part}/{id}.jpg"));
@@ -180,7 +172,7 @@ fn kvasir_seg_as_its_archive_has_it() {
 
 #[test]
 fn cvc_clinicdb_official_and_from_kaggle() {
-    let Some(shared) = shared() else { return };
+    let Some(shared) = shared("data") else { return };
     let set = shared.join("cvc-clinicdb");
     let mut official = Tree::new();
     for part in ["Original", "Ground Truth"] {
@@ -205,7 +197,7 @@ fn cvc_clinicdb_official_and_from_kaggle() {
 
 #[test]
 fn brain_mri_keeps_slices_with_tumour_of_one_tree() {
-    let Some(shared) = shared() else { return };
+    let Some(shared) = shared("data") else { return };
     let mut tree = Tree::from([("kaggle_3m/data.csv".to_owned(), b"Patient;age\n".to_vec())]);
     for top in ["", "lgg-mri-segmentation/"] {
         for part in ["images", "masks"] {
@@ -229,7 +221,7 @@ fn brain_mri_keeps_slices_with_tumour_of_one_tree() {
 
 #[test]
 fn isic_2016_comes_in_four_zips() {
-    let Some(shared) = shared() else { return };
+    let Some(shared) = shared("data") else { return };
     // The official names around the stand-in's pixels.
     let set = shared.join("isic2016-ids-512");
     let list = fs::read_to_string(set.join("isic2016_test_ids_all.txt")).expect("readable");
@@ -274,7 +266,7 @@ fn isic_2016_comes_in_four_zips() {
 
 #[test]
 fn ph2_with_regions_and_copies_around_it() {
-    let Some(shared) = shared() else { return };
+    let Some(shared) = shared("data") else { return };
     let set = shared.join("ph2");
     let top = "PH2Dataset/PH2 Dataset images";
     let mut tree = Tree::from([("PH2Dataset/PH2_dataset.txt".to_owned(), b"Name\n".to_vec())]);
@@ -290,7 +282,7 @@ fn ph2_with_regions_and_copies_around_it() {
 
 #[test]
 fn glas_is_flat_and_its_table_names_patients() {
-    let Some(shared) = shared() else { return };
+    let Some(shared) = shared("data") else { return };
     let set = shared.join("glas");
     let top = "Warwick QU Dataset (Released 2016_07_08)";
     let table = fs::read(set.join("Grade.csv")).expect("readable");
@@ -317,7 +309,7 @@ fn glas_is_flat_and_its_table_names_patients() {
 
 #[test]
 fn tnbc_with_an_alpha_channel_and_binary_masks() {
-    let Some(shared) = shared() else { return };
+    let Some(shared) = shared("data") else { return };
     let encoded = |image: &DynamicImage| {
         let mut bytes = Cursor::new(Vec::new());
         image.write_to(&mut bytes, ImageFormat::Png).expect("encodes");
@@ -347,7 +339,7 @@ fn tnbc_with_an_alpha_channel_and_binary_masks() {
 
 #[test]
 fn the_flat_copies_register_and_verify() {
-    let Some(shared) = shared() else { return };
+    let Some(shared) = shared("data") else { return };
     let lab = Lab::default();
     for (id, folder, set, official) in [
         ("kvasir-seg", "kvasir-seg", "kvasir-seg", Some(5)),
@@ -379,7 +371,7 @@ fn the_flat_copies_register_and_verify() {
 
 #[test]
 fn verify_tells_another_copy_from_the_official_one() {
-    let Some(shared) = shared() else { return };
+    let Some(shared) = shared("data") else { return };
     let lab = Lab::default();
     let mut tree = Tree::new();
     for part in ["images", "masks"] {
@@ -490,23 +482,7 @@ fn a_dataset_of_ones_own_is_added_listed_planned_and_trained_on() {
     let listed = lab.dygl(&["dataset", "list"]).exits(0).stdout;
     assert!(listed.contains("my-discs") && listed.contains("Discs of ours"), "{listed}");
     lab.dygl(&["dataset", "verify", "my-discs"]).exits(0);
-    let text = r#"[experiment]
-name = "own"
-title = "Discs"
-question = "Is a disc found?"
-[matrix]
-model = ["dyglnet"]
-dataset = ["my-discs"]
-seed = [42]
-[protocol]
-image.size = 32
-train = { epochs = 1, batch_size = 4 }
-schedule.warmup_epochs = 0
-[table]
-kind = "results"
-metrics = ["dice"]
-"#;
-    lab.write("experiments/own.toml", text);
+    let lab = lab.with_experiment_on("my-discs", "own", r#"["dyglnet"]"#, 1);
     lab.dygl(&["run", "own"]).exits(0);
     lab.dygl(&["status", "own"]).exits(0);
     // Another threshold is another dataset: the result is stale.
@@ -514,7 +490,7 @@ metrics = ["dice"]
     let again = lab.dygl(&add).exits(0).json();
     assert_ne!(again["digest"], added["digest"]);
     lab.dygl(&["status", "own"]).exits(8);
-    lab.write("experiments/own.toml", text.replace("my-discs", "my-disks"));
+    let lab = lab.with_experiment_on("my-disks", "own", r#"["dyglnet"]"#, 1);
     let unknown = lab.dygl(&["plan", "own"]).exits(2);
     assert!(unknown.stderr.contains("did you mean `my-discs`?"), "{}", unknown.stderr);
 }

@@ -1,7 +1,6 @@
 //! Contact sheets of phantoms and of registered files.
 
 use std::fs;
-use std::path::Path;
 
 use dygl_tests::lab::Lab;
 
@@ -82,13 +81,7 @@ fn mistakes_have_their_codes_and_leave_no_file() {
 
 #[test]
 fn a_real_dataset_is_shown_with_its_terms() {
-    let Some(shared) = std::env::var_os("DYGL_SHARED") else {
-        println!("skipped: DYGL_SHARED is not set");
-        return;
-    };
-    let lab = Lab::default();
-    let path = Path::new(&shared).join("data/tnbc");
-    lab.dygl(&["dataset", "add", "tnbc", path.to_str().expect("UTF-8")]).exits(0);
+    let Some(lab) = Lab::default().with_shared("tnbc") else { return };
     let shown = lab.dygl(&["dataset", "preview", "tnbc", "--count", "3", "--format", "json"]).exits(0).json();
     assert_eq!(shown["images"].as_array().expect("images").len(), 3);
     assert!(lab.path().join("tnbc.png").is_file());

@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 
 use dygl_tests::lab::{Lab, alter};
 use rustix::process::{Pid, Signal, kill_process};
-use serde_json::Value;
 
 /// Waits until something is so, or fails after a minute.
 #[track_caller]
@@ -21,19 +20,6 @@ fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
 fn signal(child: &std::process::Child, signal: Signal) {
     let pid = Pid::from_raw(i32::try_from(child.id()).expect("a pid")).expect("a pid");
     kill_process(pid, signal).expect("signalled");
-}
-
-/// Digests of the weights in the store, by network.
-fn weights(lab: &Lab) -> Vec<(String, String)> {
-    let mut found: Vec<(String, String)> = lab
-        .stored("record.json")
-        .iter()
-        .map(|path| serde_json::from_slice::<Value>(&fs::read(path).expect("record")).expect("json"))
-        .filter(|record| record.get("train_key").is_none())
-        .map(|record| (record["cell"]["model"].to_string(), record["weights"].to_string()))
-        .collect();
-    found.sort();
-    found
 }
 
 #[test]
@@ -108,9 +94,9 @@ fn a_run_is_cached_reported_checked_and_repeats_to_the_bit() {
         explained.contains("trains again") && explained.contains("protocol.loss.lambda: 0.5 -> 0.3"),
         "{explained}"
     );
-    let before = weights(&lab);
+    let before = lab.weights();
     lab.dygl(&["run", "tiny", "--set", "evaluate.threshold=0.4"]).exits(0);
-    assert_eq!(weights(&lab), before, "nothing was retrained");
+    assert_eq!(lab.weights(), before, "nothing was retrained");
     lab.dygl(&["status", "tiny", "--set", "loss.lambda=0.3"]).exits(8);
 }
 
@@ -118,7 +104,7 @@ fn a_run_is_cached_reported_checked_and_repeats_to_the_bit() {
 fn an_altered_byte_is_noticed_and_repaired() {
     let lab = Lab::default().with_experiment("tiny", r#"["dyglnet"]"#, 1);
     lab.dygl(&["run", "tiny"]).exits(0);
-    let before = weights(&lab);
+    let before = lab.weights();
     for name in ["per_image.csv", "history.csv"] {
         alter(&lab.stored(name)[0]);
         let report = lab.dygl(&["report", "tiny", "--out", "out"]).exits(5);
@@ -131,7 +117,7 @@ fn an_altered_byte_is_noticed_and_repaired() {
         lab.dygl(&["report", "tiny", "--out", "out"]).exits(0);
     }
     // Training repeats to the bit, so the repaired result is the same.
-    let after = weights(&lab);
+    let after = lab.weights();
     assert!(after.iter().all(|weights| before.contains(weights)), "{before:?} {after:?}");
 }
 
@@ -163,7 +149,7 @@ fn a_killed_runner_leaves_finished_cells_and_no_lock() {
     let cached =
         again["cells"].as_array().expect("cells").iter().filter(|c| c["outcome"] == "cached").count();
     assert!(cached >= 1 && cached <= finished, "{again}");
-    assert_eq!(weights(&lab).len(), 3, "no cell was trained twice");
+    assert_eq!(lab.weights().len(), 3, "no cell was trained twice");
     lab.dygl(&["store", "verify"]).exits(0);
 }
 
@@ -184,7 +170,7 @@ fn an_interrupted_training_resumes_to_the_same_bits() {
     assert_eq!(lab.stored("optimizer.safetensors").len(), 1, "a checkpoint was written");
     assert!(lab.stored("MANIFEST").is_empty());
     lab.dygl(&["run", "tiny"]).exits(0);
-    assert_eq!(weights(&lab), weights(&whole));
+    assert_eq!(lab.weights(), whole.weights());
     let record = fs::read_to_string(&lab.stored("record.json")[0]).expect("record")
         + &fs::read_to_string(&lab.stored("record.json")[1]).expect("record");
     assert!(record.contains("\"resumed\": 1"), "{record}");

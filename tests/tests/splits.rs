@@ -3,7 +3,6 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
 
 use dygl_tests::lab::Lab;
 use serde_json::Value;
@@ -140,13 +139,7 @@ fn selecting_on_the_reported_part_is_said_above_the_table() {
 
 #[test]
 fn the_slides_of_tnbc_stay_whole_if_asked_for() {
-    let Some(shared) = std::env::var_os("DYGL_SHARED") else {
-        println!("skipped: DYGL_SHARED is not set");
-        return;
-    };
-    let lab = Lab::default();
-    let path = Path::new(&shared).join("data/tnbc");
-    lab.dygl(&["dataset", "add", "tnbc", path.to_str().expect("UTF-8")]).exits(0);
+    let Some(lab) = Lab::default().with_shared("tnbc") else { return };
     let torn = |of: &Value| of["groups"]["straddling"].as_array().expect("a list").len();
     let seeded = split(&lab, &["tnbc"]);
     assert_eq!((&seeded["split"]["train"], &seeded["split"]["validation"]), (&40.into(), &0.into()));

@@ -327,3 +327,52 @@ fn write_history(path: &Path, history: &[HistoryRow]) -> Result<(), FitError> {
     }
     writer.flush().map_err(|source| FitError::Write { path: path.to_owned(), source })
 }
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::{Distribution, TensorData};
+    use dygl::spec::name::Named;
+
+    use super::*;
+    use crate::device;
+    use crate::loss::REFERENCE;
+
+    /// All gradients of a step of DyGLNet, in the order of their names.
+    fn gradients(backend: &Backend, images: &TensorData, targets: &TensorData, mixed: bool) -> Vec<f64> {
+        let net = Net::build(&Named::plain("dyglnet"), [64; 2], &backend.device).expect("known");
+        let net = init::initialise(net, 1).train();
+        let device = backend.device.clone().autodiff();
+        let logits = {
+            let _products = autocast(mixed);
+            net.forward(Tensor::from_data(images.clone(), &device))
+        };
+        let parts = loss(logits, Tensor::from_data(targets.clone(), &device), &REFERENCE);
+        let found = weights::gradients(&net, &parts.total.backward());
+        let values = found.values().map(|data| data.try_to_vec::<f32>().expect("gradients are f32"));
+        values.flatten().map(f64::from).collect()
+    }
+
+    #[test]
+    fn gradients_in_mixed_precision_point_where_those_of_f32_do() {
+        let offered = device::all().expect("devices").devices;
+        for offer in offered.iter().filter(|offer| ["flex", "tch-cpu"].contains(&offer.name.as_str())) {
+            let backend = device::parse(&offer.name).expect("offered");
+            let plain = device::parse("flex").expect("flex").device;
+            let draw = |channels, low| {
+                let shape = [4, channels, 64, 64];
+                Tensor::<4>::random(shape, Distribution::Uniform(low, 1.0), &plain).into_data()
+            };
+            let (images, targets) = (draw(3, -1.0), draw(1, 0.0));
+            let exact = gradients(&backend, &images, &targets, false);
+            let mixed = gradients(&backend, &images, &targets, true);
+            let product = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+            let norms = [&exact, &mixed].map(|values| product(values, values).sqrt());
+            let cosine = product(&exact, &mixed) / (norms[0] * norms[1]);
+            println!("{}: cosine {cosine:.5}, norms {norms:?}", offer.name);
+            // Products keep eight bits; batch statistics of small maps enlarge that.
+            assert!(cosine > 0.98, "{}: cosine {cosine}", offer.name);
+            assert!((norms[1] / norms[0] - 1.0).abs() < 0.1, "{}: norms {norms:?}", offer.name);
+            assert_ne!(exact, mixed, "{}: nothing was rounded", offer.name);
+        }
+    }
+}

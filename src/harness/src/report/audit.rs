@@ -143,7 +143,7 @@ pub fn render(
 ) -> Result<PathBuf, ReportError> {
     let page = page(audit, pictures, options)?;
     let mut tera = tera::Tera::default();
-    tera.add_raw_template(PAGE, TEMPLATE)?;
+    tera.add_raw_templates([super::HEAD, (PAGE, TEMPLATE)])?;
     let mut context = tera::Context::from_serialize(&page)?;
     context.insert("style", &format!("{STYLE}{OWN_STYLE}"));
     let html = tera.render(PAGE, &context)?;

@@ -30,6 +30,8 @@ use crate::table::results::{PAGES, Reported, Results};
 
 const INDEX_TEMPLATE: &str = include_str!("../../../../reports/templates/index.html");
 const RUN_TEMPLATE: &str = include_str!("../../../../reports/templates/run.html");
+/// What every page begins with.
+const HEAD: (&str, &str) = ("head.html", include_str!("../../../../reports/templates/head.html"));
 const STYLE: &str = include_str!("../../../../reports/assets/report.css");
 /// The endings make tera escape every value that is not marked safe.
 const INDEX: &str = "index.html";
@@ -111,7 +113,7 @@ fn places<'a>(results: &'a [Results], page: &page::Page) -> HashMap<String, Vec<
 
 fn templates() -> Result<tera::Tera, ReportError> {
     let mut tera = tera::Tera::default();
-    tera.add_raw_templates([(INDEX, INDEX_TEMPLATE), (RUN, RUN_TEMPLATE)])?;
+    tera.add_raw_templates([HEAD, (INDEX, INDEX_TEMPLATE), (RUN, RUN_TEMPLATE)])?;
     Ok(tera)
 }
 
