@@ -59,6 +59,9 @@ pub enum Verb {
                       dygl predict --model dyglnet --weights w.safetensors 'frames/**/*.png' --out masks\n  \
                       dygl predict --run 3fa9c2d1 images --truth masks --out out")]
     Predict(Predict),
+    /// What networks cost: parameters and operations, truly and as published
+    #[command(after_help = "Example:\n  dygl cost\n  dygl cost fat_net dyglnet,upsample=transposed --layers")]
+    Cost(Cost),
     /// Datasets: list, register, divide, audit, verify
     #[command(subcommand, after_help = "Example:\n  dygl dataset add cvc-clinicdb ~/CVC-ClinicDB --partial")]
     Dataset(Dataset),
@@ -119,6 +122,21 @@ pub struct Selection {
     /// auto, any, flex, tch-cpu, tch:0, wgpu:0
     #[arg(long, value_name = "D", default_value = "auto")]
     pub device: Device,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+#[derive(Debug, Args)]
+pub struct Cost {
+    /// NAME or NAME,option=value,... (default: every network)
+    #[arg(value_name = "MODEL")]
+    pub models: Vec<String>,
+    /// Side of the image, pixels
+    #[arg(long, value_name = "PIXELS", default_value_t = 224)]
+    pub size: usize,
+    /// List every layer
+    #[arg(long)]
+    pub layers: bool,
     #[command(flatten)]
     pub common: Common,
 }

@@ -16,6 +16,7 @@ pub mod data;
 pub mod exec;
 pub mod exit;
 pub mod key;
+pub mod ledger;
 pub mod metric;
 pub mod plan;
 pub mod plot;

@@ -10,6 +10,7 @@
 //! | `network.<name>` | the network's files and, transitively, the layers and operations whose public names it uses |
 //! | `data` | decoding, resizing, splits, phantoms, augmentation, random numbers |
 //! | `train` | everything else in the worker that touches the weights, with the operations it uses |
+//! | `cost` | the cost ledger |
 //! | `metric` | scores and the evaluation loop |
 //! | `library.*` | locked versions of the crates that compute |
 
@@ -32,6 +33,7 @@ const NOT_TRAIN: &[(&str, &str)] = &[
     ("dyglnet", "a network: network.dyglnet"),
     ("net.rs", "the registry: adding a network moves nobody's results"),
     ("augment", "revision data"),
+    ("cost.rs", "counts, and makes no result"),
     ("evaluate", "revision metric"),
     ("views.rs", "draws pictures for people"),
     ("forward.rs", "the verb `model forward` makes no result"),
@@ -77,6 +79,8 @@ pub fn of_workspace(root: &Path) -> io::Result<Revisions> {
     let shared = read(root, rust_files(&root.join("src/nn/src"))?)?;
     let training = read(root, training)?;
     revisions.insert("train".into(), digest(&with_used(training, &shared)));
+    let costs = read(root, vec![train.join("cost.rs")])?;
+    revisions.insert("cost".into(), digest(&with_used(costs, &shared)));
     for (network, files) in networks(root)? {
         let own = read(root, files)?;
         revisions.insert(format!("network.{network}"), digest(&with_used(own, &shared)));

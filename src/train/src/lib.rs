@@ -4,6 +4,7 @@
 pub mod augment;
 pub mod batch;
 pub mod checkpoint;
+pub mod cost;
 pub mod device;
 pub mod dyglnet;
 pub mod evaluate;

@@ -9,7 +9,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 #[cfg(feature = "tch")]
 use dygl::exec::ENVIRONMENT;
 use dygl::exit::Exit;
-use dygl_train::{device, forward, predict, preflight, views, work};
+use dygl_train::{cost, device, forward, predict, preflight, views, work};
 
 #[derive(Debug, Parser)]
 #[command(name = "dygl-worker", version, about = "The part of dygl that computes with tensors")]
@@ -35,6 +35,14 @@ enum Verb {
         /// text or json
         #[arg(long, default_value = "text")]
         format: Format,
+    },
+    /// Cost ledgers of networks for one square image, as a JSON list
+    Cost {
+        #[arg(required = true, value_name = "MODEL")]
+        models: Vec<String>,
+        /// Side of the image, pixels
+        #[arg(long, value_name = "PIXELS", default_value_t = 224)]
+        size: usize,
     },
     /// Names and shapes of the tensors that a weights file of a model holds
     Tensors(forward::TensorsArguments),
@@ -67,6 +75,15 @@ fn main() -> ExitCode {
                 .map_or_else(|error| complain(&error, error.exit()), |()| ExitCode::SUCCESS);
         }
         Verb::Devices { format } => return devices(format),
+        Verb::Cost { models, size } => {
+            return match cost::run(&models, size) {
+                Ok(line) => {
+                    println!("{line}");
+                    ExitCode::SUCCESS
+                }
+                Err(error) => complain(&error, Exit::Usage),
+            };
+        }
         Verb::Forward(arguments) => forward::run(&arguments),
         Verb::Tensors(arguments) => forward::tensors(&arguments).map(Some),
     };

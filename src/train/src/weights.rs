@@ -1,11 +1,11 @@
 //! Weights under the reference's names: reading, writing, and walking over
 //! the tensors of a network by name.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::tensor::{DType, Gradients, Tensor, TensorData};
 use dygl_nn::layer::is_buffer;
 use dygl_nn::network::reference_name;
@@ -152,6 +152,28 @@ pub fn sites(net: &Net) -> Vec<Site> {
         }
     }
     let mut visitor = Sites { path: FieldPath::of(net), found: Vec::new() };
+    net.visit(&mut visitor);
+    visitor.found
+}
+
+/// The same by the identity of the tensor.
+pub(crate) fn sites_by_id(net: &Net) -> BTreeMap<ParamId, Site> {
+    struct Sites {
+        path: FieldPath,
+        found: BTreeMap<ParamId, Site>,
+    }
+    impl ModuleVisitor for Sites {
+        fn enter_module(&mut self, name: &str, container: &str) {
+            self.path.enter(name, container);
+        }
+        fn exit_module(&mut self, _name: &str, _container: &str) {
+            self.path.exit();
+        }
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            self.found.insert(param.id, self.path.site(&param.lazy_shape()));
+        }
+    }
+    let mut visitor = Sites { path: FieldPath::of(net), found: BTreeMap::new() };
     net.visit(&mut visitor);
     visitor.found
 }

@@ -4,6 +4,7 @@
 mod cards;
 mod check;
 mod context;
+mod cost;
 mod dataset;
 mod doctor;
 mod explain;
@@ -51,6 +52,7 @@ pub fn dispatch(verb: Verb) -> Result<Exit, Failure> {
         Verb::Dataset(verb) => dataset::dataset(&verb),
         Verb::Model(verb) => model::model(&verb),
         Verb::Store(verb) => store::store(&verb),
+        Verb::Cost(arguments) => cost::cost(&arguments),
         Verb::Doctor(common) => doctor::doctor(&common),
         Verb::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "dygl", &mut io::stdout());

@@ -6,6 +6,7 @@
 
 pub mod ask;
 mod child;
+pub mod cost;
 pub mod device;
 pub mod devices;
 pub mod event;

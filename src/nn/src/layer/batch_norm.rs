@@ -6,6 +6,7 @@ use burn::tensor::{Device, Tensor};
 
 use super::{Buffer, ones, zeros};
 use crate::op;
+use crate::trace::{self, Kind};
 
 /// Weight of the newest batch in the running statistics.
 const MOMENTUM: f64 = 0.1;
@@ -56,6 +57,13 @@ pub struct BatchNorm2d {
 impl BatchNorm2d {
     /// [B, C, H, W] to the same shape. Trains if the input is on an autodiff device.
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        trace::tell(
+            Kind::BatchNorm,
+            x.dims(),
+            x.dims(),
+            1,
+            &[trace::of(&self.weight), trace::of(&self.bias)],
+        );
         let (weight, bias) = (self.weight.val(), self.bias.val());
         if !x.device().is_autodiff() {
             return op::batch_norm(

@@ -5,6 +5,7 @@ use burn::tensor::{Device, Tensor};
 
 use super::zeros;
 use crate::op::{self, Convolution, Window};
+use crate::trace::{self, Kind};
 
 /// Configuration of a [`Conv2d`]: square kernel; stride 1, no padding,
 /// dilation 1, one group and a bias unless said otherwise.
@@ -84,14 +85,20 @@ impl Conv2d {
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         let weight = self.weight.val();
         let bias = self.bias.as_ref().map(Param::val);
-        if !op::is_autocast() {
-            return self.convolve(x, weight, bias);
-        }
-        let y = op::widen(self.convolve(op::narrow(x), op::narrow(weight), None));
-        match bias {
-            Some(bias) => y + bias.reshape([1, -1, 1, 1]),
-            None => y,
-        }
+        let input = x.dims();
+        let y = if op::is_autocast() {
+            let y = op::widen(self.convolve(op::narrow(x), op::narrow(weight), None));
+            match bias {
+                Some(bias) => y + bias.reshape([1, -1, 1, 1]),
+                None => y,
+            }
+        } else {
+            self.convolve(x, weight, bias)
+        };
+        let [_, per_group, kernel, _] = self.weight.dims();
+        let terms = per_group * kernel * kernel;
+        trace::tell(Kind::Convolution, input, y.dims(), terms, &trace::layer(&self.weight, &self.bias));
+        y
     }
 
     fn convolve(&self, x: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>) -> Tensor<4> {

@@ -5,6 +5,7 @@ use burn::tensor::{Device, Tensor};
 
 use super::zeros;
 use crate::op::{self, Convolution};
+use crate::trace::{self, Kind};
 
 /// Configuration of a [`ConvTranspose2d`] (with bias).
 #[derive(Debug, Clone, Copy)]
@@ -56,10 +57,17 @@ impl ConvTranspose2d {
         let Self { stride, padding, .. } = *self;
         let form = Convolution { stride, padding, dilation: 1, groups: 1, transposed: true };
         let (weight, bias) = (self.weight.val(), self.bias.val());
-        if !op::is_autocast() {
-            return op::convolution(x, weight, Some(bias), form);
-        }
-        let y = op::widen(op::convolution(op::narrow(x), op::narrow(weight), None, form));
-        y + bias.reshape([1, -1, 1, 1])
+        let input = x.dims();
+        let y = if op::is_autocast() {
+            let y = op::widen(op::convolution(op::narrow(x), op::narrow(weight), None, form));
+            y + bias.reshape([1, -1, 1, 1])
+        } else {
+            op::convolution(x, weight, Some(bias), form)
+        };
+        let [input_channels, _, kernel, _] = self.weight.dims();
+        let terms = input_channels * kernel * kernel;
+        let parameters = [trace::of(&self.weight), trace::of(&self.bias)];
+        trace::tell(Kind::ConvolutionTransposed, input, y.dims(), terms, &parameters);
+        y
     }
 }

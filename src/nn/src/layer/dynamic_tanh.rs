@@ -4,6 +4,7 @@ use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
 
 use super::{ones, zeros};
+use crate::trace::{self, Kind};
 
 /// Configuration of a [`DynamicTanh`].
 #[derive(Debug, Clone, Copy)]
@@ -42,6 +43,8 @@ impl DynamicTanh {
     /// [B, C, H, W] to the same shape.
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         let [_, channels, _, _] = x.dims();
+        let parameters = [trace::of(&self.alpha), trace::of(&self.weight), trace::of(&self.bias)];
+        trace::tell(Kind::DynamicTanh, x.dims(), x.dims(), 1, &parameters);
         let alpha = self.alpha.val().reshape([1, 1, 1, 1]);
         let weight = self.weight.val().reshape([1, channels, 1, 1]);
         let bias = self.bias.val().reshape([1, channels, 1, 1]);

@@ -4,6 +4,7 @@ use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
 
 use super::{ones, zeros};
+use crate::trace::{self, Kind};
 
 /// Added to the variance.
 const EPSILON: f64 = 1e-5;
@@ -45,6 +46,13 @@ pub struct GroupNorm {
 impl GroupNorm {
     /// [B, C, H, W] to the same shape.
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        trace::tell(
+            Kind::GroupNorm,
+            x.dims(),
+            x.dims(),
+            1,
+            &[trace::of(&self.weight), trace::of(&self.bias)],
+        );
         let [batch, channels, height, width] = x.dims();
         let x = x.reshape([batch, self.groups, channels / self.groups * height * width]);
         let centred = x.clone() - x.mean_dim(2); // [B, G, n]

@@ -5,6 +5,7 @@ use burn::tensor::module::layer_norm;
 use burn::tensor::{Device, Tensor};
 
 use super::{ones, zeros};
+use crate::trace::{self, Kind};
 
 /// Configuration of a [`LayerNorm`].
 #[derive(Debug, Clone, Copy)]
@@ -48,6 +49,13 @@ pub struct LayerNorm {
 impl LayerNorm {
     /// [..., features] to the same shape.
     pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
+        trace::tell(
+            Kind::LayerNorm,
+            x.dims(),
+            x.dims(),
+            1,
+            &[trace::of(&self.weight), trace::of(&self.bias)],
+        );
         layer_norm(x, self.weight.val(), Some(self.bias.val()), self.epsilon)
     }
 }

@@ -5,6 +5,7 @@ use burn::tensor::{Device, Tensor};
 
 use super::zeros;
 use crate::op;
+use crate::trace::{self, Kind};
 
 /// Configuration of a [`Linear`], with a bias unless said otherwise.
 #[derive(Debug, Clone, Copy)]
@@ -49,6 +50,7 @@ impl Linear {
         let weight = self.weight.val();
         let [output, input] = weight.dims();
         let mut dims = x.dims();
+        let shape = dims;
         // One product of two matrices: the weight's gradient is one, too.
         let rows = x.reshape([-1, input as isize]);
         let y = op::widen(op::narrow(rows).matmul(op::narrow(weight).transpose()));
@@ -57,6 +59,7 @@ impl Linear {
             None => y,
         };
         dims[D - 1] = output;
+        trace::tell(Kind::Linear, shape, dims, input, &trace::layer(&self.weight, &self.bias));
         y.reshape(dims)
     }
 }

@@ -5,6 +5,7 @@ use burn::tensor::activation::{relu, sigmoid};
 use burn::tensor::{Device, Tensor};
 
 use super::{Conv2d, Conv2dConfig};
+use crate::trace::{self, Kind};
 
 /// Configuration of a [`SqueezeExcitation`].
 #[derive(Debug, Clone, Copy)]
@@ -48,6 +49,7 @@ impl SqueezeExcitation {
     /// [B, C, H, W] to the same shape.
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         let [batch, channels, height, width] = x.dims();
+        trace::tell(Kind::Mean, x.dims(), [batch, channels], height * width, &[]);
         let mean = x.clone().reshape([batch, channels, height * width]).mean_dim(2);
         let mean = mean.reshape([batch, channels, 1, 1]);
         let gate = sigmoid(self.fc2.forward(relu(self.fc1.forward(mean)))); // [B, C, 1, 1]

@@ -4,6 +4,8 @@ use burn::tensor::Tensor;
 use burn::tensor::module::interpolate;
 use burn::tensor::ops::{InterpolateMode, InterpolateOptions};
 
+use crate::trace::{self, Kind};
+
 /// Where the samples of a bilinear resize lie.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Corners {
@@ -17,7 +19,8 @@ pub enum Corners {
 
 /// Bilinear: [B, C, H, W] to [B, C, height, width]; the same size is the identity.
 pub fn resize_bilinear(x: Tensor<4>, size: [usize; 2], corners: Corners) -> Tensor<4> {
-    let [_, _, height, width] = x.dims();
+    let [batch, channels, height, width] = x.dims();
+    trace::tell(Kind::ResizeBilinear, x.dims(), [batch, channels, size[0], size[1]], 4, &[]);
     if [height, width] == size {
         return x;
     }
@@ -37,6 +40,7 @@ pub fn upsample_bilinear(x: Tensor<4>, factor: usize, corners: Corners) -> Tenso
 /// [B, C, factor H, factor W].
 pub fn upsample_nearest(x: Tensor<4>, factor: usize) -> Tensor<4> {
     let [batch, channels, height, width] = x.dims();
+    trace::tell(Kind::ResizeNearest, x.dims(), [batch, channels, factor * height, factor * width], 1, &[]);
     x.reshape([batch, channels, height, 1, width, 1])
         .expand([batch, channels, height, factor, width, factor])
         .reshape([batch, channels, factor * height, factor * width])

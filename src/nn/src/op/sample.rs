@@ -12,6 +12,7 @@ use burn::tensor::ops::{GridSampleOptions, GridSamplePaddingMode, InterpolateMod
 use burn::tensor::{Device, Tensor, TensorData};
 
 use super::backend::{is_flex, is_torch};
+use crate::trace::{self, Kind};
 
 /// Bilinear samples of x [B, C, H, W] at the positions of a bilinear x2 plus
 /// an offset in input pixels, clamped to the border: [B, C, 2H, 2W].
@@ -19,6 +20,8 @@ use super::backend::{is_flex, is_torch};
 /// offset is [B, 8 groups, H, W]; its channels are, from the slowest index:
 /// axis (0 column, 1 row), group of C / groups channels, sub-row, sub-column.
 pub fn dynamic_upsample(x: Tensor<4>, offset: Tensor<4>, groups: usize) -> Tensor<4> {
+    let [batch, channels, height, width] = x.dims();
+    trace::tell(Kind::Sample, x.dims(), [batch, channels, 2 * height, 2 * width], 4, &[]);
     if is_flex(&x.device()) || is_torch(&x.device()) {
         let y = <Dispatch as SampleOps>::sample(x.into_dispatch(), offset.into_dispatch(), groups);
         return Tensor::from_dispatch(y);

@@ -9,6 +9,7 @@ use dygl_nn::layer::{
     SqueezeExcitation, SqueezeExcitationConfig,
 };
 use dygl_nn::op::gelu;
+use dygl_nn::trace::{self, Kind};
 
 use super::block::{ConvNormGelu, ConvNormGeluConfig};
 
@@ -112,8 +113,13 @@ impl Mixer {
         let query = qkv.clone().narrow(1, 0, QUERY); // [B, 16, n]
         let key = qkv.clone().narrow(1, QUERY, QUERY); // [B, 16, n]
         let value = qkv.narrow(1, 2 * QUERY, channels); // [B, P, n]
+        let pixels = height * width;
+        trace::tell(Kind::Product, query.dims(), [batch, pixels, pixels], QUERY, &[]);
         let scores = query.swap_dims(1, 2).matmul(key) * (QUERY as f64).powf(-0.5); // [B, n, n]
+        // The reference's softmax is a function.
+        trace::functional(|| trace::tell(Kind::Softmax, scores.dims(), scores.dims(), pixels, &[]));
         let weights = softmax(scores, 2);
+        trace::tell(Kind::Product, weights.dims(), value.dims(), pixels, &[]);
         value.matmul(weights.swap_dims(1, 2)).reshape([batch, channels, height, width])
     }
 }

@@ -4,6 +4,7 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use dygl_nn::layer::{Conv2d, Conv2dConfig, ConvTranspose2d, ConvTranspose2dConfig};
 use dygl_nn::op::{Corners, dynamic_upsample, upsample_bilinear};
+use dygl_nn::trace;
 
 use super::mixer::{DilatedBlock, DilatedBlockConfig, Local};
 
@@ -67,7 +68,10 @@ impl Up {
     pub(super) fn forward(&self, x: Tensor<4>, skip: Tensor<4>) -> Tensor<4> {
         let x = match &self.enlarge {
             Enlarge::Dynamic(layer) => layer.forward(x),
-            Enlarge::Bilinear(layer) => layer.reduce.forward(upsample_bilinear(x, 2, Corners::Centred)),
+            Enlarge::Bilinear(layer) => {
+                let enlarged = trace::functional(|| upsample_bilinear(x, 2, Corners::Centred));
+                layer.reduce.forward(enlarged)
+            }
             Enlarge::Transposed(layer) => layer.transposed.forward(x),
         }; // [B, C/2, 2h, 2w]
         let x = self.align.forward(x); // [B, S, 2h, 2w]

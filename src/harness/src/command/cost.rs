@@ -1,0 +1,185 @@
+//! `dygl cost`: what networks cost, by the paper's convention and truly.
+
+use crate::cli::{Cost, Format};
+use crate::exec::cost;
+use crate::exec::local::Local;
+use crate::exit::{Exit, Failure, OrExit};
+use crate::ledger::Ledger;
+use crate::spec::name::Named;
+use crate::spec::network::{self, NETWORKS};
+
+pub fn cost(arguments: &Cost) -> Result<Exit, Failure> {
+    let models = models(&arguments.models, arguments.size)?;
+    let local = Local::beside_this_program()?;
+    let ledgers =
+        cost::ledgers(&local, &arguments.common.store, &models, arguments.size).or_exit(Exit::Environment)?;
+    if arguments.common.format == Format::Json {
+        let mut listed = serde_json::json!(ledgers);
+        if !arguments.layers {
+            for ledger in listed.as_array_mut().into_iter().flatten() {
+                ledger.as_object_mut().map(|ledger| ledger.remove("layers"));
+            }
+        }
+        super::answer_json(&serde_json::json!({ "ledgers": listed }))?;
+        return Ok(Exit::Ok);
+    }
+    super::answer(&overview(&ledgers));
+    // A few networks are told of one by one.
+    if arguments.layers || !arguments.models.is_empty() {
+        for ledger in &ledgers {
+            super::answer(&format!("\n{}", account(ledger, arguments.layers)));
+        }
+    }
+    Ok(Exit::Ok)
+}
+
+/// The networks asked for, all mistakes at once; without any, every network.
+fn models(asked: &[String], size: usize) -> Result<Vec<Named>, Failure> {
+    if asked.is_empty() {
+        return Ok(NETWORKS.iter().map(|network| Named::plain(network.name)).collect());
+    }
+    let mut mistakes = Vec::new();
+    let mut models = Vec::new();
+    for text in asked {
+        let named = match Named::parse(text) {
+            Ok(named) => named,
+            Err(error) => {
+                mistakes.push(format!("`{text}`: {error}"));
+                continue;
+            }
+        };
+        match network::resolve(&named) {
+            Ok((network, named)) => match network.check_size(size) {
+                Ok(()) => models.push(named),
+                Err(nearest) => mistakes.push(format!(
+                    "`{}` cannot take images of {size} px; the nearest valid size is {nearest}",
+                    network.name
+                )),
+            },
+            Err(error) => mistakes.push(format!("{error}; there is: {}", error.candidates().join(", "))),
+        }
+    }
+    if mistakes.is_empty() { Ok(models) } else { Err(Failure::new(Exit::Usage, mistakes.join("\n"))) }
+}
+
+fn overview(ledgers: &[Ledger]) -> String {
+    let heading = ["model", "parameters", "as published", "operations", "as published", "fvcore"];
+    let mut rows = vec![heading.map(str::to_owned).to_vec()];
+    rows.extend(ledgers.iter().map(|ledger| {
+        vec![
+            ledger.model.clone(),
+            millions(ledger.parameters),
+            millions(ledger.published.parameters),
+            billions(ledger.operations),
+            billions(ledger.published.operations),
+            billions(ledger.fvcore),
+        ]
+    }));
+    let size = ledgers.first().map_or(0, |ledger| ledger.size);
+    format!(
+        "{}Multiply-accumulates of one image of {size} x {size} px. \"As published\" is the counter behind the\n\
+         paper's Table 7 (thop 0.1.1), with its errors; `dygl cost MODEL` says where the two part.\n",
+        super::columns(&rows)
+    )
+}
+
+/// What one network costs, by kind and, if asked for, by layer.
+fn account(ledger: &Ledger, layers: bool) -> String {
+    let mut text = format!("{} at {} px\n", ledger.model, ledger.size);
+    let heading = ["kind", "calls", "operations", "as published"];
+    let mut rows = vec![heading.map(str::to_owned).to_vec()];
+    rows.extend(ledger.by_kind.iter().map(|kind| {
+        vec![
+            kind.kind.clone(),
+            kind.calls.to_string(),
+            grouped(kind.operations as i64),
+            grouped(kind.published as i64),
+        ]
+    }));
+    let (operations, published) = (ledger.operations as i64, ledger.published.operations as i64);
+    rows.push(vec!["all".into(), String::new(), grouped(operations), grouped(published)]);
+    text.push_str(&super::columns(&rows));
+    let heading = ["from true to published", "operations", "parameters"];
+    let mut rows = vec![heading.map(str::to_owned).to_vec()];
+    rows.push(vec!["true".into(), grouped(operations), grouped(ledger.parameters as i64)]);
+    rows.extend(ledger.differences.iter().map(|difference| {
+        vec![difference.what.clone(), signed(difference.operations), signed(difference.parameters)]
+    }));
+    rows.push(vec!["published".into(), grouped(published), grouped(ledger.published.parameters as i64)]);
+    text.push('\n');
+    text.push_str(&super::columns(&rows));
+    if layers {
+        let heading = ["layer", "kind", "input", "output", "parameters", "operations", "as published", ""];
+        let mut rows = vec![heading.map(str::to_owned).to_vec()];
+        rows.extend(ledger.layers.iter().map(|layer| {
+            vec![
+                layer.name.clone(),
+                layer.kind.clone(),
+                shape(&layer.input),
+                shape(&layer.output),
+                grouped(layer.parameters as i64),
+                grouped(layer.operations as i64),
+                grouped(layer.published as i64),
+                if layer.standing == "live" { String::new() } else { layer.standing.clone() },
+            ]
+        }));
+        text.push('\n');
+        text.push_str(&super::columns(&rows));
+    }
+    text
+}
+
+fn shape(sides: &[usize]) -> String {
+    sides.iter().map(usize::to_string).collect::<Vec<_>>().join("x")
+}
+
+fn millions(count: u64) -> String {
+    format!("{:.2} M", count as f64 / 1e6)
+}
+
+fn billions(count: u64) -> String {
+    format!("{:.2} G", count as f64 / 1e9)
+}
+
+/// 1234567 as 1,234,567.
+fn grouped(count: i64) -> String {
+    let digits = count.unsigned_abs().to_string();
+    let mut text = String::from(if count < 0 { "-" } else { "" });
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+fn signed(count: i64) -> String {
+    match count {
+        0 => String::new(),
+        _ if count > 0 => format!("+{}", grouped(count)),
+        _ => grouped(count),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_are_grouped_in_thousands() {
+        assert_eq!(
+            ["0", "999", "1,000", "-12,345,678"],
+            [0, 999, 1000, -12_345_678].map(grouped).each_ref().map(String::as_str)
+        );
+        assert_eq!([signed(0), signed(5), signed(-5)], ["", "+5", "-5"]);
+    }
+
+    #[test]
+    fn all_mistakes_are_told_at_once() {
+        let asked = ["unett", "dyglnet,norm=x", "dyglnet"].map(str::to_owned);
+        let failure = models(&asked, 100).expect_err("three mistakes");
+        assert_eq!(failure.message.lines().count(), 3, "{}", failure.message);
+        assert!(failure.message.contains("the nearest valid size is 96"), "{}", failure.message);
+    }
+}

@@ -1,0 +1,103 @@
+//! The cost ledger of a network: what it computes, what the paper's counter
+//! would make of it, and where the two part.
+//!
+//! A worker folds it from a forward pass of the network itself
+//! (`dygl-worker cost`); here it is only read.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// Costs of one image through a network.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Ledger {
+    /// NAME or NAME,option=value,...
+    pub model: String,
+    /// Side of the image, pixels.
+    pub size: usize,
+    /// Trainable values, each counted once.
+    pub parameters: u64,
+    /// As thop 0.1.1 counts, which made the paper's Table 7.
+    pub published: Counted,
+    /// As fvcore counts: a second opinion, for comparison with its totals.
+    pub fvcore: u64,
+    /// Multiply-accumulates of what the logits depend on.
+    pub operations: u64,
+    /// The same by kind, largest first.
+    pub by_kind: Vec<KindCost>,
+    /// What the published convention leaves out or counts too often.
+    pub differences: Vec<Difference>,
+    /// Values that the layers of a training step give, which its backward
+    /// pass reads.
+    pub activations: u64,
+    /// Each thing that was done, in order.
+    pub layers: Vec<LayerCost>,
+}
+
+/// Parameters and operations by a convention.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Counted {
+    pub parameters: u64,
+    pub operations: u64,
+}
+
+/// What a kind of operation costs in all.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KindCost {
+    pub kind: String,
+    pub calls: u64,
+    pub operations: u64,
+    pub published: u64,
+}
+
+/// A reason why the published figures are not the true ones.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Difference {
+    pub kind: DifferenceKind,
+    /// In words, with what it concerns.
+    pub what: String,
+    /// Published minus true.
+    pub operations: i64,
+    /// Published minus true.
+    pub parameters: i64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DifferenceKind {
+    /// The convention has no rule for it, or cannot see it.
+    NotCounted,
+    /// Counted once for every name under which it is registered.
+    RegisteredTwice,
+    /// The rule gives another figure than the operation takes.
+    OtherRule,
+    /// The reference computes it in vain.
+    InVain,
+}
+
+/// One thing that was done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LayerCost {
+    /// Reference name of the layer, empty for what has no parameters.
+    pub name: String,
+    pub kind: String,
+    pub input: Vec<usize>,
+    pub output: Vec<usize>,
+    pub parameters: u64,
+    pub operations: u64,
+    pub published: u64,
+    /// live, repeated, ineffective or unread.
+    pub standing: String,
+}
+
+impl Ledger {
+    /// Sums of a breakdown by the first component of the layers' names.
+    pub fn by_part(&self) -> BTreeMap<&str, u64> {
+        let mut parts = BTreeMap::new();
+        for layer in self.layers.iter().filter(|layer| layer.standing == "live") {
+            let part = layer.name.split('.').next().unwrap_or_default();
+            *parts.entry(part).or_default() += layer.operations;
+        }
+        parts
+    }
+}
