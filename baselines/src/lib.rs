@@ -1,4 +1,8 @@
 //! The baseline networks: one network, one file, written from the paper and
 //! checked against fixtures of the reference implementation.
 
+pub mod attention_unet;
+pub mod cmunext_l;
+pub mod dcsau_net;
 pub mod unet;
+pub mod unetpp;

@@ -15,10 +15,10 @@
 //! paper's tool counts it, is the table's 41.48 G.
 
 use burn::module::Module;
-use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 use dygl_nn::layer::{
-    BatchNorm2d, BatchNorm2dConfig, Conv2d, Conv2dConfig, ConvTranspose2d, ConvTranspose2dConfig, max_pool,
+    Conv2d, Conv2dConfig, ConvTranspose2d, ConvTranspose2dConfig, DoubleConv, DoubleConvConfig, max_pool,
+    pad_to,
 };
 use dygl_nn::network::{Initial, Network, Options};
 
@@ -55,7 +55,7 @@ impl UNetConfig {
     /// The network; the convolutions are zero until initialised or loaded.
     pub fn init(&self, device: &Device) -> UNet {
         let [w1, w2, w3, w4, w5] = WIDTHS;
-        let double = |input, output| DoubleConvConfig { input, output }.init(device);
+        let double = |input, output| DoubleConvConfig::new(input, output).no_bias().init(device);
         let up = |input, output| UpConfig { input, output, variant: self.variant }.init(device);
         UNet {
             inc: double(3, w1),
@@ -93,10 +93,10 @@ impl Network for UNet {
         ("down2", "down2.maxpool_conv.1"),
         ("down3", "down3.maxpool_conv.1"),
         ("down4", "down4.maxpool_conv.1"),
-        ("conv1", "double_conv.0"),
-        ("norm1", "double_conv.1"),
-        ("conv2", "double_conv.3"),
-        ("norm2", "double_conv.4"),
+        ("first.conv", "double_conv.0"),
+        ("first.norm", "double_conv.1"),
+        ("second.conv", "double_conv.3"),
+        ("second.norm", "double_conv.4"),
         ("outc", "outc.conv"),
     ];
 
@@ -116,35 +116,6 @@ impl Network for UNet {
     }
 }
 
-struct DoubleConvConfig {
-    input: usize,
-    output: usize,
-}
-
-impl DoubleConvConfig {
-    fn init(&self, device: &Device) -> DoubleConv {
-        let conv = |input| Conv2dConfig::new(input, self.output, 3).padding(1).no_bias().init(device);
-        let norm = || BatchNorm2dConfig::new(self.output).init(device);
-        DoubleConv { conv1: conv(self.input), norm1: norm(), conv2: conv(self.output), norm2: norm() }
-    }
-}
-
-/// Twice: 3x3 convolution, batch norm, ReLU.
-#[derive(Module, Debug)]
-struct DoubleConv {
-    conv1: Conv2d,
-    norm1: BatchNorm2d,
-    conv2: Conv2d,
-    norm2: BatchNorm2d,
-}
-
-impl DoubleConv {
-    fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let x = relu(self.norm1.forward(self.conv1.forward(x)));
-        relu(self.norm2.forward(self.conv2.forward(x)))
-    }
-}
-
 struct UpConfig {
     input: usize,
     output: usize,
@@ -159,7 +130,7 @@ impl UpConfig {
         };
         Up {
             up: ConvTranspose2dConfig::new(self.input, self.output, 2, 2).padding(padding).init(device),
-            conv: DoubleConvConfig { input: self.input, output: self.output }.init(device),
+            conv: DoubleConvConfig::new(self.input, self.output).no_bias().init(device),
         }
     }
 }
@@ -177,17 +148,4 @@ impl Up {
         let x = pad_to(self.up.forward(x), &skip);
         self.conv.forward(Tensor::cat(vec![skip, x], 1))
     }
-}
-
-/// Zeros around x up to the other's height and width: the smaller half above
-/// and to the left.
-fn pad_to(x: Tensor<4>, other: &Tensor<4>) -> Tensor<4> {
-    let [_, _, height, width] = x.dims();
-    let [_, _, rows, columns] = other.dims();
-    let (rows, columns) = (rows - height, columns - width);
-    if rows == 0 && columns == 0 {
-        return x;
-    }
-    let (top, left) = (rows / 2, columns / 2);
-    x.pad((left, columns - left, top, rows - top), 0.0)
 }

@@ -19,6 +19,10 @@ use dygl_tests::parity::{self, Deviation, Fixture};
 const FIXTURES: &[(&str, &str)] = &[
     ("unet_p0", "unet"),
     ("unet", "unet,variant=table-exact"),
+    ("attention_unet", "attention_unet"),
+    ("unetpp", "unetpp"),
+    ("dcsau_net", "dcsau_net"),
+    ("cmunext_l", "cmunext_l"),
     ("dyglnet", "dyglnet"),
     ("dyglnet_bi", "dyglnet,upsample=bilinear"),
     ("dyglnet_tconv", "dyglnet,upsample=transposed"),
@@ -88,6 +92,26 @@ fn unet_published() -> Result<()> {
 #[test]
 fn unet_table_exact() -> Result<()> {
     check("unet")
+}
+
+#[test]
+fn attention_unet() -> Result<()> {
+    check("attention_unet")
+}
+
+#[test]
+fn unetpp() -> Result<()> {
+    check("unetpp")
+}
+
+#[test]
+fn dcsau_net() -> Result<()> {
+    check("dcsau_net")
+}
+
+#[test]
+fn cmunext_l() -> Result<()> {
+    check("cmunext_l")
 }
 
 #[test]

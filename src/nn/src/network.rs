@@ -29,6 +29,12 @@ pub trait Network: Module {
 
     /// [B, 3, H, W] to logits [B, 1, H, W].
     fn forward(&self, images: Tensor<4>) -> Tensor<4>;
+
+    /// Every map of logits [B, 1, H, W] that training supervises; the last one
+    /// is the one that is used, [`Network::forward`]'s.
+    fn outputs(&self, images: Tensor<4>) -> Vec<Tensor<4>> {
+        vec![self.forward(images)]
+    }
 }
 
 /// Weights of another network from which a part of this one starts.
@@ -85,7 +91,8 @@ pub enum Initial {
     TruncatedNormal { std: f64 },
     /// N(0, gain^2 / fan_in) (He et al. 2015, fan-in mode; gain sqrt(2) for ReLU).
     KaimingNormal { gain: f64 },
-    /// N(0, 2 / fan_out) with fan_out = out channels x kernel area / groups.
+    /// N(0, 2 / fan_out) with fan_out = out channels x kernel area: all
+    /// channels, also those of other groups (He et al. 2015, fan-out mode).
     KaimingNormalFanOut,
     /// U(-b, b), b = sqrt(6 / (fan_in + fan_out)) (Glorot & Bengio 2010).
     XavierUniform,

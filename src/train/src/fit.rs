@@ -20,7 +20,7 @@ use crate::checkpoint::{self, CheckpointError, State};
 use crate::device::Backend;
 use crate::evaluate::{self, EvaluateError};
 use crate::init;
-use crate::loss::loss;
+use crate::loss::mean_loss;
 use crate::net::Net;
 use crate::optim::{AdamW, GradientSet};
 use crate::schedule::LearningRate;
@@ -225,14 +225,14 @@ impl Training {
         rate: f64,
     ) -> Result<StepParts, FitError> {
         let diverged = |message: String| FitError::Diverged { epoch: epoch + 1, step: step + 1, message };
-        let logits = {
+        let outputs = {
             let _products = autocast(protocol.train.precision == Precision::Bf16Amp);
             let words = [self.net.name(), &epoch.to_string(), &step.to_string()];
             let mut stream = Stream::new(self.seed, "drop", &words);
             let _drops = noise(move || stream.unit());
-            self.net.forward(images)
+            self.net.outputs(images)
         };
-        let parts = loss(logits, targets, &protocol.loss);
+        let parts = mean_loss(outputs, targets, &protocol.loss);
         let value = scalar(parts.total.clone());
         if !value.is_finite() {
             return Err(diverged(format!("the loss is {value}")));

@@ -47,6 +47,25 @@ pub fn loss(logits: Tensor<4>, target: Tensor<4>, spec: &Loss) -> LossParts {
     LossParts { total, bce, dice }
 }
 
+/// The mean over several maps of logits of the [`loss`] of each, part by part.
+///
+/// # Panics
+/// There is no map.
+pub fn mean_loss(outputs: Vec<Tensor<4>>, target: Tensor<4>, spec: &Loss) -> LossParts {
+    let count = outputs.len() as f64;
+    let each = outputs.into_iter().map(|logits| loss(logits, target.clone(), spec));
+    let sum = each.reduce(|sum, parts| LossParts {
+        total: sum.total + parts.total,
+        bce: sum.bce + parts.bce,
+        dice: sum.dice + parts.dice,
+    });
+    let LossParts { total, bce, dice } = sum.expect("a network has an output");
+    if count == 1.0 {
+        return LossParts { total, bce, dice };
+    }
+    LossParts { total: total / count, bce: bce / count, dice: dice / count }
+}
+
 #[cfg(test)]
 mod tests {
     use burn::tensor::Device;
@@ -93,6 +112,28 @@ mod tests {
             for (got, want) in got.iter().zip(want) {
                 assert!((got - want).abs() < 1e-6, "{got} {want}");
             }
+        }
+    }
+
+    #[test]
+    fn several_maps_count_alike_and_one_counts_as_itself() {
+        let device = Device::flex();
+        let map = |values: [f32; 2]| Tensor::<4>::from_data([[[values]]], &device);
+        let value = |tensor: Tensor<1>| tensor.into_scalar::<f32>();
+        let (first, second, target) = (map([0.3, -1.2]), map([2.0, 0.1]), map([1.0, 0.0]));
+        let one = |logits: &Tensor<4>| loss(logits.clone(), target.clone(), &REFERENCE);
+        let mean = |outputs| mean_loss(outputs, target.clone(), &REFERENCE);
+
+        let (alone, plain) = (mean(vec![first.clone()]), one(&first));
+        assert_eq!(value(alone.total), value(plain.total.clone()));
+        let (both, other) = (mean(vec![first, second.clone()]), one(&second));
+        for (mean, parts) in [
+            (both.total, [plain.total, other.total]),
+            (both.bce, [plain.bce, other.bce]),
+            (both.dice, [plain.dice, other.dice]),
+        ] {
+            let [first, second] = parts.map(value);
+            assert!((value(mean) - (first + second) / 2.0).abs() < 1e-6 && first != second);
         }
     }
 

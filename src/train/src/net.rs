@@ -4,11 +4,18 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use dygl::spec::name::Named;
 use dygl::spec::network::{self, NetworkError};
+use dygl_baselines::attention_unet::{AttentionUNet, AttentionUNetConfig};
+use dygl_baselines::cmunext_l::{CmuNext, CmuNextConfig};
+use dygl_baselines::dcsau_net::{DcsauNet, DcsauNetConfig};
 use dygl_baselines::unet::{UNet, UNetConfig};
+use dygl_baselines::unetpp::{UNetPlusPlus, UNetPlusPlusConfig};
 use dygl_nn::network::{Backbone, Initial, Network, Options};
 
 use crate::dyglnet::{DyGLNet, DyGLNetConfig};
 use crate::weights;
+
+#[cfg(test)]
+mod suite;
 
 /// Declares [`Net`] and its registry. Each line: name, variant and type, and
 /// the configuration, which knows what the options stand for.
@@ -58,6 +65,14 @@ macro_rules! networks {
                 }
             }
 
+            /// Every map of logits that training supervises, the one that is
+            /// used last; else as [`Net::forward`].
+            pub fn outputs(&self, images: Tensor<4>) -> Vec<Tensor<4>> {
+                match self {
+                    $(Net::$variant(net) => net.outputs(images),)*
+                }
+            }
+
             /// How paths of fields become reference names.
             pub(crate) fn names(&self) -> &'static [(&'static str, &'static str)] {
                 match self {
@@ -93,11 +108,55 @@ macro_rules! networks {
                 }
             }
         }
+
+        #[cfg(test)]
+        mod each {
+            $(
+                #[allow(non_snake_case, reason = "the network's name in the report")]
+                mod $variant {
+                    use crate::net::suite;
+
+                    #[test]
+                    fn gives_one_map_per_image() {
+                        suite::gives_one_map_per_image($name);
+                    }
+
+                    #[test]
+                    fn refuses_other_sizes() {
+                        suite::refuses_other_sizes($name);
+                    }
+
+                    #[test]
+                    fn trains_every_live_parameter() {
+                        suite::trains_every_live_parameter($name);
+                    }
+
+                    #[test]
+                    fn trains_with_every_option() {
+                        suite::trains_with_every_option($name);
+                    }
+
+                    #[test]
+                    fn saves_and_loads() {
+                        suite::saves_and_loads($name);
+                    }
+
+                    #[test]
+                    fn learns_one_batch() {
+                        suite::learns_one_batch($name);
+                    }
+                }
+            )*
+        }
     };
 }
 
 networks! {
     "unet" => UNet(UNet), UNetConfig;
+    "attention_unet" => AttentionUNet(AttentionUNet), AttentionUNetConfig;
+    "unetpp" => UNetPlusPlus(UNetPlusPlus), UNetPlusPlusConfig;
+    "dcsau_net" => DcsauNet(DcsauNet), DcsauNetConfig;
+    "cmunext_l" => CmuNext(CmuNext), CmuNextConfig;
     "dyglnet" => DyGLNet(DyGLNet), DyGLNetConfig;
 }
 
@@ -148,6 +207,11 @@ mod tests {
             ("dyglnet,split=global", 9_139_562),
             ("unet", 31_037_633),
             ("unet,variant=table-exact", 31_037_633),
+            ("attention_unet", 34_878_573),
+            ("unetpp", 9_163_329),
+            ("unetpp,deep_supervision=true", 9_163_428),
+            ("dcsau_net", 2_598_785),
+            ("cmunext_l", 8_286_721),
         ] {
             assert_eq!(build(named).parameters(), count, "{named}");
         }
