@@ -103,6 +103,11 @@ impl Conv2d {
         if per_group == 1 && groups == output && bias.is_none() {
             return op::depthwise(x, weight, Window { stride, padding, dilation });
         }
-        op::convolution(x, weight, bias, Convolution { stride, padding, dilation, groups, transposed: false })
+        op::convolution(
+            x,
+            weight,
+            bias,
+            Convolution { stride, padding, output_padding: 0, dilation, groups, transposed: false },
+        )
     }
 }
