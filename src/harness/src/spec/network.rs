@@ -107,6 +107,15 @@ pub const NETWORKS: &[Network] = &[
         square: false,
     },
     Network {
+        name: "fat_net",
+        label: "FATNet",
+        group: Group::Hybrid,
+        options: &[],
+        size_multiple: 16,
+        size_min: 32,
+        square: false,
+    },
+    Network {
         name: "dyglnet",
         label: "DyGLNet",
         group: Group::Ours,
