@@ -2,4 +2,5 @@
 //! checked against fixtures of the reference implementation.
 
 pub mod fat_net;
+pub mod m2snet;
 pub mod unet;

@@ -19,6 +19,7 @@ use dygl_tests::parity::{self, Deviation, Fixture};
 const FIXTURES: &[(&str, &str)] = &[
     ("unet_p0", "unet"),
     ("unet", "unet,variant=table-exact"),
+    ("m2snet", "m2snet"),
     ("fat_net", "fat_net"),
     ("dyglnet", "dyglnet"),
     ("dyglnet_bi", "dyglnet,upsample=bilinear"),
@@ -89,6 +90,11 @@ fn unet_published() -> Result<()> {
 #[test]
 fn unet_table_exact() -> Result<()> {
     check("unet")
+}
+
+#[test]
+fn m2snet() -> Result<()> {
+    check("m2snet")
 }
 
 #[test]

@@ -5,6 +5,7 @@ use burn::tensor::{Device, Tensor};
 use dygl::spec::name::Named;
 use dygl::spec::network::{self, NetworkError};
 use dygl_baselines::fat_net::{FatNet, FatNetConfig};
+use dygl_baselines::m2snet::{M2SNet, M2SNetConfig};
 use dygl_baselines::unet::{UNet, UNetConfig};
 use dygl_nn::network::{Backbone, Initial, Network, Options};
 
@@ -99,6 +100,7 @@ macro_rules! networks {
 
 networks! {
     "unet" => UNet(UNet), UNetConfig;
+    "m2snet" => M2SNet(M2SNet), M2SNetConfig;
     "fat_net" => FatNet(FatNet), FatNetConfig;
     "dyglnet" => DyGLNet(DyGLNet), DyGLNetConfig;
 }
@@ -150,6 +152,7 @@ mod tests {
             ("dyglnet,split=global", 9_139_562),
             ("unet", 31_037_633),
             ("unet,variant=table-exact", 31_037_633),
+            ("m2snet", 29_741_585),
             ("fat_net", 28_758_657),
         ] {
             assert_eq!(build(named).parameters(), count, "{named}");

@@ -107,6 +107,15 @@ pub const NETWORKS: &[Network] = &[
         square: false,
     },
     Network {
+        name: "m2snet",
+        label: "M2SNet",
+        group: Group::Cnn,
+        options: &[],
+        size_multiple: 1,
+        size_min: 32,
+        square: false,
+    },
+    Network {
         name: "fat_net",
         label: "FATNet",
         group: Group::Hybrid,
