@@ -4,5 +4,7 @@
 pub mod attention_unet;
 pub mod cmunext_l;
 pub mod dcsau_net;
+pub mod fat_net;
+pub mod m2snet;
 pub mod unet;
 pub mod unetpp;

@@ -22,7 +22,14 @@ const FIXTURES: &[(&str, &str)] = &[
     ("attention_unet", "attention_unet"),
     ("unetpp", "unetpp"),
     ("dcsau_net", "dcsau_net"),
+    ("m2snet", "m2snet"),
     ("cmunext_l", "cmunext_l"),
+    ("missformer", "missformer"),
+    ("swin_unet", "swin_unet"),
+    ("hiformer_b", "hiformer_b"),
+    ("h2former", "h2former"),
+    ("fat_net", "fat_net"),
+    ("bef_unet", "bef_unet"),
     ("dyglnet", "dyglnet"),
     ("dyglnet_bi", "dyglnet,upsample=bilinear"),
     ("dyglnet_tconv", "dyglnet,upsample=transposed"),
@@ -110,8 +117,43 @@ fn dcsau_net() -> Result<()> {
 }
 
 #[test]
+fn m2snet() -> Result<()> {
+    check("m2snet")
+}
+
+#[test]
 fn cmunext_l() -> Result<()> {
     check("cmunext_l")
+}
+
+#[test]
+fn missformer() -> Result<()> {
+    check("missformer")
+}
+
+#[test]
+fn swin_unet() -> Result<()> {
+    check("swin_unet")
+}
+
+#[test]
+fn hiformer_b() -> Result<()> {
+    check("hiformer_b")
+}
+
+#[test]
+fn h2former() -> Result<()> {
+    check("h2former")
+}
+
+#[test]
+fn fat_net() -> Result<()> {
+    check("fat_net")
+}
+
+#[test]
+fn bef_unet() -> Result<()> {
+    check("bef_unet")
 }
 
 #[test]

@@ -7,6 +7,8 @@ use dygl::spec::network::{self, NetworkError};
 use dygl_baselines::attention_unet::{AttentionUNet, AttentionUNetConfig};
 use dygl_baselines::cmunext_l::{CmuNext, CmuNextConfig};
 use dygl_baselines::dcsau_net::{DcsauNet, DcsauNetConfig};
+use dygl_baselines::fat_net::{FatNet, FatNetConfig};
+use dygl_baselines::m2snet::{M2SNet, M2SNetConfig};
 use dygl_baselines::unet::{UNet, UNetConfig};
 use dygl_baselines::unetpp::{UNetPlusPlus, UNetPlusPlusConfig};
 use dygl_nn::network::{Backbone, Initial, Network, Options};
@@ -156,7 +158,9 @@ networks! {
     "attention_unet" => AttentionUNet(AttentionUNet), AttentionUNetConfig;
     "unetpp" => UNetPlusPlus(UNetPlusPlus), UNetPlusPlusConfig;
     "dcsau_net" => DcsauNet(DcsauNet), DcsauNetConfig;
+    "m2snet" => M2SNet(M2SNet), M2SNetConfig;
     "cmunext_l" => CmuNext(CmuNext), CmuNextConfig;
+    "fat_net" => FatNet(FatNet), FatNetConfig;
     "dyglnet" => DyGLNet(DyGLNet), DyGLNetConfig;
 }
 
@@ -197,6 +201,15 @@ mod tests {
     #[test]
     fn parameter_counts_are_the_reference_counts() {
         for (named, count) in [
+            ("unet", 31_037_633),
+            ("unet,variant=table-exact", 31_037_633),
+            ("attention_unet", 34_878_573),
+            ("unetpp", 9_163_329),
+            ("unetpp,deep_supervision=true", 9_163_428),
+            ("dcsau_net", 2_598_785),
+            ("m2snet", 29_741_585),
+            ("cmunext_l", 8_286_721),
+            ("fat_net", 28_758_657),
             ("dyglnet", 9_980_098),
             ("dyglnet,upsample=bilinear", 9_956_418),
             ("dyglnet,upsample=transposed", 10_216_002),
@@ -205,13 +218,6 @@ mod tests {
             ("dyglnet,global=none", 9_928_025),
             ("dyglnet,split=local", 10_521_562),
             ("dyglnet,split=global", 9_139_562),
-            ("unet", 31_037_633),
-            ("unet,variant=table-exact", 31_037_633),
-            ("attention_unet", 34_878_573),
-            ("unetpp", 9_163_329),
-            ("unetpp,deep_supervision=true", 9_163_428),
-            ("dcsau_net", 2_598_785),
-            ("cmunext_l", 8_286_721),
         ] {
             assert_eq!(build(named).parameters(), count, "{named}");
         }

@@ -75,19 +75,51 @@ impl BatchNorm2d {
                 EPSILON,
             );
         }
-        let [batch, _, height, width] = x.dims();
-        let n = (batch * height * width) as f64;
+        let n = per_channel(&x);
         let (y, mean, var) = op::batch_norm_train(x, weight, bias, EPSILON);
+        self.follow(n, mean, var);
+        y
+    }
+
+    /// [B, 1, H, W], which stands for C equal channels, to [B, C, H, W]: what
+    /// [`Self::forward`] gives for the map repeated C times, statistics
+    /// included, without that map.
+    pub fn forward_repeated(&self, x: Tensor<4>) -> Tensor<4> {
+        let [batch, _, height, width] = x.dims();
+        let [channels] = self.weight.dims();
+        if !x.device().is_autodiff() {
+            return self.forward(x.expand([batch, channels, height, width]));
+        }
+        let n = per_channel(&x);
+        let device = x.device();
+        // One normalisation serves all channels; they differ behind it.
+        let (plain, mean, var) =
+            op::batch_norm_train(x, Tensor::ones([1], &device), Tensor::zeros([1], &device), EPSILON);
+        self.follow(n, mean.expand([channels]), var.expand([channels]));
+        let channel = |x: Tensor<1>| x.reshape([1, channels, 1, 1]);
+        plain * channel(self.weight.val()) + channel(self.bias.val())
+    }
+
+    /// Moves the running statistics towards a batch's mean and biased
+    /// variance [C] of `n` values each.
+    fn follow(&self, n: f64, mean: Tensor<1>, var: Tensor<1>) {
         // One value per channel has no unbiased variance; its biased one is 0.
         let unbiased = var * (n / (n - 1.0).max(1.0));
         self.running_mean.set(self.running_mean.value() * (1.0 - MOMENTUM) + mean * MOMENTUM);
         self.running_var.set(self.running_var.value() * (1.0 - MOMENTUM) + unbiased * MOMENTUM);
-        y
     }
+}
+
+/// Number of values of a channel.
+fn per_channel(x: &Tensor<4>) -> f64 {
+    let [batch, _, height, width] = x.dims();
+    (batch * height * width) as f64
 }
 
 #[cfg(test)]
 mod tests {
+    use burn::tensor::Distribution;
+
     use super::*;
 
     fn values(tensor: Tensor<1>) -> Vec<f32> {
@@ -104,6 +136,51 @@ mod tests {
         assert!((y[0] + 3.0 / 5.0f32.sqrt()).abs() < 1e-5);
         assert!((values(norm.running_mean.value())[0] - 0.4).abs() < 1e-6);
         assert!((values(norm.running_var.value())[0] - (0.9 + 0.1 * 20.0 / 3.0)).abs() < 1e-6);
+    }
+
+    #[test]
+    fn a_repeated_channel_is_normalised_once_for_all() {
+        let device = Device::flex();
+        let random = || Tensor::<1>::random([3], Distribution::Uniform(0.5, 2.0), &device);
+        let mut norm = BatchNorm2dConfig::new(3).init(&device);
+        norm.weight = Param::from_tensor(random());
+        norm.bias = Param::from_tensor(random());
+        norm.running_mean.set(random());
+        norm.running_var.set(random());
+        let close = |ours: Vec<f32>, theirs: Vec<f32>, what: &str| {
+            assert_eq!(ours.len(), theirs.len(), "{what}");
+            let scale = theirs.iter().fold(0.0f32, |most, value| most.max(value.abs()));
+            for (ours, theirs) in ours.iter().zip(&theirs) {
+                assert!((ours - theirs).abs() <= 1e-5 * scale, "{what}: {ours} instead of {theirs}");
+            }
+        };
+        let map = Tensor::<4>::random([2, 1, 4, 5], Distribution::Normal(3.0, 2.0), &device);
+        let flat = |x: Tensor<4>| x.into_data().try_to_vec::<f32>().expect("f32");
+        close(
+            flat(norm.forward_repeated(map.clone())),
+            flat(norm.forward(map.clone().expand([2, 3, 4, 5]))),
+            "evaluation",
+        );
+        let run = |f: &dyn Fn(&BatchNorm2d, Tensor<4>) -> Tensor<4>| {
+            let norm = norm.clone().train();
+            let x = Tensor::<4>::from_data(map.to_data(), &device.clone().autodiff()).require_grad();
+            let y = f(&norm, x.clone());
+            let grads = y.clone().powi_scalar(3).sum().backward();
+            [
+                flat(y.inner()),
+                flat(x.grad(&grads).expect("x")),
+                values(norm.weight.val().grad(&grads).expect("weight")),
+                values(norm.bias.val().grad(&grads).expect("bias")),
+                values(norm.running_mean.value()),
+                values(norm.running_var.value()),
+            ]
+        };
+        let once = run(&|norm, x| norm.forward_repeated(x));
+        let whole = run(&|norm, x| norm.forward(x.expand([2, 3, 4, 5])));
+        let names = ["value", "input", "weight", "bias", "mean", "variance"];
+        for ((once, whole), name) in once.into_iter().zip(whole).zip(names) {
+            close(once, whole, name);
+        }
     }
 
     #[test]

@@ -114,6 +114,11 @@ impl Conv2d {
                 None => y,
             };
         }
-        op::convolution(x, weight, bias, Convolution { stride, padding, dilation, groups, transposed: false })
+        op::convolution(
+            x,
+            weight,
+            bias,
+            Convolution { stride, padding, output_padding: 0, dilation, groups, transposed: false },
+        )
     }
 }

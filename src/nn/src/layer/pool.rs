@@ -34,10 +34,40 @@ pub fn avg_pool_3x3(x: Tensor<4>, stride: usize) -> Tensor<4> {
     y
 }
 
+/// The mean of each `size` x `size` tile: [B, C, H, W] to
+/// [B, C, ceil(H / size), ceil(W / size)]; of a tile that reaches beyond the
+/// map, the mean of its part inside (PyTorch's `ceil_mode`, `count_include_pad=False`).
+pub fn avg_pool_ceil(x: Tensor<4>, size: usize) -> Tensor<4> {
+    let options = AvgPoolOptions::new([size; 2]).with_stride([size; 2]);
+    let input = x.dims();
+    let y = avg_pool2d(x, options.with_count_include_pad(false).with_ceil_mode(true));
+    trace::tell(Kind::AveragePool, input, y.dims(), size * size, &[]);
+    y
+}
+
 /// The mean of each channel: [B, C, H, W] to [B, C]. Row by row: one long f32
 /// sum would round more, and a norm over the batch alone magnifies what it loses.
 pub fn global_average(x: Tensor<4>) -> Tensor<2> {
     let [batch, channels, height, width] = x.dims();
     trace::tell(Kind::GlobalAverage, x.dims(), [batch, channels], height * width, &[]);
     x.mean_dim(3).mean_dim(2).reshape([batch, channels])
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::Device;
+
+    use super::*;
+
+    #[test]
+    fn a_tile_beyond_the_border_is_the_mean_of_what_it_holds() {
+        let device = Device::flex().autodiff();
+        let x = Tensor::<4>::from_floats([[[[1.0, 3.0, 7.0], [5.0, 7.0, 9.0], [2.0, 4.0, 6.0]]]], &device);
+        let x = x.require_grad();
+        let y = avg_pool_ceil(x.clone(), 2);
+        let gradient = x.grad(&y.clone().sum().backward()).expect("tracked");
+        let values = |x: Tensor<4>| x.into_data().try_to_vec::<f32>().expect("f32");
+        assert_eq!(values(y.inner()), [4.0, 8.0, 3.0, 6.0]);
+        assert_eq!(values(gradient), [0.25, 0.25, 0.5, 0.25, 0.25, 0.5, 0.5, 0.5, 1.0]);
+    }
 }

@@ -26,6 +26,11 @@ pub struct Convolution {
     pub stride: usize,
     /// Zeros added on each side (transposed: pixels cut from it).
     pub padding: usize,
+    /// Transposed only: rows that the result has more below and columns that it
+    /// has more on the right, fewer than the stride. A strided convolution
+    /// gives maps of several sizes the same size; this says which of them its
+    /// adjoint returns to.
+    pub output_padding: usize,
     /// Distance between the taps of a window, pixels.
     pub dilation: usize,
     /// Groups of channels that do not mix.
@@ -49,10 +54,10 @@ pub fn convolution(x: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>, for
 
 /// [`convolution`] as burn does it, for every backend.
 fn composed(x: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>, form: Convolution) -> Tensor<4> {
-    let Convolution { stride, padding, dilation, groups, transposed } = form;
-    let ([stride, padding], dilation) = ([[stride; 2], [padding; 2]], [dilation; 2]);
+    let Convolution { stride, padding, output_padding, dilation, groups, transposed } = form;
+    let [stride, padding, dilation] = [[stride; 2], [padding; 2], [dilation; 2]];
     if transposed {
-        let options = ConvTransposeOptions::new(stride, padding, [0; 2], dilation, groups);
+        let options = ConvTransposeOptions::new(stride, padding, [output_padding; 2], dilation, groups);
         return conv_transpose2d(x, weight, bias, options);
     }
     conv2d(x, weight, bias, ConvOptions::new(stride, padding, dilation, groups))
@@ -140,7 +145,7 @@ mod torch {
             pair(form.padding),
             pair(form.dilation),
             form.transposed,
-            pair(0),
+            pair(form.output_padding),
             form.groups as i64,
         )
     }
@@ -165,14 +170,19 @@ mod tests {
     use super::{Convolution, composed, convolution};
     use crate::op::testing::{close, on_both};
 
+    fn plain(padding: usize) -> Convolution {
+        Convolution { stride: 1, padding, output_padding: 0, dilation: 1, groups: 1, transposed: false }
+    }
+
     #[test]
     fn values_and_gradients_on_libtorch_are_those_of_flex() {
-        let plain = Convolution { stride: 1, padding: 1, dilation: 1, groups: 1, transposed: false };
+        let plain = plain(1);
         for (form, weight) in [
             (plain, [6, 4, 3, 3]),
             (Convolution { stride: 2, ..plain }, [6, 4, 3, 3]),
             (Convolution { dilation: 2, padding: 2, groups: 4, ..plain }, [4, 1, 3, 3]),
             (Convolution { stride: 2, padding: 0, transposed: true, ..plain }, [4, 6, 2, 2]),
+            (Convolution { stride: 2, output_padding: 1, transposed: true, ..plain }, [4, 6, 3, 3]),
         ] {
             let device = Device::flex();
             let x = Tensor::<4>::random([2, 4, 9, 12], Distribution::Default, &device);
@@ -188,7 +198,7 @@ mod tests {
 
     #[test]
     fn burns_own_way_holds_on_libtorch_too() {
-        let form = Convolution { stride: 1, padding: 1, dilation: 1, groups: 1, transposed: false };
+        let form = plain(1);
         let device = Device::libtorch();
         let x = Tensor::<4>::random([1, 3, 8, 8], Distribution::Default, &device);
         let w = Tensor::<4>::random([5, 3, 3, 3], Distribution::Default, &device);

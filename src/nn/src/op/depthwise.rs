@@ -23,7 +23,7 @@ pub fn depthwise(x: Tensor<4>, weight: Tensor<4>, window: Window) -> Tensor<4> {
             x,
             weight,
             None,
-            Convolution { stride, padding, dilation, groups, transposed: false },
+            Convolution { stride, padding, output_padding: 0, dilation, groups, transposed: false },
         );
     }
     let y = <Dispatch as DepthwiseOps>::depthwise(x.into_dispatch(), weight.into_dispatch(), window);
