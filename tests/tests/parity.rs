@@ -19,6 +19,9 @@ use dygl_tests::parity::{self, Deviation, Fixture};
 const FIXTURES: &[(&str, &str)] = &[
     ("unet_p0", "unet"),
     ("unet", "unet,variant=table-exact"),
+    ("swin_unet", "swin_unet"),
+    ("hiformer_b", "hiformer_b"),
+    ("bef_unet", "bef_unet"),
     ("dyglnet", "dyglnet"),
     ("dyglnet_bi", "dyglnet,upsample=bilinear"),
     ("dyglnet_tconv", "dyglnet,upsample=transposed"),
@@ -88,6 +91,21 @@ fn unet_published() -> Result<()> {
 #[test]
 fn unet_table_exact() -> Result<()> {
     check("unet")
+}
+
+#[test]
+fn swin_unet() -> Result<()> {
+    check("swin_unet")
+}
+
+#[test]
+fn hiformer_b() -> Result<()> {
+    check("hiformer_b")
+}
+
+#[test]
+fn bef_unet() -> Result<()> {
+    check("bef_unet")
 }
 
 #[test]

@@ -4,6 +4,9 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use dygl::spec::name::Named;
 use dygl::spec::network::{self, NetworkError};
+use dygl_baselines::bef_unet::{BefUnet, BefUnetConfig};
+use dygl_baselines::hiformer_b::{HiFormer, HiFormerConfig};
+use dygl_baselines::swin_unet::{SwinUnet, SwinUnetConfig};
 use dygl_baselines::unet::{UNet, UNetConfig};
 use dygl_nn::network::{Backbone, Initial, Network, Options};
 
@@ -98,6 +101,9 @@ macro_rules! networks {
 
 networks! {
     "unet" => UNet(UNet), UNetConfig;
+    "swin_unet" => SwinUnet(SwinUnet), SwinUnetConfig;
+    "hiformer_b" => HiFormerB(HiFormer), HiFormerConfig;
+    "bef_unet" => BefUnet(BefUnet), BefUnetConfig;
     "dyglnet" => DyGLNet(DyGLNet), DyGLNetConfig;
 }
 
@@ -148,6 +154,10 @@ mod tests {
             ("dyglnet,split=global", 9_139_562),
             ("unet", 31_037_633),
             ("unet,variant=table-exact", 31_037_633),
+            ("swin_unet", 27_168_132),
+            ("hiformer_b", 25_510_955),
+            ("hiformer_b,faithful=false", 25_510_955),
+            ("bef_unet", 41_692_449),
         ] {
             assert_eq!(build(named).parameters(), count, "{named}");
         }
