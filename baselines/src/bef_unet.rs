@@ -15,10 +15,12 @@
 //!    the logits: see [`DoubleLevelFusion`]. With `faithful = false` the results
 //!    of its blocks reach the decoder; this form is assumed, and its attention
 //!    over all tokens of the finest level costs (H W / 16)^2 scores per head.
-//! 2. The pyramid reads the edge maps by 1 x 1 convolutions of stride 4: fifteen
+//! 2. Edge and body features are added; the paper's local cross-attention
+//!    between them is not in the code.
+//! 3. The pyramid reads the edge maps by 1 x 1 convolutions of stride 4: fifteen
 //!    of sixteen pixels are seen only through the convolutions before.
-//! 3. Four convolutions of PiDiNet's edge maps are carried along, never called.
-//! 4. Behind the loading of Swin-T the published code initialises all linear
+//! 4. Four convolutions of PiDiNet's edge maps are carried along, never called.
+//! 5. Behind the loading of Swin-T the published code initialises all linear
 //!    layers and layer norms anew, so that of Swin-T only the tables of
 //!    relative positions start a run. The backbone below gives just these.
 //!

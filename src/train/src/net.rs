@@ -116,6 +116,8 @@ impl Net {
 
 #[cfg(test)]
 mod tests {
+    use dygl_nn::network::matches;
+
     use super::*;
 
     fn build(text: &str) -> Net {
@@ -138,6 +140,58 @@ mod tests {
             let path = entry.expect("entry").path();
             let stem = path.file_stem().and_then(|stem| stem.to_str()).expect("name").to_owned();
             assert!(stem == "lib" || NAMES.contains(&stem.as_str()), "{stem} is in no registry");
+        }
+    }
+
+    #[test]
+    fn every_network_takes_its_least_size_and_any_batch() {
+        for network in network::NETWORKS {
+            let (named, side) = (Named::plain(network.name), network.size_min);
+            let net = Net::build(&named, [side; 2], &Device::flex()).expect("known");
+            for batch in [1, 3] {
+                let logits = net.forward(Tensor::ones([batch, 3, side, side], &Device::flex()));
+                assert_eq!(logits.dims(), [batch, 1, side, side], "{}", network.name);
+            }
+        }
+    }
+
+    #[test]
+    fn the_repaired_fusion_brings_its_parameters_to_life() {
+        let unused = ["pidinet_layers.16.*.conv.*"].as_slice();
+        for (text, dead) in
+            [("hiformer_b,faithful=false", [].as_slice()), ("bef_unet,faithful=false", unused)]
+        {
+            let named = Named::parse(text).expect("valid");
+            let net = Net::build(&named, [64; 2], &Device::flex()).expect("known").train();
+            let logits = net.forward(Tensor::ones([1, 3, 64, 64], &Device::flex().autodiff()));
+            let gradients = weights::gradients(&net, &logits.sum().backward());
+            for site in weights::sites(&net).iter().filter(|site| !site.is_buffer()) {
+                let is_dead = dead.iter().any(|pattern| matches(pattern, &site.name));
+                assert_eq!(gradients.contains_key(&site.name), !is_dead, "{text}: {}", site.name);
+            }
+        }
+    }
+
+    #[test]
+    fn what_a_network_declares_is_about_tensors_that_it_has() {
+        for name in NAMES {
+            let net = build(name);
+            let sites = weights::sites(&net);
+            let patterns = net.initial().iter().map(|(pattern, _)| pattern).chain(net.dead());
+            for pattern in patterns {
+                assert!(sites.iter().any(|site| matches(pattern, &site.name)), "{name}: {pattern}");
+            }
+            let parts = net.backbones().iter().flat_map(|backbone| backbone.parts);
+            for (_, part) in parts {
+                let holds = |site: &weights::Site| {
+                    site.name.strip_prefix(part).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+                };
+                assert!(sites.iter().any(holds), "{name}: {part}");
+            }
+            for (_, run) in net.aliases() {
+                let holds = |site: &weights::Site| format!(".{}.", site.name).contains(&format!(".{run}."));
+                assert!(sites.iter().any(holds), "{name}: {run}");
+            }
         }
     }
 

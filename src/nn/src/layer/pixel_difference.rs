@@ -50,7 +50,7 @@ impl PixelDifference {
         let area = self.side() * self.side();
         let mut spread = vec![0.0; TAPS * area];
         let mut add = |tap: usize, position: usize, value: f32| spread[tap * area + position] += value;
-        for tap in 0..TAPS {
+        for (tap, before) in BEFORE.into_iter().enumerate() {
             match self {
                 PixelDifference::Plain => add(tap, tap, 1.0),
                 PixelDifference::Central => {
@@ -59,7 +59,7 @@ impl PixelDifference {
                 }
                 PixelDifference::Angular => {
                     add(tap, tap, 1.0);
-                    add(BEFORE[tap], tap, -1.0);
+                    add(before, tap, -1.0);
                 }
                 PixelDifference::Radial => {
                     if let Some((outer, inner)) = tap.checked_sub(1).map(|ring| RADII[ring]) {
