@@ -2,9 +2,12 @@
 //! checked against fixtures of the reference implementation.
 
 pub mod attention_unet;
+pub mod bef_unet;
 pub mod cmunext_l;
 pub mod dcsau_net;
 pub mod fat_net;
+pub mod hiformer_b;
 pub mod m2snet;
+pub mod swin_unet;
 pub mod unet;
 pub mod unetpp;

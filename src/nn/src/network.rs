@@ -128,6 +128,24 @@ fn starts_with<S: AsRef<str>>(path: &[S], run: &str) -> bool {
     run.split('.').all(|part| components.next().is_some_and(|component| component.as_ref() == part))
 }
 
+/// Several lists as one: what a network declares itself, and what the layers
+/// that it shares with others declare for it. `N` is the sum of the lengths;
+/// another one does not compile.
+pub const fn joined<T: Copy, const N: usize>(lists: &[&[T]]) -> [T; N] {
+    let mut all = [lists[0][0]; N];
+    let (mut length, mut list) = (0, 0);
+    while list < lists.len() {
+        let mut item = 0;
+        while item < lists[list].len() {
+            all[length] = lists[list][item];
+            (length, item) = (length + 1, item + 1);
+        }
+        list += 1;
+    }
+    assert!(length == N, "N is the sum of the lengths");
+    all
+}
+
 /// Whether the last components of a reference name are those of the pattern,
 /// where `*` stands for any one component.
 pub fn matches(pattern: &str, name: &str) -> bool {
@@ -145,6 +163,12 @@ mod tests {
         let named = |path: &str| reference_name(&path.split('.').collect::<Vec<_>>(), &names);
         assert_eq!(named("a.b.weight"), "x.0.weight");
         assert_eq!(named("b.drop.a.weight"), "y.a.weight");
+    }
+
+    #[test]
+    fn lists_are_joined_in_order() {
+        const ALL: [u8; 3] = joined(&[&[1, 2], &[], &[3]]);
+        assert_eq!(ALL, [1, 2, 3]);
     }
 
     #[test]

@@ -121,6 +121,41 @@ mod tests {
     }
 
     #[test]
+    fn every_product_starts_with_values_that_differ() {
+        for name in crate::net::NAMES.iter().copied() {
+            let net = Net::build(&Named::plain(name), [64; 2], &Device::flex()).expect("known");
+            let net = initialise(net, 1);
+            let tensors = weights::snapshot(&net);
+            for site in weights::sites(&net).iter().filter(|site| site.shape.len() > 1) {
+                let values = values(&tensors, &site.name);
+                assert!(values.len() == 1 || values.iter().any(|v| *v != values[0]), "{name}: {}", site.name);
+            }
+        }
+    }
+
+    #[test]
+    fn swin_unet_starts_as_its_page_says() {
+        let tensors = initial("swin_unet", 1);
+        for name in [
+            "layers.2.blocks.1.attn.qkv.weight",
+            "layers_up.1.blocks.0.attn.relative_position_bias_table",
+            "layers.0.downsample.reduction.weight",
+            "layers_up.0.expand.weight",
+            "concat_back_dim.3.weight",
+        ] {
+            let values = values(&tensors, &format!("swin_unet.{name}"));
+            let spread = (values.iter().map(|value| value * value).sum::<f32>() / values.len() as f32).sqrt();
+            assert!((spread / 0.02 - 1.0).abs() < 0.05, "{name}: {spread}");
+        }
+        let bias = values(&tensors, "swin_unet.concat_back_dim.1.bias");
+        assert!(bias.iter().all(|value| *value == 0.0));
+        // A convolution keeps PyTorch's default.
+        let patches = values(&tensors, "swin_unet.patch_embed.proj.weight");
+        let largest = patches.iter().fold(0f32, |most, value| most.max(value.abs()));
+        assert!(largest <= 48f32.sqrt().recip() && largest > 0.99 * 48f32.sqrt().recip());
+    }
+
+    #[test]
     fn a_transposed_convolution_counts_its_outputs() {
         let tensors = initial("unet", 1);
         let bound = (512f32 * 4.0).sqrt().recip();

@@ -5,10 +5,13 @@ use burn::tensor::{Device, Tensor};
 use dygl::spec::name::Named;
 use dygl::spec::network::{self, NetworkError};
 use dygl_baselines::attention_unet::{AttentionUNet, AttentionUNetConfig};
+use dygl_baselines::bef_unet::{BefUnet, BefUnetConfig};
 use dygl_baselines::cmunext_l::{CmuNext, CmuNextConfig};
 use dygl_baselines::dcsau_net::{DcsauNet, DcsauNetConfig};
 use dygl_baselines::fat_net::{FatNet, FatNetConfig};
+use dygl_baselines::hiformer_b::{HiFormer, HiFormerConfig};
 use dygl_baselines::m2snet::{M2SNet, M2SNetConfig};
+use dygl_baselines::swin_unet::{SwinUnet, SwinUnetConfig};
 use dygl_baselines::unet::{UNet, UNetConfig};
 use dygl_baselines::unetpp::{UNetPlusPlus, UNetPlusPlusConfig};
 use dygl_nn::network::{Backbone, Initial, Network, Options};
@@ -160,7 +163,10 @@ networks! {
     "dcsau_net" => DcsauNet(DcsauNet), DcsauNetConfig;
     "m2snet" => M2SNet(M2SNet), M2SNetConfig;
     "cmunext_l" => CmuNext(CmuNext), CmuNextConfig;
+    "swin_unet" => SwinUnet(SwinUnet), SwinUnetConfig;
+    "hiformer_b" => HiFormerB(HiFormer), HiFormerConfig;
     "fat_net" => FatNet(FatNet), FatNetConfig;
+    "bef_unet" => BefUnet(BefUnet), BefUnetConfig;
     "dyglnet" => DyGLNet(DyGLNet), DyGLNetConfig;
 }
 
@@ -173,6 +179,8 @@ impl Net {
 
 #[cfg(test)]
 mod tests {
+    use dygl_nn::network::matches;
+
     use super::*;
 
     fn build(text: &str) -> Net {
@@ -199,6 +207,58 @@ mod tests {
     }
 
     #[test]
+    fn every_network_takes_its_least_size_and_any_batch() {
+        for network in network::NETWORKS {
+            let (named, side) = (Named::plain(network.name), network.size_min);
+            let net = Net::build(&named, [side; 2], &Device::flex()).expect("known");
+            for batch in [1, 3] {
+                let logits = net.forward(Tensor::ones([batch, 3, side, side], &Device::flex()));
+                assert_eq!(logits.dims(), [batch, 1, side, side], "{}", network.name);
+            }
+        }
+    }
+
+    #[test]
+    fn the_repaired_fusion_brings_its_parameters_to_life() {
+        let unused = ["pidinet_layers.16.*.conv.*"].as_slice();
+        for (text, dead) in
+            [("hiformer_b,faithful=false", [].as_slice()), ("bef_unet,faithful=false", unused)]
+        {
+            let named = Named::parse(text).expect("valid");
+            let net = Net::build(&named, [64; 2], &Device::flex()).expect("known").train();
+            let logits = net.forward(Tensor::ones([1, 3, 64, 64], &Device::flex().autodiff()));
+            let gradients = weights::gradients(&net, &logits.sum().backward());
+            for site in weights::sites(&net).iter().filter(|site| !site.is_buffer()) {
+                let is_dead = dead.iter().any(|pattern| matches(pattern, &site.name));
+                assert_eq!(gradients.contains_key(&site.name), !is_dead, "{text}: {}", site.name);
+            }
+        }
+    }
+
+    #[test]
+    fn what_a_network_declares_is_about_tensors_that_it_has() {
+        for name in NAMES {
+            let net = build(name);
+            let sites = weights::sites(&net);
+            let patterns = net.initial().iter().map(|(pattern, _)| pattern).chain(net.dead());
+            for pattern in patterns {
+                assert!(sites.iter().any(|site| matches(pattern, &site.name)), "{name}: {pattern}");
+            }
+            let parts = net.backbones().iter().flat_map(|backbone| backbone.parts);
+            for (_, part) in parts {
+                let holds = |site: &weights::Site| {
+                    site.name.strip_prefix(part).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+                };
+                assert!(sites.iter().any(holds), "{name}: {part}");
+            }
+            for (_, run) in net.aliases() {
+                let holds = |site: &weights::Site| format!(".{}.", site.name).contains(&format!(".{run}."));
+                assert!(sites.iter().any(holds), "{name}: {run}");
+            }
+        }
+    }
+
+    #[test]
     fn parameter_counts_are_the_reference_counts() {
         for (named, count) in [
             ("unet", 31_037_633),
@@ -209,7 +269,11 @@ mod tests {
             ("dcsau_net", 2_598_785),
             ("m2snet", 29_741_585),
             ("cmunext_l", 8_286_721),
+            ("swin_unet", 27_168_132),
+            ("hiformer_b", 25_510_955),
+            ("hiformer_b,faithful=false", 25_510_955),
             ("fat_net", 28_758_657),
+            ("bef_unet", 41_692_449),
             ("dyglnet", 9_980_098),
             ("dyglnet,upsample=bilinear", 9_956_418),
             ("dyglnet,upsample=transposed", 10_216_002),

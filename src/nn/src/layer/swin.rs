@@ -225,9 +225,12 @@ fn mask([height, width]: [usize; 2], window: usize, shift: usize, device: &Devic
     Tensor::from_data(TensorData::new(values, [rows * columns, 1, tokens, tokens]), device)
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "flex"))]
 mod tests {
-    use super::super::MlpConfig;
+    use burn::module::ModuleMapper;
+    use burn::tensor::Distribution;
+
+    use super::super::{Mlp, MlpConfig};
     use super::*;
 
     #[test]
@@ -239,15 +242,58 @@ mod tests {
         assert_eq!(values[48..].iter().filter(|value| **value == MASKED).count(), 12);
     }
 
+    struct Randomise;
+
+    impl ModuleMapper for Randomise {
+        fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+            param.map(|x| x.random_like(Distribution::Uniform(-0.5, 0.5)))
+        }
+    }
+
+    /// Tokens of a 4 x 4 map that a change of one token changes.
+    fn seen(block: &SwinBlock<Mlp>, token: usize) -> Vec<usize> {
+        let x = Tensor::<3>::random([1, 16, 4], Distribution::Uniform(-1.0, 1.0), &Device::flex());
+        let change = Tensor::<3>::random([1, 1, 4], Distribution::Uniform(1.0, 2.0), &Device::flex());
+        let changed = x.clone().slice_assign([0..1, token..token + 1, 0..4], change);
+        let difference = (block.forward(x, [4, 4]) - block.forward(changed, [4, 4])).abs().sum_dim(2);
+        let difference: Vec<f32> = difference.into_data().try_to_vec().expect("f32");
+        (0..16).filter(|token| difference[*token] > 0.0).collect()
+    }
+
     #[test]
-    fn a_block_sees_the_whole_window_and_nothing_else() {
-        let device = Device::flex().autodiff();
-        let block = SwinBlockConfig::new(4, 2, 2).init(MlpConfig::new(4, 8).init(&device), &device);
-        let x = Tensor::<3>::ones([1, 16, 4], &device);
-        assert_eq!(block.forward(x.clone(), [4, 4]).dims(), [1, 16, 4]);
-        let shifted = SwinBlockConfig::new(4, 2, 2).shifted(true);
-        let shifted = shifted.init(MlpConfig::new(4, 8).init(&device), &device);
-        assert_eq!(shifted.forward(x, [4, 4]).dims(), [1, 16, 4]);
+    fn a_block_sees_its_window_and_nothing_else() {
+        let device = Device::flex();
+        let config = SwinBlockConfig::new(4, 2, 2);
+        let block = |config: SwinBlockConfig| {
+            config.init(MlpConfig::new(4, 8).init(&device), &device).map(&mut Randomise)
+        };
+        assert_eq!(seen(&block(config), 0), [0, 1, 4, 5]);
+        assert_eq!(seen(&block(config), 10), [10, 11, 14, 15]);
+        // Shifted by one token, the corners are on their own, and the borders in pairs.
+        let shifted = block(config.shifted(true));
+        assert_eq!(seen(&shifted, 5), [5, 6, 9, 10]);
+        assert_eq!(seen(&shifted, 0), [0]);
+        assert_eq!(seen(&shifted, 1), [1, 2]);
+    }
+
+    #[test]
+    fn a_map_that_is_one_window_is_not_shifted() {
+        let device = Device::flex();
+        let config = SwinBlockConfig::new(4, 2, 4).shifted(true);
+        let block = config.init(MlpConfig::new(4, 8).init(&device), &device).map(&mut Randomise);
+        assert_eq!(seen(&block, 0), (0..16).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn branches_are_dropped_in_training_alone() {
+        let device = Device::flex();
+        let config = SwinBlockConfig::new(4, 2, 2).drop_path(0.5);
+        let block = config.init(MlpConfig::new(4, 8).init(&device), &device).map(&mut Randomise);
+        let x = Tensor::<3>::random([1, 16, 4], Distribution::Uniform(-1.0, 1.0), &device);
+        let moved = |y: Tensor<3>| (y - x.clone()).abs().max().into_scalar::<f32>();
+        assert!(moved(block.forward(x.clone(), [4, 4])) > 0.0);
+        let _scope = op::noise(|| 0.0);
+        assert_eq!(moved(block.forward(x.clone(), [4, 4])), 0.0);
     }
 
     #[test]
