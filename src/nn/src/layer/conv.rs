@@ -100,8 +100,12 @@ impl Conv2d {
             return op::pointwise(x, weight, bias);
         }
         let Self { stride, padding, dilation, groups, .. } = *self;
-        if per_group == 1 && groups == output && bias.is_none() {
-            return op::depthwise(x, weight, Window { stride, padding, dilation });
+        if per_group == 1 && groups == output {
+            let y = op::depthwise(x, weight, Window { stride, padding, dilation });
+            return match bias {
+                Some(bias) => y + bias.reshape([1, -1, 1, 1]),
+                None => y,
+            };
         }
         op::convolution(x, weight, bias, Convolution { stride, padding, dilation, groups, transposed: false })
     }
