@@ -1,4 +1,5 @@
 //! The baseline networks: one network, one file, written from the paper and
 //! checked against fixtures of the reference implementation.
 
+pub mod missformer;
 pub mod unet;

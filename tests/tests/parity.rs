@@ -19,6 +19,7 @@ use dygl_tests::parity::{self, Deviation, Fixture};
 const FIXTURES: &[(&str, &str)] = &[
     ("unet_p0", "unet"),
     ("unet", "unet,variant=table-exact"),
+    ("missformer", "missformer"),
     ("dyglnet", "dyglnet"),
     ("dyglnet_bi", "dyglnet,upsample=bilinear"),
     ("dyglnet_tconv", "dyglnet,upsample=transposed"),
@@ -88,6 +89,11 @@ fn unet_published() -> Result<()> {
 #[test]
 fn unet_table_exact() -> Result<()> {
     check("unet")
+}
+
+#[test]
+fn missformer() -> Result<()> {
+    check("missformer")
 }
 
 #[test]

@@ -4,6 +4,7 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use dygl::spec::name::Named;
 use dygl::spec::network::{self, NetworkError};
+use dygl_baselines::missformer::{MissFormer, MissFormerConfig};
 use dygl_baselines::unet::{UNet, UNetConfig};
 use dygl_nn::network::{Backbone, Initial, Network, Options};
 
@@ -98,6 +99,7 @@ macro_rules! networks {
 
 networks! {
     "unet" => UNet(UNet), UNetConfig;
+    "missformer" => MissFormer(MissFormer), MissFormerConfig;
     "dyglnet" => DyGLNet(DyGLNet), DyGLNetConfig;
 }
 
@@ -148,6 +150,8 @@ mod tests {
             ("dyglnet,split=global", 9_139_562),
             ("unet", 31_037_633),
             ("unet,variant=table-exact", 31_037_633),
+            ("missformer", 42_462_017),
+            ("missformer,faithful=false", 42_462_017),
         ] {
             assert_eq!(build(named).parameters(), count, "{named}");
         }

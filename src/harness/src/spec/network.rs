@@ -107,6 +107,15 @@ pub const NETWORKS: &[Network] = &[
         square: false,
     },
     Network {
+        name: "missformer",
+        label: "MISSFormer",
+        group: Group::Transformer,
+        options: &[NetworkOption::words("faithful", &["true", "false"])],
+        size_multiple: 32,
+        size_min: 32,
+        square: false,
+    },
+    Network {
         name: "dyglnet",
         label: "DyGLNet",
         group: Group::Ours,
