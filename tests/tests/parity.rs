@@ -20,6 +20,7 @@ const FIXTURES: &[(&str, &str)] = &[
     ("unet_p0", "unet"),
     ("unet", "unet,variant=table-exact"),
     ("missformer", "missformer"),
+    ("h2former", "h2former"),
     ("dyglnet", "dyglnet"),
     ("dyglnet_bi", "dyglnet,upsample=bilinear"),
     ("dyglnet_tconv", "dyglnet,upsample=transposed"),
@@ -94,6 +95,11 @@ fn unet_table_exact() -> Result<()> {
 #[test]
 fn missformer() -> Result<()> {
     check("missformer")
+}
+
+#[test]
+fn h2former() -> Result<()> {
+    check("h2former")
 }
 
 #[test]

@@ -4,6 +4,7 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use dygl::spec::name::Named;
 use dygl::spec::network::{self, NetworkError};
+use dygl_baselines::h2former::{H2Former, H2FormerConfig};
 use dygl_baselines::missformer::{MissFormer, MissFormerConfig};
 use dygl_baselines::unet::{UNet, UNetConfig};
 use dygl_nn::network::{Backbone, Initial, Network, Options};
@@ -100,6 +101,7 @@ macro_rules! networks {
 networks! {
     "unet" => UNet(UNet), UNetConfig;
     "missformer" => MissFormer(MissFormer), MissFormerConfig;
+    "h2former" => H2Former(H2Former), H2FormerConfig;
     "dyglnet" => DyGLNet(DyGLNet), DyGLNetConfig;
 }
 
@@ -152,6 +154,8 @@ mod tests {
             ("unet,variant=table-exact", 31_037_633),
             ("missformer", 42_462_017),
             ("missformer,faithful=false", 42_462_017),
+            ("h2former", 33_678_656),
+            ("h2former,faithful=false", 33_678_656),
         ] {
             assert_eq!(build(named).parameters(), count, "{named}");
         }

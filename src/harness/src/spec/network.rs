@@ -116,6 +116,18 @@ pub const NETWORKS: &[Network] = &[
         square: false,
     },
     Network {
+        name: "h2former",
+        label: "H2Former",
+        group: Group::Hybrid,
+        options: &[
+            NetworkOption::rate("drop_path", "0.1"),
+            NetworkOption::words("faithful", &["true", "false"]),
+        ],
+        size_multiple: 16,
+        size_min: 32,
+        square: true,
+    },
+    Network {
         name: "dyglnet",
         label: "DyGLNet",
         group: Group::Ours,
