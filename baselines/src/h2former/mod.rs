@@ -227,3 +227,20 @@ impl Decoder {
         relu(self.fused_norm.forward(self.fuse.forward(x)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn windows_follow_the_size_of_the_images() {
+        let device = Device::flex();
+        for (side, batch, faithful) in [(32, 1, true), (48, 3, true), (64, 1, false)] {
+            let net = H2FormerConfig { side, drop_path: 0.0, faithful }.init(&device);
+            let table = &net.stages[0].blocks[0].attn.relative_position_bias_table;
+            assert_eq!(table.dims(), [(side / 8 - 1).pow(2), 2]);
+            let images = Tensor::zeros([batch, 3, side, side], &device);
+            assert_eq!(net.forward(images).dims(), [batch, 1, side, side]);
+        }
+    }
+}

@@ -270,3 +270,20 @@ impl Decoder {
         self.up.forward(x, size)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sides_are_any_multiples_of_32() {
+        let device = Device::flex();
+        for faithful in [true, false] {
+            let net = MissFormerConfig { faithful }.init(&device);
+            for [batch, height, width] in [[3, 32, 32], [1, 64, 96]] {
+                let images = Tensor::zeros([batch, 3, height, width], &device);
+                assert_eq!(net.forward(images).dims(), [batch, 1, height, width]);
+            }
+        }
+    }
+}

@@ -114,6 +114,8 @@ impl Net {
 
 #[cfg(test)]
 mod tests {
+    use dygl_nn::network::matches;
+
     use super::*;
 
     fn build(text: &str) -> Net {
@@ -136,6 +138,22 @@ mod tests {
             let path = entry.expect("entry").path();
             let stem = path.file_stem().and_then(|stem| stem.to_str()).expect("name").to_owned();
             assert!(stem == "lib" || NAMES.contains(&stem.as_str()), "{stem} is in no registry");
+        }
+    }
+
+    #[test]
+    fn dead_parameters_are_those_without_a_gradient() {
+        for network in network::NETWORKS {
+            let side = network.check_size(64).err().unwrap_or(64);
+            let net = Net::build(&Named::plain(network.name), [side; 2], &Device::flex()).expect("known");
+            let net = net.train();
+            let images = Tensor::zeros([1, 3, side, side], &Device::flex().autodiff());
+            let grads = net.forward(images).sum().backward();
+            let live = weights::gradients(&net, &grads);
+            for site in weights::sites(&net).iter().filter(|site| !site.is_buffer()) {
+                let dead = net.dead().iter().any(|pattern| matches(pattern, &site.name));
+                assert_eq!(live.contains_key(&site.name), !dead, "{}: {}", network.name, site.name);
+            }
         }
     }
 
