@@ -15,11 +15,11 @@
 //! published code fixes them to 224; no tensor depends on them.
 //!
 //! Quirks of the published code:
-//! 1. The bridge reinterprets its reduced maps [64 m, h, w] as [64, m h w],
-//!    while the sequence beside them has groups of 64 channels at each
-//!    position: keys and values mix channels that no query mixes. Kept;
-//!    `faithful = false` gives the reduced maps the sequence's form. That form
-//!    is assumed, as it has no reference.
+//! 1. A token of the bridge's sequence holds 64 neighbouring channels of one
+//!    position. Its reduced maps [64 m, h, w] are reinterpreted as
+//!    [64, m h w] instead: the 64 features of their tokens are m channels
+//!    apart. Kept; `faithful = false` gives the reduced maps the sequence's
+//!    form. That form is assumed, as it has no reference.
 //! 2. Two of the three normalisations of each feed-forward part, and product
 //!    and blocks of the deepest decoder, which has no skip, are never used.
 //!    Kept as parameters (7 M of 42 M) without being computed.
