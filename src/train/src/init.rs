@@ -166,6 +166,45 @@ mod tests {
     }
 
     #[test]
+    fn missformers_decoder_alone_is_glorots() {
+        let tensors = initial("missformer", 1);
+        let glorot = |fans: f32| (6.0 / fans).sqrt();
+        for (name, bound) in [
+            ("backbone.block1.0.attn.kv.weight", 0.125),
+            ("bridge.bridge_layer4.mixffn1.fc1.bias", 0.125),
+            ("decoder_1.layer_former_2.attn.kv.weight", glorot(128.0 + 256.0)),
+            ("decoder_1.layer_former_1.attn.sr.weight", glorot(16.0 * 256.0)),
+            ("decoder_0.layer_former_1.mlp.dwconv.dwconv.weight", glorot(9.0 * 257.0)),
+            ("decoder_2.concat_linear.weight", glorot(576.0 + 320.0)),
+            ("decoder_0.layer_up.expand.weight", glorot(64.0 + 1024.0)),
+            ("decoder_0.last_layer.weight", glorot(65.0)),
+        ] {
+            let largest = values(&tensors, name).iter().fold(0f32, |most, value| most.max(value.abs()));
+            assert!(largest <= bound && largest > 0.9 * bound, "{name}: {largest}, {bound}");
+        }
+        for (name, constant) in [
+            ("decoder_1.layer_former_1.norm1.weight", 1.0),
+            ("decoder_1.layer_former_1.attn.norm.weight", 1.0),
+            ("decoder_1.layer_former_2.mlp.norm1.weight", 1.0),
+            ("decoder_1.layer_up.norm.weight", 1.0),
+            ("decoder_1.layer_former_2.attn.kv.bias", 0.0),
+            ("decoder_1.layer_former_2.mlp.dwconv.dwconv.bias", 0.0),
+            ("decoder_1.concat_linear.bias", 0.0),
+            ("decoder_0.last_layer.bias", 0.0),
+        ] {
+            assert!(values(&tensors, name).iter().all(|value| *value == constant), "{name}");
+        }
+    }
+
+    #[test]
+    fn h2formers_score_tables_are_normal() {
+        let table =
+            values(&initial("h2former", 1), "swin_layers.3.blocks.1.attn.relative_position_bias_table");
+        let spread = (table.iter().map(|value| value * value).sum::<f32>() / table.len() as f32).sqrt();
+        assert!((spread / 0.02 - 1.0).abs() < 0.05, "{spread}");
+    }
+
+    #[test]
     fn seeds_and_names_tell_streams_apart() {
         let (first, second) = (initial("unet", 1), initial("unet", 2));
         let name = "inc.double_conv.3.weight";
