@@ -114,6 +114,8 @@ impl Net {
 
 #[cfg(test)]
 mod tests {
+    use burn::tensor::Distribution;
+
     use super::*;
 
     fn build(text: &str) -> Net {
@@ -136,6 +138,29 @@ mod tests {
             let path = entry.expect("entry").path();
             let stem = path.file_stem().and_then(|stem| stem.to_str()).expect("name").to_owned();
             assert!(stem == "lib" || NAMES.contains(&stem.as_str()), "{stem} is in no registry");
+        }
+    }
+
+    #[test]
+    fn every_network_trains_at_its_smallest_sizes() {
+        let device = Device::flex();
+        for network in network::NETWORKS {
+            let (small, step) = (network.size_min, network.size_multiple);
+            let wide = if network.square { small } else { small + step };
+            for (batch, size) in [(1, [small, wide]), (3, [small + step; 2])] {
+                let net = Net::build(&Named::plain(network.name), size, &device).expect("known");
+                let net = crate::init::initialise(net, 1).train();
+                let shape = [batch, 3, size[0], size[1]];
+                let images = Tensor::random(shape, Distribution::Default, &device.clone().autodiff());
+                let logits = net.forward(images);
+                assert_eq!(logits.dims(), [batch, 1, size[0], size[1]], "{}", network.name);
+                let gradients = weights::gradients(&net, &logits.powi_scalar(2).mean().backward());
+                assert!(!gradients.is_empty());
+                for (name, gradient) in gradients {
+                    let values = gradient.try_to_vec::<f32>().expect("f32");
+                    assert!(values.iter().all(|v| v.is_finite()), "{}, {size:?}: {name}", network.name);
+                }
+            }
         }
     }
 
