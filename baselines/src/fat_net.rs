@@ -323,3 +323,53 @@ impl Decoder {
         relu(self.widen_norm.forward(self.widen.forward(x)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use burn::module::Param;
+    use dygl_nn::network::matches;
+
+    use super::*;
+
+    #[test]
+    fn resnet_and_transformer_start_as_they_were_published() {
+        let initial = |name: &str| {
+            FatNet::INITIAL.iter().find(|(pattern, _)| matches(pattern, name)).map(|(_, initial)| *initial)
+        };
+        for name in [
+            "firstconv.weight",
+            "encoder1.2.conv2.weight",
+            "encoder2.0.conv1.weight",
+            "encoder4.0.downsample.0.weight",
+        ] {
+            assert_eq!(initial(name), Some(Initial::KaimingNormalFanOut), "{name}");
+        }
+        for name in ["transformers.0.attn.qkv.weight", "transformers.11.mlp.fc2.weight"] {
+            assert_eq!(initial(name), Some(Initial::Normal { std: 0.02 }), "{name}");
+        }
+        assert_eq!(initial("transformers.3.attn.proj.bias"), Some(Initial::Constant(0.0)));
+        for name in [
+            "decoder4.conv1.weight",
+            "decoder4.up.0.weight",
+            "FAMBlock1.conv1.weight",
+            "patch_embed.proj.weight",
+            "patch_embed.proj.bias",
+            "encoder2.0.bn1.weight",
+            "encoder2.0.downsample.1.weight",
+            "final_conv1.weight",
+            "se.fc.0.weight",
+        ] {
+            assert_eq!(initial(name), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn an_adaptation_is_applied_again_and_again() {
+        let device = Device::flex();
+        let mut adapt = AdaptConfig { channels: 1 }.init(&device);
+        adapt.conv1.weight = Param::from_tensor(Tensor::full([1, 1, 1, 1], 2.0, &device));
+        let x = Tensor::<4>::ones([1, 1, 2, 2], &device);
+        let y: Vec<f32> = adapt.repeat(x, 4).into_data().try_to_vec().expect("f32");
+        assert_eq!(y, [16.0; 4]);
+    }
+}

@@ -293,6 +293,7 @@ mod tests {
     use burn::tensor::Distribution;
     use burn::tensor::module::conv2d;
     use burn::tensor::ops::ConvOptions;
+    use dygl_nn::network::matches;
 
     use super::*;
 
@@ -310,5 +311,29 @@ mod tests {
         assert!(scale > 1.0);
         let difference = (ours - dense).abs().max().into_scalar::<f32>();
         assert!(difference < 1e-5 * scale, "{difference} of {scale}");
+    }
+
+    #[test]
+    fn the_convolutions_of_the_res2net_start_as_they_were_published() {
+        let initial = |name: &str| M2SNet::INITIAL.iter().find(|(pattern, _)| matches(pattern, name));
+        for name in [
+            "resnet.conv1.6.weight",
+            "resnet.layer1.0.conv1.weight",
+            "resnet.layer3.5.convs.2.weight",
+            "resnet.layer4.0.conv3.weight",
+            "resnet.layer2.0.downsample.1.weight",
+        ] {
+            assert_eq!(initial(name).map(|pair| pair.1), Some(Initial::KaimingNormalFanOut), "{name}");
+        }
+        for name in [
+            "resnet.conv1.1.weight",
+            "resnet.layer1.0.bns.0.weight",
+            "resnet.layer2.0.downsample.2.weight",
+            "resnet.fc.weight",
+            "x5_x4_x3.0.weight",
+            "output1.0.weight",
+        ] {
+            assert_eq!(initial(name), None, "{name}");
+        }
     }
 }

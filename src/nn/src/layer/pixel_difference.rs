@@ -130,7 +130,7 @@ impl PixelDifferenceConv {
         if per_group == 1 && self.groups == output {
             return op::depthwise(x, kernel, Window { stride, padding, dilation });
         }
-        let form = Convolution { stride, padding, dilation, groups: self.groups, transposed: false };
+        let form = Convolution { stride, padding, dilation, groups: self.groups, transposed: false, output_padding: 0 };
         op::convolution(x, kernel, None, form)
     }
 
