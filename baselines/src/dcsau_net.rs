@@ -27,6 +27,7 @@ use dygl_nn::layer::{
 };
 use dygl_nn::network::{Initial, Network, Options};
 use dygl_nn::op::{Corners, upsample_bilinear};
+use dygl_nn::trace::{self, Kind, Standing};
 
 /// Channels of the stem.
 const STEM: usize = 64;
@@ -232,7 +233,12 @@ impl Block {
         }
         let y = self.expand_norm.forward(self.expand.forward(y)); // [B, 4W, H, W]
         let x = match &self.downsample {
-            Some(shortcut) => shortcut.norm.forward(shortcut.conv.forward(x)),
+            Some(shortcut) => {
+                // The reference pools windows of one pixel first.
+                let tell = || trace::tell(Kind::AveragePool, x.dims(), x.dims(), 1, &[]);
+                trace::besides(Standing::Identity, tell);
+                shortcut.norm.forward(shortcut.conv.forward(x))
+            }
             None => x,
         };
         relu(y + x)
@@ -278,9 +284,12 @@ impl SplitAttention {
         let second = both.narrow(1, width, width) + first.clone();
         let second = relu(self.second_norm.forward(self.second.forward(second)));
 
-        let means = global_average(first.clone() + second.clone()).reshape([batch, width, 1, 1]);
+        let means = trace::functional(|| global_average(first.clone() + second.clone()));
+        let means = means.reshape([batch, width, 1, 1]);
         let inner = relu(self.squeeze_norm.forward(self.squeeze.forward(means))); // [B, M, 1, 1]
-        let weights = softmax(self.excite.forward(inner).reshape([batch, 2, width]), 1);
+        let scores = self.excite.forward(inner).reshape([batch, 2, width]);
+        trace::functional(|| trace::tell(Kind::Softmax, scores.dims(), scores.dims(), 2, &[]));
+        let weights = softmax(scores, 1);
         let weight = |index| weights.clone().narrow(1, index, 1).reshape([batch, width, 1, 1]);
         first * weight(0) + second * weight(1)
     }

@@ -37,6 +37,7 @@ use dygl_nn::layer::{
 };
 use dygl_nn::network::{Backbone, Initial, Network, Options};
 use dygl_nn::op::{Corners, upsample_bilinear};
+use dygl_nn::trace;
 
 use scales::{ChannelMlp, Embedding, Merging};
 
@@ -171,6 +172,9 @@ impl Network for H2Former {
         }
         // The reference enlarges first. A convolution 1x1 without bias and an
         // interpolation commute, and this way 1 channel is enlarged, not 64.
+        if trace::is_on() {
+            return self.head.forward(upsample_bilinear(x, 2, Corners::Aligned));
+        }
         upsample_bilinear(self.head.forward(x), 2, Corners::Aligned) // [B, 1, H, W]
     }
 }

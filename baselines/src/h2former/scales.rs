@@ -7,6 +7,7 @@ use dygl_nn::layer::{
     Conv2d, Conv2dConfig, EfficientChannelAttention, EfficientChannelAttentionConfig, LayerNorm,
     LayerNormConfig, Mlp, MlpConfig, SwinMlp, global_average, to_image, to_tokens,
 };
+use dygl_nn::trace::{self, Kind};
 
 /// Channels on which channel attention judges each channel.
 const NEIGHBOURS: usize = 3;
@@ -111,10 +112,12 @@ impl SwinMlp for ChannelMlp {
             // The reference reads the tokens' memory as [B, C, N]: a "channel"
             // is N values in a row, of several tokens and all features.
             let rows = x.reshape([batch, features, tokens]);
+            trace::tell(Kind::GlobalAverage, rows.dims(), [batch, features], tokens, &[]);
             let means = rows.clone().mean_dim(2).reshape([batch, features]);
             let gate = (self.eca.gate(means) + 1.0).reshape([batch, features, 1]);
             return (rows * gate).swap_dims(1, 2);
         }
+        trace::tell(Kind::GlobalAverage, x.dims(), [batch, features], tokens, &[]);
         let means = x.clone().mean_dim(1).reshape([batch, features]);
         x * (self.eca.gate(means) + 1.0).reshape([batch, 1, features])
     }

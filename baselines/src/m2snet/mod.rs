@@ -44,6 +44,7 @@ use burn::tensor::{Device, Tensor};
 use dygl_nn::layer::{BatchNorm2d, BatchNorm2dConfig, Conv2d, Conv2dConfig};
 use dygl_nn::network::{Backbone, Initial, Network, Options};
 use dygl_nn::op::{Corners, Window, depthwise, resize_bilinear};
+use dygl_nn::trace::{self, Kind};
 
 use res2net::{Res2Net, Res2NetConfig};
 
@@ -186,7 +187,7 @@ impl Network for M2SNet {
         let x = self.output3.forward(resize_as(x, &level3) + level3); // [B, 64, H/8, W/8]
         let x = self.output2.forward(resize_as(x, &level2) + level2); // [B, 64, H/4, W/4]
         let x = self.output1.forward(resize_as(x, &level1) + level1); // [B, 1, H/4, W/4]
-        resize_bilinear(x, [height, width], Corners::Centred) // [B, 1, H, W]
+        trace::functional(|| resize_bilinear(x, [height, width], Corners::Centred)) // [B, 1, H, W]
     }
 }
 
@@ -208,7 +209,7 @@ impl M2SNet {
 /// x resized to the height and width of another map.
 fn resize_as(x: Tensor<4>, other: &Tensor<4>) -> Tensor<4> {
     let [_, _, height, width] = other.dims();
-    resize_bilinear(x, [height, width], Corners::Centred)
+    trace::functional(|| resize_bilinear(x, [height, width], Corners::Centred))
 }
 
 struct ConvNormReluConfig {
@@ -281,6 +282,9 @@ impl Sum {
     /// [B, 64, H, W] to the same shape.
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         let Self { side, .. } = *self;
+        // The reference convolves with a kernel of ones, by a function.
+        let terms = WIDTH * side * side;
+        trace::functional(|| trace::tell(Kind::Convolution, x.dims(), x.dims(), terms, &[]));
         let ones = Tensor::ones([1, 1, side, side], &x.device());
         let window = Window { stride: 1, padding: side / 2, dilation: 1 };
         let sum = depthwise(x.sum_dim(1), ones, window); // [B, 1, H, W]

@@ -13,6 +13,7 @@ use dygl_nn::layer::{
     BatchNorm2d, BatchNorm2dConfig, Conv2d, Conv2dConfig, Linear, LinearConfig, avg_pool_3x3, avg_pool_ceil,
     max_pool_stem,
 };
+use dygl_nn::trace::{self, Kind, Standing};
 
 /// Planes of the four stages, and their blocks.
 const PLANES: [usize; 4] = [64, 128, 256, 512];
@@ -164,7 +165,14 @@ impl Block {
         let Some(Shortcut { conv, norm }) = &self.shortcut else {
             return x;
         };
-        let x = if self.stride == 1 { x } else { avg_pool_ceil(x, self.stride) };
+        let x = if self.stride == 1 {
+            // The reference pools windows of one pixel.
+            let tell = || trace::tell(Kind::AveragePool, x.dims(), x.dims(), 1, &[]);
+            trace::besides(Standing::Identity, tell);
+            x
+        } else {
+            avg_pool_ceil(x, self.stride)
+        };
         norm.forward(conv.forward(x))
     }
 }

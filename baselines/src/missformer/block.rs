@@ -8,6 +8,7 @@ use dygl_nn::layer::{
     to_image, to_tokens,
 };
 use dygl_nn::op;
+use dygl_nn::trace::{self, Standing};
 
 /// Features of each head.
 const HEAD: usize = 64;
@@ -98,7 +99,7 @@ pub(super) fn attend(q: Tensor<3>, kv: Tensor<3>, heads: usize) -> Tensor<3> {
     let [k, v] = kv.chunk(2, 2).try_into().expect("two chunks of a half each");
     let [q, k, v] = [q, k, v].map(|x| split_heads(x, heads));
     let scale = ((features / heads) as f64).sqrt().recip();
-    join_heads(op::attention(q, k, v, scale, None))
+    join_heads(trace::functional(|| op::attention(q, k, v, scale, None)))
 }
 
 /// fc2(GELU(norm(d(a) + a))), a = fc1(x), d a depthwise 3 x 3 convolution: the
@@ -132,6 +133,8 @@ impl MixFeedForward {
 
     /// [B, H W, C] of a map of `[H, W]` to the same shape.
     pub fn forward(&self, x: Tensor<3>, size: [usize; 2]) -> Tensor<3> {
+        // The reference computes this twice, once for each term of the sum.
+        trace::besides(Standing::Repeated, || self.fc1.forward(x.clone()));
         let x = self.fc1.forward(x); // [B, H W, 4 C]
         let mixed = to_tokens(self.depthwise.forward(to_image(x.clone(), size)));
         self.fc2.forward(op::gelu(self.norm1.forward(mixed + x)))

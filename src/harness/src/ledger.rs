@@ -86,7 +86,7 @@ pub struct LayerCost {
     pub parameters: u64,
     pub operations: u64,
     pub published: u64,
-    /// live, repeated, ineffective or unread.
+    /// live, repeated, identity, ineffective or unread.
     pub standing: String,
 }
 

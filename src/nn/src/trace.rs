@@ -2,9 +2,11 @@
 //! its kind, its shapes and its parameters. Costs are folded from that, so
 //! they are those of the network that computes, at any size.
 //!
-//! Two scopes say how the reference computes: [`functional`] marks what it
-//! does without a module (tools that hook modules do not see it), and
-//! [`besides`] tells what it computes in vain, which networks here leave out.
+//! Scopes say how the reference computes: [`functional`] marks what it does
+//! without a module (tools that hook modules do not see it),
+//! [`registered_twice`] what it does in a module with two names (they see it
+//! twice), and [`besides`] tells what it computes in vain, which networks here
+//! leave out.
 
 use std::cell::{Cell, RefCell};
 
@@ -50,6 +52,8 @@ pub enum Standing {
     Live,
     /// Computed a second time by the reference, with the same result.
     Repeated,
+    /// Changes nothing: a pool of one pixel.
+    Identity,
     /// Computed and handed on, but cut away before the logits.
     Ineffective,
     /// Computed and read by nobody.
@@ -70,6 +74,9 @@ pub struct Event {
     /// Whether the reference has no module for it.
     pub functional: bool,
     pub standing: Standing,
+    /// Whether the reference registers the module under two names, where no
+    /// parameter of its own tells.
+    pub registered_twice: bool,
 }
 
 impl Event {
@@ -91,6 +98,7 @@ fn count(shape: &[usize]) -> u64 {
 thread_local! {
     static EVENTS: RefCell<Option<Vec<Event>>> = const { RefCell::new(None) };
     static FUNCTIONAL: Cell<bool> = const { Cell::new(false) };
+    static TWICE: Cell<bool> = const { Cell::new(false) };
     static STANDING: Cell<Standing> = const { Cell::new(Standing::Live) };
 }
 
@@ -112,6 +120,14 @@ pub fn functional<T>(run: impl FnOnce() -> T) -> T {
     let before = FUNCTIONAL.replace(true);
     let result = run();
     FUNCTIONAL.set(before);
+    result
+}
+
+/// Does what a module does that the reference registers under two names.
+pub fn registered_twice<T>(run: impl FnOnce() -> T) -> T {
+    let before = TWICE.replace(true);
+    let result = run();
+    TWICE.set(before);
     result
 }
 
@@ -142,6 +158,7 @@ pub fn tell<const I: usize, const O: usize>(
                 parameters: parameters.to_vec(),
                 functional: FUNCTIONAL.get(),
                 standing: STANDING.get(),
+                registered_twice: TWICE.get(),
             });
         }
     });

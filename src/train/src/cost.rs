@@ -96,7 +96,13 @@ impl<'a> Layer<'a> {
         let path: Vec<&str> = name.split('.').collect();
         let back: Vec<(&str, &str)> = aliases.iter().map(|(other, here)| (*here, *other)).collect();
         let is_alias = !name.is_empty() && reference_name(&path, &back) != name;
-        Self { event, name: name.to_owned(), names: if is_alias { 2 } else { 1 } }
+        let names = if is_alias || event.registered_twice { 2 } else { 1 };
+        Self { event, name: name.to_owned(), names }
+    }
+
+    /// The part of the network that it belongs to, else its kind.
+    fn what(&self) -> String {
+        if self.name.is_empty() { name(self.event.kind).to_owned() } else { top(&self.name) }
     }
 
     /// Multiply-accumulates that it takes.
@@ -260,7 +266,7 @@ impl Fold<'_> {
             if layer.names > 1 {
                 add(
                     DifferenceKind::RegisteredTwice,
-                    format!("{} is registered under two names", top(&layer.name)),
+                    format!("{} is registered under two names", layer.what()),
                     published - hooked,
                     0,
                 );
@@ -281,10 +287,11 @@ impl Fold<'_> {
                 standing => {
                     let how = match standing {
                         Standing::Repeated => "computed twice",
+                        Standing::Identity => "changes nothing",
                         Standing::Ineffective => "cut away before the logits",
                         _ => "read by nobody",
                     };
-                    add(DifferenceKind::InVain, format!("{}: {how}", top(&layer.name)), hooked, 0);
+                    add(DifferenceKind::InVain, format!("{}: {how}", layer.what()), hooked, 0);
                 }
             }
         }
@@ -342,6 +349,7 @@ fn cost(layer: &Layer<'_>) -> LayerCost {
         standing: match layer.event.standing {
             Standing::Live => "live",
             Standing::Repeated => "repeated",
+            Standing::Identity => "identity",
             Standing::Ineffective => "ineffective",
             Standing::Unread => "unread",
         }
@@ -395,13 +403,28 @@ mod tests {
     }
 
     #[test]
-    fn unet() {
+    fn convolutional_networks() {
         holds("unet,variant=table-exact", 31_037_633, [31_037_633, 41_479_340_032], 36_927_127_552);
         holds("unet", 31_037_633, [31_037_633, 41_908_600_832], 36_927_127_552);
+        holds("attention_unet", 34_878_573, [34_878_573, 51_015_008_576], 50_941_819_040);
+        holds("unetpp", 9_163_329, [9_163_329, 26_722_934_784], 26_533_470_208);
+        holds("dcsau_net", 2_598_785, [2_598_785, 5_294_790_656], 5_147_949_312);
+        holds("m2snet", 29_741_585, [27_692_585, 6_910_570_352], 13_479_194_400);
+        holds("cmunext_l", 8_286_721, [8_286_721, 13_155_896_320], 13_020_621_824);
     }
 
     #[test]
-    fn dyglnet() {
+    fn transformers_and_hybrids() {
+        holds("missformer", 42_462_017, [35_452_225, 7_250_833_408], 9_860_336_640);
+        holds("swin_unet", 27_168_132, [27_145_824, 5_910_806_496], 6_125_624_064);
+        holds("hiformer_b", 25_510_955, [34_136_545, 17_754_722_720], 7_955_838_272);
+        holds("h2former", 33_678_656, [33_634_916, 24_671_281_024], 24_824_383_936);
+        holds("fat_net", 28_758_657, [29_615_073, 42_799_557_632], 22_957_708_288);
+        holds("bef_unet", 41_692_449, [42_607_129, 7_953_323_392], 5_926_526_272);
+    }
+
+    #[test]
+    fn dyglnet_and_its_ablations() {
         holds("dyglnet", 9_980_098, [9_979_025, 11_162_572_368], 11_233_609_040);
         holds("dyglnet,upsample=bilinear", 9_956_418, [9_955_345, 11_116_410_448], 11_187_447_120);
         holds("dyglnet,upsample=transposed", 10_216_002, [10_214_929, 12_089_423_440], 11_164_366_160);

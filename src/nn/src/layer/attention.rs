@@ -5,6 +5,7 @@ use burn::tensor::{Device, Tensor};
 
 use super::{LayerNorm, LayerNormConfig, Linear, LinearConfig, Mlp, MlpConfig};
 use crate::op;
+use crate::trace;
 
 /// [B, N, h d] to [B, h, N, d].
 pub fn split_heads(x: Tensor<3>, heads: usize) -> Tensor<4> {
@@ -59,7 +60,9 @@ impl SelfAttention {
         let [q, k, v] = self.qkv.forward(x).chunk(3, 2).try_into().expect("three chunks of a third each");
         let [q, k, v] = [q, k, v].map(|x| split_heads(x, self.heads));
         let scale = ((features / self.heads) as f64).sqrt().recip();
-        self.proj.forward(join_heads(op::attention(q, k, v, scale, bias)))
+        // timm's softmax is a function.
+        let x = trace::functional(|| op::attention(q, k, v, scale, bias));
+        self.proj.forward(join_heads(x))
     }
 }
 

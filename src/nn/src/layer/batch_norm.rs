@@ -90,6 +90,9 @@ impl BatchNorm2d {
         if !x.device().is_autodiff() {
             return self.forward(x.expand([batch, channels, height, width]));
         }
+        let parameters = [trace::of(&self.weight), trace::of(&self.bias)];
+        let shape = [batch, channels, height, width];
+        trace::tell(Kind::BatchNorm, shape, shape, 1, &parameters);
         let n = per_channel(&x);
         let device = x.device();
         // One normalisation serves all channels; they differ behind it.

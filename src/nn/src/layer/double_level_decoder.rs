@@ -8,6 +8,7 @@ use burn::tensor::{Device, Tensor};
 
 use super::{Conv2d, Conv2dConfig, GroupNorm, GroupNormConfig};
 use crate::op::{Corners, upsample_bilinear};
+use crate::trace;
 
 /// Channels of both towers.
 const WIDTH: usize = 128;
@@ -111,7 +112,10 @@ impl Tower {
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         self.tower.iter().fold(x, |x, step| {
             let x = relu(step.norm.forward(step.conv.forward(x)));
-            if self.doubles { upsample_bilinear(x, 2, Corners::Centred) } else { x }
+            if !self.doubles {
+                return x;
+            }
+            trace::registered_twice(|| upsample_bilinear(x, 2, Corners::Centred))
         })
     }
 }

@@ -29,6 +29,7 @@ use super::{
 };
 use crate::network::Initial;
 use crate::op;
+use crate::trace::{self, Kind, Standing};
 
 /// Heads of the attentions over the fine and the coarse level's features.
 const HEADS: [usize; 2] = [6, 12];
@@ -159,11 +160,25 @@ impl DoubleLevelFusion {
     pub fn forward(&self, levels: [Tensor<3>; 2]) -> [Tensor<3>; 2] {
         let [fine, coarse] = levels;
         if !self.repaired {
+            trace::besides(Standing::Ineffective, || self.in_vain(&fine, &coarse));
             return [self.placed(0, fine), self.placed(1, coarse)];
         }
         let (fine, coarse) = (self.with_class(0, fine), self.with_class(1, coarse));
         let outputs = [self.fused(0, &fine, &coarse), self.fused(1, &coarse, &fine)];
         outputs.map(patches)
+    }
+
+    /// What the published code computes besides.
+    fn in_vain(&self, fine: &Tensor<3>, coarse: &Tensor<3>) {
+        let (fine, coarse) = (self.with_class(0, fine.clone()), self.with_class(1, coarse.clone()));
+        for (level, own, other) in [(0, &fine, &coarse), (1, &coarse, &fine)] {
+            let x = self.crossed(level, own, other);
+            trace::besides(Standing::Unread, || {
+                self.blocks[level].iter().fold(x, |x, block| block.forward(x))
+            });
+            // The norm runs over the class token, too.
+            self.norms[level].forward(class_token(own));
+        }
     }
 
     /// LN(patches + positions): what the published code comes to.
@@ -174,19 +189,26 @@ impl DoubleLevelFusion {
     /// The class token, the normalised patches' mean, before the patches;
     /// plus positions: [B, 1 + N, C].
     fn with_class(&self, level: usize, x: Tensor<3>) -> Tensor<3> {
-        let class = self.class_norms[level].forward(x.clone()).mean_dim(1);
+        let [batch, tokens, features] = x.dims();
+        let normal = self.class_norms[level].forward(x.clone());
+        trace::tell(Kind::GlobalAverage, normal.dims(), [batch, features], tokens, &[]);
+        let class = normal.mean_dim(1);
         Tensor::cat(vec![class, x], 1) + self.positions[level].val()
     }
 
-    /// The level `own` with a class token that has seen the patches of
-    /// `other`, through the blocks and the norm: [B, 1 + N, C].
+    /// [`Self::crossed`] through the blocks and the norm: [B, 1 + N, C].
     fn fused(&self, level: usize, own: &Tensor<3>, other: &Tensor<3>) -> Tensor<3> {
+        let x = self.crossed(level, own, other);
+        let x = self.blocks[level].iter().fold(x, |x, block| block.forward(x));
+        self.norms[level].forward(x)
+    }
+
+    /// The level `own` with a class token that has seen the patches of `other`.
+    fn crossed(&self, level: usize, own: &Tensor<3>, other: &Tensor<3>) -> Tensor<3> {
         let class = self.projections[level].forward(class_token(own));
         let class = self.crossings[level].forward(class, patches(other.clone()));
         let class = self.returns[level].forward(class);
-        let x = Tensor::cat(vec![class, patches(own.clone())], 1);
-        let x = self.blocks[level].iter().fold(x, |x, block| block.forward(x));
-        self.norms[level].forward(x)
+        Tensor::cat(vec![class, patches(own.clone())], 1)
     }
 }
 
@@ -270,7 +292,8 @@ impl ClassAttention {
         let q = heads(self.wq.forward(class_token(&x)));
         let (k, v) = (heads(self.wk.forward(x.clone())), heads(self.wv.forward(x)));
         let scale = ((features / self.heads) as f64).sqrt().recip();
-        self.proj.forward(join_heads(op::attention(q, k, v, scale, None)))
+        let x = trace::functional(|| op::attention(q, k, v, scale, None));
+        self.proj.forward(join_heads(x))
     }
 }
 

@@ -5,6 +5,7 @@ use burn::tensor::activation::sigmoid;
 use burn::tensor::{Device, Tensor};
 
 use super::zeros;
+use crate::trace::{self, Kind};
 
 /// Configuration of an [`EfficientChannelAttention`].
 #[derive(Debug, Clone, Copy)]
@@ -55,6 +56,8 @@ impl Conv1d {
         let x = x.pad((around, around, 0, 0), 0.0);
         let taps = (0..kernel).map(|tap| x.clone().narrow(1, tap, length)).collect();
         let taps: Tensor<3> = Tensor::stack(taps, 2); // [B, N, k]
+        let shape = [rows, 1, length];
+        trace::tell(Kind::Convolution1d, shape, shape, kernel, &[trace::of(&self.weight)]);
         (taps * weight).sum_dim(2).reshape([rows, length])
     }
 }

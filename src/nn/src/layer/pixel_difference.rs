@@ -8,6 +8,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 
 use super::zeros;
 use crate::op::{self, Convolution, Window};
+use crate::trace::{self, Kind, Standing};
 
 /// Taps of a weight, 3 x 3 row by row.
 const TAPS: usize = 9;
@@ -118,10 +119,26 @@ impl PixelDifferenceConv {
     /// mixed precision inside [`op::autocast`].
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         let kernel = self.kernel();
+        self.tell(&x, &kernel);
         if op::is_autocast() {
             return op::widen(self.convolve(op::narrow(x), op::narrow(kernel)));
         }
         self.convolve(x, kernel)
+    }
+
+    /// The reference's class is its own, which counters do not know; of central
+    /// differences it takes the sum of the taps by a second convolution.
+    fn tell(&self, x: &Tensor<4>, kernel: &Tensor<4>) {
+        let [batch, _, height, width] = x.dims();
+        let [output, per_group, side, _] = kernel.dims();
+        let (shape, weight) = ([batch, output, height, width], [trace::of(&self.weight)]);
+        trace::functional(|| {
+            trace::tell(Kind::Convolution, x.dims(), shape, per_group * side * side, &weight);
+            if self.kind == PixelDifference::Central {
+                let tell = || trace::tell(Kind::Convolution, x.dims(), shape, per_group, &weight);
+                trace::besides(Standing::Repeated, tell);
+            }
+        });
     }
 
     fn convolve(&self, x: Tensor<4>, kernel: Tensor<4>) -> Tensor<4> {
@@ -130,7 +147,14 @@ impl PixelDifferenceConv {
         if per_group == 1 && self.groups == output {
             return op::depthwise(x, kernel, Window { stride, padding, dilation });
         }
-        let form = Convolution { stride, padding, dilation, groups: self.groups, transposed: false, output_padding: 0 };
+        let form = Convolution {
+            stride,
+            padding,
+            dilation,
+            groups: self.groups,
+            transposed: false,
+            output_padding: 0,
+        };
         op::convolution(x, kernel, None, form)
     }
 
