@@ -70,11 +70,11 @@ impl NetworkOption {
         }
     }
 
-    /// What it may be, in words.
+    /// What it may be, where there is no list to choose from.
     fn expected(&self) -> String {
         match self.values {
-            Values::Words(words) => words.join(", "),
-            Values::Rate(_) => "a number from 0 to below 1".to_owned(),
+            Values::Words(_) => String::new(),
+            Values::Rate(_) => ": it is a number from 0 to below 1".to_owned(),
         }
     }
 }
@@ -238,7 +238,7 @@ pub enum NetworkError {
     Unknown(String),
     #[error("network `{network}` has no option `{option}`")]
     UnknownOption { network: &'static str, option: String },
-    #[error("option `{option}` of `{network}` has no value `{value}` (there is: {expected})")]
+    #[error("option `{option}` of `{network}` has no value `{value}`{expected}")]
     UnknownValue { network: &'static str, option: &'static str, value: String, expected: String },
 }
 
@@ -317,6 +317,17 @@ mod tests {
         assert_eq!(resolve(&named).expect("known").1.to_string(), "unet");
         let named = Named::parse("unet,variant=table-exact").expect("valid");
         assert_eq!(resolve(&named).expect("known").1.to_string(), "unet,variant=table-exact");
+    }
+
+    #[test]
+    fn a_rate_has_one_spelling_and_bounds() {
+        let resolved = |text: &str| resolve(&Named::parse(text).expect("valid")).map(|(_, n)| n.to_string());
+        assert_eq!(resolved("swin_unet,drop_path=0.20").expect("a rate"), "swin_unet");
+        assert_eq!(resolved("swin_unet,drop_path=.1").expect("a rate"), "swin_unet,drop_path=0.1");
+        for text in ["swin_unet,drop_path=1", "swin_unet,drop_path=-0.1", "swin_unet,drop_path=nan"] {
+            let told = resolved(text).expect_err("no rate").to_string();
+            assert!(told.contains("a number from 0 to below 1"), "{told}");
+        }
     }
 
     #[test]
