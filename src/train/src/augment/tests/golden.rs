@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use dygl::data::Sample;
-use dygl::spec::protocol::{Border, CropFrom, Elastic, Filter, Image, MaskMode};
+use dygl::spec::protocol::{Border, Elastic, Filter, Image, MaskMode};
 use image::{GrayImage, Luma, Rgb, RgbImage};
 
 use super::protocol;
