@@ -51,13 +51,23 @@ impl Stream {
     /// Uniform in [0, 1), 53 bits.
     #[inline]
     pub fn unit(&mut self) -> f64 {
-        (self.next_u64() >> 11) as f64 / (1u64 << 53) as f64
+        unit(self.next_u64())
     }
 
     /// Uniform in [low, high).
     #[inline]
     pub fn range(&mut self, low: f64, high: f64) -> f64 {
         low + (high - low) * self.unit()
+    }
+
+    /// Fills with the next numbers, as [`Stream::range`] would one by one.
+    #[inline(always)]
+    pub fn fill(&mut self, low: f64, high: f64, into: &mut [f32]) {
+        let first = self.counter;
+        self.counter += into.len() as u64;
+        for (index, value) in into.iter_mut().enumerate() {
+            *value = (low + (high - low) * unit(self.at(first.wrapping_add(index as u64)))) as f32;
+        }
     }
 
     /// True with probability p. One number is drawn whatever p is.
@@ -93,6 +103,12 @@ impl Stream {
     }
 }
 
+/// Of 64 bits the upper 53, in [0, 1).
+#[inline]
+fn unit(bits: u64) -> f64 {
+    (bits >> 11) as f64 / (1u64 << 53) as f64
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -104,6 +120,17 @@ mod tests {
         let drawn: Vec<u64> = (0..3).map(|_| stream.next_u64()).collect();
         assert_eq!(drawn, (0..3).map(|i| Stream::new(42, "test", &["a"]).at(i)).collect::<Vec<_>>());
         assert_ne!(Stream::new(42, "ab", &["c"]).at(0), Stream::new(42, "a", &["bc"]).at(0));
+    }
+
+    #[test]
+    fn numbers_drawn_at_once_are_those_drawn_one_by_one() {
+        let mut one = Stream::new(42, "test", &["a"]);
+        let mut all = one.clone();
+        let mut filled = [0.0; 37];
+        assert_eq!(one.chance(0.5), all.chance(0.5));
+        all.fill(-1.0, 3.0, &mut filled);
+        assert_eq!(filled, std::array::from_fn(|_| one.range(-1.0, 3.0) as f32));
+        assert_eq!(one.next_u64(), all.next_u64());
     }
 
     #[test]

@@ -4,10 +4,12 @@
 //! [--rounds N] [--train-batch N]`, usually through `make bench`. Under the
 //! paper's protocol (224 px, batches of 16, every augmentation), in turns:
 //! images decoded anew, images from the packed cache, and
-//! `bench/pipeline.py`. Then DyGLNet is trained for some steps on batches that
+//! `bench/pipeline.py`. Beside images a second stands the processor time of an
+//! image, which other programs on the machine change less. Then DyGLNet is trained for some steps on batches that
 //! are at hand, and on batches that the pipeline makes meanwhile.
 
 use std::fmt::Write as _;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
@@ -18,6 +20,7 @@ use clap::Parser;
 use dygl::data::pack::Cache;
 use dygl::data::prepare::Form;
 use dygl::data::{DataError, Dataset, KnownDatasets, Registry, manifest};
+use dygl::exec::ALLOCATOR;
 use dygl::spec::name::Named;
 use dygl::spec::protocol::Protocol;
 use dygl::spec::{self, Request};
@@ -49,6 +52,7 @@ struct Arguments {
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
+    as_a_worker()?;
     let root = std::env::current_dir()?;
     let request = Request { experiment: "table2", profile: None, set: &[], root: &root };
     let experiment =
@@ -81,19 +85,22 @@ fn main() -> Result<()> {
     );
 
     let mut rates = [Vec::new(), Vec::new(), Vec::new()];
+    let mut costs = [Vec::new(), Vec::new(), Vec::new()];
     let mut python = Python::begin(&arguments, &cold, &ids, store.path())?;
     for round in 0..arguments.rounds {
-        rates[0].push(rate(&cold, &ids, round, &protocol)?);
-        rates[1].push(rate(&packed, &ids, round, &protocol)?);
+        for (place, dataset) in [&cold, &packed].into_iter().enumerate() {
+            let (rate, cost) = measure(dataset, &ids, round, &protocol)?;
+            rates[place].push(rate);
+            costs[place].push(cost);
+        }
         if let Some(measured) = python.rate(&protocol, threads) {
             rates[2].push(measured);
         }
     }
     let theirs = summary(&rates[2]);
     println!("{:<34}{:>10}{:>10}   images/s in {} rounds", "", "median", "slowest", arguments.rounds);
-    for (name, rates) in
-        ["decoding in each epoch", "from the packed cache", "DataLoader + albumentations"].iter().zip(&rates)
-    {
+    let names = ["decoding in each epoch", "from the packed cache", "DataLoader + albumentations"];
+    for ((name, rates), costs) in names.iter().zip(&rates).zip(&costs) {
         let mut line = String::new();
         match summary(rates) {
             None => write!(line, "{name:<34}{}", python.advice)?,
@@ -101,6 +108,9 @@ fn main() -> Result<()> {
                 write!(line, "{name:<34}{median:>10.0}{slowest:>10.0}")?;
                 if let Some((reference, _)) = theirs {
                     write!(line, "   {:.2} x", median / reference)?;
+                }
+                if let Some((milliseconds, _)) = summary(costs) {
+                    write!(line, "   {milliseconds:.2} ms CPU an image")?;
                 }
             }
         }
@@ -115,16 +125,39 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// Images a second through the trainer's own interface, nothing trained.
-fn rate(dataset: &Dataset, ids: &[String], epoch: usize, protocol: &Protocol) -> Result<f64> {
+/// Goes on with the allocator's settings that a worker gets; the allocator
+/// reads them when a program starts.
+fn as_a_worker() -> Result<()> {
+    if ALLOCATOR.iter().all(|(name, value)| std::env::var(name).ok().as_deref() == Some(*value)) {
+        return Ok(());
+    }
+    let own = std::env::current_exe()?;
+    Err(Command::new(own).args(std::env::args_os().skip(1)).envs(ALLOCATOR).exec().into())
+}
+
+/// Images a second, and milliseconds of processor time an image, through the
+/// trainer's own interface, nothing trained.
+fn measure(dataset: &Dataset, ids: &[String], epoch: usize, protocol: &Protocol) -> Result<(f64, f64)> {
     let steps: Vec<Vec<String>> = ids.chunks(protocol.train.batch_size).map(<[String]>::to_vec).collect();
     let mut seen = 0;
-    let started = Instant::now();
+    let (started, before) = (Instant::now(), processor_seconds()?);
     batch::for_each(dataset, &steps, SEED, epoch, protocol, |_, batch| {
         seen += batch.targets.num_elements() / protocol.image.size.pow(2);
         Ok::<(), DataError>(())
     })?;
-    Ok(seen as f64 / started.elapsed().as_secs_f64())
+    let (wall, processor) = (started.elapsed().as_secs_f64(), processor_seconds()? - before);
+    Ok((seen as f64 / wall, 1e3 * processor / seen as f64))
+}
+
+/// Processor time of this process so far.
+fn processor_seconds() -> Result<f64> {
+    /// Of what Linux shows to programs, on all its architectures.
+    const TICKS_PER_SECOND: f64 = 100.0;
+    let told = std::fs::read_to_string("/proc/self/stat")?;
+    // The second field, the program's name, may hold spaces.
+    let fields = told.rsplit_once(')').map_or("", |(_, rest)| rest).split_whitespace();
+    let ticks: Vec<f64> = fields.skip(11).take(2).map(str::parse).collect::<Result<_, _>>()?;
+    Ok(ticks.iter().sum::<f64>() / TICKS_PER_SECOND)
 }
 
 /// Median and smallest.
@@ -158,7 +191,11 @@ impl Python {
     }
 
     fn rate(&mut self, protocol: &Protocol, workers: usize) -> Option<f64> {
-        let output = Command::new(self.program.as_ref()?)
+        let mut command = Command::new(self.program.as_ref()?);
+        for (name, _) in ALLOCATOR {
+            command.env_remove(name);
+        }
+        let output = command
             .arg("bench/pipeline.py")
             .arg(&self.pairs)
             .args([protocol.image.size, protocol.train.batch_size, workers].map(|n| n.to_string()))

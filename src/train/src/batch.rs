@@ -6,7 +6,7 @@ use std::convert::Infallible;
 use std::sync::mpsc;
 
 use burn::tensor::{Device, Tensor, TensorData};
-use dygl::data::prepare::{Form, Resized};
+use dygl::data::prepare::{Form, Resized, Writer};
 use dygl::data::{DataError, Dataset, Training};
 use dygl::random::Stream;
 use dygl::spec::protocol::{Protocol, Train};
@@ -58,23 +58,21 @@ fn order_of(ids: &[String], seed: u64, epoch: usize, train: &Train) -> Vec<Vec<S
 
 /// Stacks prepared images: images [B, 3, S, S] normalised, targets [B, 1, S, S].
 pub fn stack(prepared: &[Resized], protocol: &Protocol, threshold: u8) -> Batch {
-    let take = |index: usize, write: &mut dyn FnMut(&Resized)| {
-        write(&prepared[index]);
+    let Ok(batch) = assemble(prepared.len(), protocol.image.size, |index, input, target| {
+        prepared[index].write_input(&protocol.image, input);
+        prepared[index].write_target(protocol.image.training_masks, threshold, target);
         Ok::<(), Infallible>(())
-    };
-    let Ok(batch) = assemble(prepared.len(), protocol, threshold, take);
+    });
     batch
 }
 
-/// Makes a batch of `count` images, several at once: `image` shows the one at
-/// an index to whom it is given, who writes it to its place.
+/// Makes a batch of `count` images, several at once: `write` gets an index and
+/// the places of that image and its target.
 fn assemble<E: Send>(
     count: usize,
-    protocol: &Protocol,
-    threshold: u8,
-    image: impl Fn(usize, &mut dyn FnMut(&Resized)) -> Result<(), E> + Sync,
+    size: usize,
+    write: impl Fn(usize, &mut [f32], &mut [f32]) -> Result<(), E> + Sync,
 ) -> Result<Batch, E> {
-    let size = protocol.image.size;
     let plane = size * size;
     let mut images = vec![0.0; count * 3 * plane];
     let mut targets = vec![0.0; count * plane];
@@ -82,12 +80,7 @@ fn assemble<E: Send>(
         .par_chunks_exact_mut(3 * plane)
         .zip(targets.par_chunks_exact_mut(plane))
         .enumerate()
-        .try_for_each(|(index, (input, target))| {
-            image(index, &mut |resized| {
-                resized.write_input(&protocol.image, input);
-                resized.write_target(protocol.image.training_masks, threshold, target);
-            })
-        })?;
+        .try_for_each(|(index, (input, target))| write(index, input, target))?;
     Ok(Batch {
         images: TensorData::new(images, [count, 3, size, size]),
         targets: TensorData::new(targets, [count, 1, size, size]),
@@ -106,11 +99,12 @@ pub fn augmented(
     protocol: &Protocol,
 ) -> Result<Batch, DataError> {
     let form = Form::of(protocol);
-    assemble(ids.len(), protocol, dataset.mask_threshold(), |index, write| {
+    let writer = Writer::new(&protocol.image, dataset.mask_threshold());
+    assemble(ids.len(), protocol.image.size, |index, input, target| {
         let id = &ids[index];
-        let made = dataset.look(id, form, |picture| augment::augment(picture, id, seed, epoch, protocol))?;
-        write(&made);
-        Ok(())
+        dataset.look(id, form, |picture| {
+            augment::augment_into(picture, (id, seed, epoch), protocol, &writer, input, target);
+        })
     })
 }
 

@@ -29,6 +29,7 @@ pub mod split;
 mod tests;
 mod unpack;
 pub mod user;
+pub mod vector;
 
 pub use dataset::{CatalogueEntry, Dataset, Sample, catalogue, catalogue_in};
 pub use error::DataError;

@@ -121,17 +121,15 @@ impl Resized {
     /// Writes the normalised image, `(v / 255 - mean) / std`, as planes R, G, B.
     /// `into` has length `3 * size * size`; what is beyond the shorter is left alone.
     pub fn write_input(&self, image: &Image, into: &mut [f32]) {
-        let tables: [[f32; 256]; 3] = std::array::from_fn(|channel| {
-            std::array::from_fn(|v| ((v as f64 / 255.0 - image.mean[channel]) / image.std[channel]) as f32)
-        });
+        let [reds, greens, blues] = normalisation(image);
         let area = self.size * self.size;
         let (red, rest) = into.split_at_mut(area.min(into.len()));
         let (green, blue) = rest.split_at_mut(area.min(rest.len()));
         let planes = red.iter_mut().zip(green).zip(blue);
         for (((r, g), b), pixel) in planes.zip(self.rgb.as_chunks::<3>().0) {
-            *r = tables[0][usize::from(pixel[0])];
-            *g = tables[1][usize::from(pixel[1])];
-            *b = tables[2][usize::from(pixel[2])];
+            *r = reds[usize::from(pixel[0])];
+            *g = greens[usize::from(pixel[1])];
+            *b = blues[usize::from(pixel[2])];
         }
     }
 
@@ -140,16 +138,69 @@ impl Resized {
     /// `size * size`.
     pub fn write_target(&self, mode: MaskMode, threshold: u8, into: &mut [f32]) {
         for (value, grey) in into.iter_mut().zip(&self.mask) {
-            *value = match mode {
-                MaskMode::Soft => f32::from(*grey) / 255.0,
-                MaskMode::Threshold => f32::from(u8::from(*grey > threshold)),
-            };
+            *value = target(mode, threshold, *grey);
         }
     }
 
     /// The truth for scoring, always thresholded: one bool a pixel, rows from the top.
     pub fn truth(&self, threshold: u8) -> Vec<bool> {
         self.mask.iter().map(|grey| *grey > threshold).collect()
+    }
+}
+
+/// What a grey of a mask is as a training target.
+fn target(mode: MaskMode, threshold: u8, grey: u8) -> f32 {
+    match mode {
+        MaskMode::Soft => f32::from(grey) / 255.0,
+        MaskMode::Threshold => f32::from(u8::from(grey > threshold)),
+    }
+}
+
+/// The normalised value of each level of the three channels.
+fn normalisation(image: &Image) -> [Levels; 3] {
+    std::array::from_fn(|channel| {
+        std::array::from_fn(|v| ((v as f64 / 255.0 - image.mean[channel]) / image.std[channel]) as f32)
+    })
+}
+
+/// What stands in the batch for each of 256 levels.
+type Levels = [f32; 256];
+
+/// Writes packed pixels ([`resize::rows`]) to the batch, as
+/// [`Resized::write_input`] and [`Resized::write_target`] write bytes.
+#[derive(Debug, Clone)]
+pub struct Writer {
+    colours: [Levels; 3],
+    target: Levels,
+}
+
+impl Writer {
+    /// `threshold` is that of [`Resized::write_target`].
+    pub fn new(image: &Image, threshold: u8) -> Self {
+        let target = std::array::from_fn(|grey| target(image.training_masks, threshold, grey as u8));
+        Self { colours: normalisation(image), target }
+    }
+
+    /// The writer of colours that a table of levels has changed before.
+    pub fn after(&self, table: &[u8; 256]) -> Self {
+        let colours = self.colours.each_ref().map(|levels| table.map(|level| levels[usize::from(level)]));
+        Self { colours, target: self.target }
+    }
+
+    /// Writes row `y` of an image whose side is the row's length: planes R, G,
+    /// B of `input`, [3, S, S], and `target`, [S, S].
+    pub fn write_row(&self, y: usize, pixels: &[u32], input: &mut [f32], target: &mut [f32]) {
+        let size = pixels.len();
+        let row = y * size..(y + 1) * size;
+        let (red, rest) = input.split_at_mut(size * size);
+        let (green, blue) = rest.split_at_mut(size * size);
+        let (red, green, blue) = (&mut red[row.clone()], &mut green[row.clone()], &mut blue[row.clone()]);
+        let [reds, greens, blues] = &self.colours;
+        let planes = red.iter_mut().zip(green).zip(blue).zip(&mut target[row]);
+        for ((((r, g), b), t), pixel) in planes.zip(pixels) {
+            let [red, green, blue, grey] = pixel.to_le_bytes().map(usize::from);
+            (*r, *g, *b, *t) = (reds[red], greens[green], blues[blue], self.target[grey]);
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use image::imageops::{self, FilterType};
 use image::{GrayImage, RgbImage};
 
 use super::prepare::Picture;
+use super::vector::vectorised;
 use crate::spec::protocol::Filter;
 
 /// A window in pixels.
@@ -36,7 +37,16 @@ pub fn rgb(from: Picture<'_>, window: Window, size: u32, filter: Filter) -> Vec<
     };
     match filter {
         Filter::Nearest => nearest_rgb(from, window, size),
-        Filter::Bilinear => bilinear(from, window, size),
+        Filter::Bilinear => {
+            let mut lines = Bilinear::new(from, window, size);
+            let mut row = vec![0; size as usize];
+            let mut to = vec![0; 3 * (size * size) as usize];
+            for (y, into) in to.chunks_exact_mut(3 * size as usize).enumerate() {
+                lines.row(y, &mut row);
+                unpack(&row, into);
+            }
+            to
+        }
         Filter::Triangle => smooth(FilterType::Triangle),
         Filter::Lanczos3 => smooth(FilterType::Lanczos3),
     }
@@ -55,6 +65,50 @@ pub fn grey(from: Picture<'_>, window: Window, size: u32) -> Vec<u8> {
         to.extend(xs.iter().map(|x| row[*x as usize]));
     }
     to
+}
+
+/// [`rgb`] and [`grey`] of a window at once, row by row from the top, without
+/// an image between: `each` gets the number and the pixels of a row. A pixel is
+/// one number: red in its lowest byte, then green, blue, and the mask's grey.
+pub fn rows(
+    from: Picture<'_>,
+    window: Window,
+    size: u32,
+    filter: Filter,
+    mut each: impl FnMut(usize, &mut [u32]),
+) {
+    let mut row = vec![0; size as usize];
+    let (xs, ys) = (nearest(window.width, size), nearest(window.height, size));
+    let mut with_mask = |y: usize, row: &mut [u32]| {
+        let mask = from.mask_row(window, ys[y]);
+        for (pixel, x) in row.iter_mut().zip(&xs) {
+            *pixel |= u32::from(mask[*x as usize]) << 24;
+        }
+        each(y, row);
+    };
+    if filter == Filter::Bilinear {
+        let mut lines = Bilinear::new(from, window, size);
+        for y in 0..size as usize {
+            lines.row(y, &mut row);
+            with_mask(y, &mut row);
+        }
+    } else {
+        let resized = rgb(from, window, size, filter);
+        for (y, bytes) in resized.chunks_exact(3 * size as usize).enumerate() {
+            for (pixel, [red, green, blue]) in row.iter_mut().zip(bytes.as_chunks().0) {
+                *pixel = u32::from_le_bytes([*red, *green, *blue, 0]);
+            }
+            with_mask(y, &mut row);
+        }
+    }
+}
+
+/// The colours of pixels as in [`rows`], RGB interleaved.
+pub fn unpack(pixels: &[u32], into: &mut [u8]) {
+    for (rgb, pixel) in into.as_chunks_mut::<3>().0.iter_mut().zip(pixels) {
+        let [red, green, blue, _] = pixel.to_le_bytes();
+        *rgb = [red, green, blue];
+    }
 }
 
 /// [`rgb`] of a whole image.
@@ -92,37 +146,114 @@ fn nearest_rgb(from: Picture<'_>, window: Window, size: u32) -> Vec<u8> {
     to
 }
 
-/// Both taps and the weight of the second, for each of `to` pixels.
-fn taps(from: u32, to: u32) -> Vec<(usize, usize, f32)> {
+/// First tap and weight of the second, its neighbour, for each of `to` pixels.
+/// Where the neighbour lies beyond the end, its weight is 0.
+fn taps(from: u32, to: u32) -> impl Iterator<Item = (u32, f32)> {
     let scale = f64::from(from) / f64::from(to);
-    (0..to)
-        .map(|i| {
-            let at = ((f64::from(i) + 0.5) * scale - 0.5).clamp(0.0, f64::from(from - 1));
-            let first = at.floor();
-            let second = (first as usize + 1).min(from as usize - 1);
-            (first as usize, second, (at - first) as f32)
-        })
-        .collect()
+    (0..to).map(move |i| {
+        let at = ((f64::from(i) + 0.5) * scale - 0.5).clamp(0.0, f64::from(from - 1));
+        (at as u32, (at - at.floor()) as f32)
+    })
 }
 
-/// Columns first (one row of the source's width, which vectorises), then rows.
-fn bilinear(from: Picture<'_>, window: Window, size: u32) -> Vec<u8> {
-    let xs = taps(window.width, size);
-    let mut line = vec![0.0_f32; 3 * window.width as usize];
-    let mut to = vec![0; 3 * (size * size) as usize];
-    let rows = to.chunks_exact_mut(3 * size as usize);
-    for ((y0, y1, wy), into) in taps(window.height, size).into_iter().zip(rows) {
-        let (upper, lower) = (from.rgb_row(window, y0 as u32), from.rgb_row(window, y1 as u32));
-        for ((mixed, a), b) in line.iter_mut().zip(upper).zip(lower) {
-            *mixed = f32::from(*a) + (f32::from(*b) - f32::from(*a)) * wy;
-        }
-        let pixels = line.as_chunks::<3>().0;
-        for (pixel, (x0, x1, wx)) in into.as_chunks_mut::<3>().0.iter_mut().zip(&xs) {
-            let ([r0, g0, b0], [r1, g1, b1]) = (pixels[*x0], pixels[*x1]);
-            *pixel = [byte(r0 + (r1 - r0) * wx), byte(g0 + (g1 - g0) * wx), byte(b0 + (b1 - b0) * wx)];
+/// Bilinear rows of a window.
+///
+/// Each source row is spread out once: beside each other stand the two pixels
+/// that an output pixel lies between. What is left to do for an output row
+/// needs no look-up and runs in the widest vectors.
+struct Bilinear<'a> {
+    from: Picture<'a>,
+    window: Window,
+    /// Where the first tap of each column starts in a row, bytes.
+    starts: Vec<usize>,
+    weights: Vec<f32>,
+    rows: Vec<(u32, f32)>,
+    upper: Line,
+    lower: Line,
+    /// A source row, longer than it is: the last pixel has neighbours, too.
+    bytes: Vec<u8>,
+}
+
+/// A source row spread out, colours packed as in [`rows`]; the highest byte
+/// means nothing.
+#[derive(Default)]
+struct Line {
+    y: Option<u32>,
+    left: Vec<u32>,
+    right: Vec<u32>,
+}
+
+impl<'a> Bilinear<'a> {
+    fn new(from: Picture<'a>, window: Window, size: u32) -> Self {
+        let (starts, weights) =
+            taps(window.width, size).map(|(first, weight)| (3 * first as usize, weight)).unzip();
+        Self {
+            from,
+            window,
+            starts,
+            weights,
+            rows: taps(window.height, size).collect(),
+            upper: Line::default(),
+            lower: Line::default(),
+            bytes: vec![0; 3 * window.width as usize + 5],
         }
     }
-    to
+
+    /// Row `y` of the output, colours packed, highest byte 0.
+    fn row(&mut self, y: usize, into: &mut [u32]) {
+        let (first, wy) = self.rows[y];
+        if self.lower.y == Some(first) {
+            std::mem::swap(&mut self.upper, &mut self.lower);
+        }
+        let second = (first + 1).min(self.window.height - 1);
+        for (line, y) in [(&mut self.upper, first), (&mut self.lower, second)] {
+            if line.y != Some(y) {
+                let row = self.from.rgb_row(self.window, y);
+                self.bytes[..row.len()].copy_from_slice(row);
+                line.spread(y, &self.bytes, &self.starts);
+            }
+        }
+        let (upper, lower, weights) = (&self.upper, &self.lower, &self.weights);
+        vectorised(
+            #[inline(always)]
+            || {
+                // Lengths that the loop's compiler sees: no checks in it.
+                let size = into.len();
+                let [a, b] = [&upper.left[..size], &upper.right[..size]];
+                let [c, d] = [&lower.left[..size], &lower.right[..size]];
+                let (weights, into) = (&weights[..size], &mut into[..size]);
+                for x in 0..size {
+                    let corners = [a[x], b[x], c[x], d[x]];
+                    into[x] = channel::<0>(corners, weights[x], wy)
+                        | channel::<8>(corners, weights[x], wy)
+                        | channel::<16>(corners, weights[x], wy);
+                }
+            },
+        );
+    }
+}
+
+impl Line {
+    fn spread(&mut self, y: u32, bytes: &[u8], starts: &[usize]) {
+        self.y = Some(y);
+        self.left.resize(starts.len(), 0);
+        self.right.resize(starts.len(), 0);
+        for ((left, right), start) in self.left.iter_mut().zip(&mut self.right).zip(starts) {
+            // Both pixels in one look.
+            let pair = bytes[*start..].first_chunk().map_or(0, |both| u64::from_le_bytes(*both));
+            *left = pair as u32;
+            *right = (pair >> 24) as u32;
+        }
+    }
+}
+
+/// The mixture of four pixels in one channel, in its place: columns first.
+#[inline(always)]
+fn channel<const SHIFT: u32>(corners: [u32; 4], wx: f32, wy: f32) -> u32 {
+    let value = |corner: u32| (corner >> SHIFT & 255) as f32;
+    let [a, b, c, d] = [value(corners[0]), value(corners[1]), value(corners[2]), value(corners[3])];
+    let (left, right) = (a + (c - a) * wy, b + (d - b) * wy);
+    u32::from(byte(left + (right - left) * wx)) << SHIFT
 }
 
 /// Rounds a value in 0..=255, half to even: added to 2^23 no fraction is left

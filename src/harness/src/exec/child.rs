@@ -19,7 +19,7 @@ pub const PARENT: &str = "DYGL_PARENT";
 /// glibc gives large blocks back to the system and asks for them anew in each
 /// step, and the kernel clears every page again. Keeping them saves about a
 /// tenth of a training step; no number depends on it.
-const ALLOCATOR: [(&str, &str); 3] = [
+pub const ALLOCATOR: [(&str, &str); 3] = [
     ("MALLOC_TRIM_THRESHOLD_", "17179869184"),
     ("MALLOC_MMAP_THRESHOLD_", "33554432"),
     ("MALLOC_TOP_PAD_", "67108864"),

@@ -23,7 +23,7 @@ pub mod views;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-pub use child::{ENVIRONMENT, PARENT};
+pub use child::{ALLOCATOR, ENVIRONMENT, PARENT};
 pub use inputs::{InputError, Inputs, facts};
 pub use runner::{CellOutcome, Options, Runner, Summary};
 

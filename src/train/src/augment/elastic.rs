@@ -13,12 +13,12 @@
 //! moves corners by tens of pixels, and smooths both fields as one picture of
 //! twice the height, so that they leak into each other.
 
-use dygl::data::prepare::Resized;
+use dygl::data::vector::vectorised;
 use dygl::random::Stream;
 use dygl::spec::protocol::{Border, Elastic};
-use dygl_nn::vector::vectorised;
 
-use super::warp::{reflect, warp};
+use super::canvas::{Canvas, reflect};
+use super::warp::{Row, warp};
 
 /// Noise in -1..1 for each pixel, rows from the top.
 #[derive(Debug, Clone, PartialEq)]
@@ -36,35 +36,67 @@ pub(super) fn draw(size: usize, elastic: &Elastic, mut stream: Stream) -> Option
         let mut values = vec![0.0; size * size];
         vectorised(
             #[inline(always)]
-            || values.iter_mut().for_each(|value| *value = stream.range(-1.0, 1.0) as f32),
+            || stream.fill(-1.0, 1.0, &mut values),
         );
         values
     };
     Some(Noise { dx: field(), dy: field() })
 }
 
-pub(super) fn apply(image: &mut Resized, noise: &Noise, elastic: &Elastic, border: Border) {
-    let size = image.size;
-    let [dx, dy] = [&noise.dx, &noise.dy].map(|noise| displacement(noise, size, elastic));
-    warp(image, border, |y, us, vs| {
-        let row = y * size..(y + 1) * size;
-        for (x, (u, dx)) in us.iter_mut().zip(&dx[row.clone()]).enumerate() {
-            *u = x as f32 + dx;
-        }
-        for (v, dy) in vs.iter_mut().zip(&dy[row]) {
-            *v = y as f32 + dy;
-        }
-    });
+/// Calls `each` with the rows of the deformed image.
+pub(super) fn apply(
+    canvas: &mut Canvas,
+    noise: &Noise,
+    elastic: &Elastic,
+    border: Border,
+    row: &mut Row,
+    each: impl FnMut(usize, &[u32]),
+) {
+    let [dx, dy] = [&noise.dx, &noise.dy].map(|noise| Displacement::new(noise, canvas.size(), elastic));
+    let place = |y: usize, us: &mut [f32], vs: &mut [f32]| {
+        dx.row(y, us);
+        dy.row(y, vs);
+        vectorised(
+            #[inline(always)]
+            || {
+                // Through 32 bits, which vectors turn into floats.
+                for x in 0..us.len() {
+                    us[x] += x as i32 as f32;
+                }
+                vs.iter_mut().for_each(|v| *v += y as f32);
+            },
+        );
+    };
+    warp(canvas, border, row, place, each);
 }
 
-/// Smoothed noise times alpha, pixels.
-pub(super) fn displacement(noise: &[f32], size: usize, elastic: &Elastic) -> Vec<f32> {
-    let kernel = gaussian(elastic.sigma, size);
-    let mut field = columns(&rows(noise, size, &kernel), size, &kernel);
-    for value in &mut field {
-        *value *= elastic.alpha as f32;
+/// Smoothed noise times alpha, pixels. Rows are smoothed at once, columns
+/// where a row of the result is asked for.
+pub(super) struct Displacement {
+    size: usize,
+    alpha: f32,
+    kernel: Vec<f32>,
+    smoothed: Vec<f32>,
+}
+
+impl Displacement {
+    pub(super) fn new(noise: &[f32], size: usize, elastic: &Elastic) -> Self {
+        let kernel = gaussian(elastic.sigma, size);
+        Self { size, alpha: elastic.alpha as f32, smoothed: rows(noise, size, &kernel), kernel }
     }
-    field
+
+    /// Row `y`, mirrored at the ends of its columns.
+    pub(super) fn row(&self, y: usize, into: &mut [f32]) {
+        let at = |y: i64| {
+            let start = reflect(y, self.size) * self.size;
+            &self.smoothed[start..start + self.size]
+        };
+        let pairs: Vec<Pair<'_>> = (0..self.kernel.len() as i64)
+            .map(|distance| [at(y as i64 - distance), at(y as i64 + distance)])
+            .collect();
+        weigh(into, &pairs, &self.kernel);
+        into.iter_mut().for_each(|value| *value *= self.alpha);
+    }
 }
 
 /// Half of a Gaussian of sum 1, from its middle outwards, cut where OpenCV
@@ -98,45 +130,58 @@ fn rows(values: &[f32], size: usize, kernel: &[f32]) -> Vec<f32> {
     smoothed
 }
 
-/// The same for columns.
-fn columns(values: &[f32], size: usize, kernel: &[f32]) -> Vec<f32> {
-    let mut smoothed = vec![0.0; values.len()];
-    for (y, into) in smoothed.chunks_exact_mut(size).enumerate() {
-        let row = |at: i64| {
-            let at = reflect(at, size);
-            &values[at * size..(at + 1) * size]
-        };
-        let pairs: Vec<Pair<'_>> = (0..kernel.len() as i64)
-            .map(|distance| [row(y as i64 - distance), row(y as i64 + distance)])
-            .collect();
-        weigh(into, &pairs, kernel);
-    }
-    smoothed
-}
-
 /// Two rows at the same distance on either side.
 type Pair<'a> = [&'a [f32]; 2];
 
-/// The weighted sum of pairs of rows; the first pair is twice the middle row
-/// and counts once.
+/// The weighted sum of pairs of rows, one pair after another; the first is
+/// twice the middle row and counts once.
 fn weigh(into: &mut [f32], pairs: &[Pair<'_>], kernel: &[f32]) {
+    let (Some(([middle, _], pairs)), Some((first, kernel))) = (pairs.split_first(), kernel.split_first())
+    else {
+        return;
+    };
     vectorised(
         #[inline(always)]
         || {
-            for (distance, ([one, other], weight)) in pairs.iter().zip(kernel).enumerate() {
-                if distance == 0 {
-                    into.iter_mut().zip(*one).for_each(|(sum, a)| *sum = weight * a);
-                } else {
-                    into.iter_mut().zip(*one).zip(*other).for_each(|((sum, a), b)| *sum += weight * (a + b));
-                }
+            into.iter_mut().zip(*middle).for_each(|(sum, a)| *sum = first * a);
+            // Several at once: a sum is read and written less often.
+            let (groups, rest) = pairs.as_chunks::<4>();
+            let (weights, last) = kernel.as_chunks::<4>();
+            for (group, weights) in groups.iter().zip(weights) {
+                add_four(into, group, weights);
+            }
+            for ([one, other], weight) in rest.iter().zip(last) {
+                into.iter_mut().zip(*one).zip(*other).for_each(|((sum, a), b)| *sum += weight * (a + b));
             }
         },
     );
 }
 
+/// Adds four pairs of rows to a row, in their order.
+#[inline(always)]
+fn add_four(into: &mut [f32], pairs: &[Pair<'_>; 4], weights: &[f32; 4]) {
+    let size = into.len();
+    let [[a, b], [c, d], [e, f], [g, h]] = pairs;
+    let [a, b, c, d] = [&a[..size], &b[..size], &c[..size], &d[..size]];
+    let [e, f, g, h] = [&e[..size], &f[..size], &g[..size], &h[..size]];
+    let [first, second, third, fourth] = *weights;
+    for x in 0..size {
+        let sum = into[x] + first * (a[x] + b[x]) + second * (c[x] + d[x]);
+        into[x] = sum + third * (e[x] + f[x]) + fourth * (g[x] + h[x]);
+    }
+}
+
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
+
+    /// The whole field.
+    pub(crate) fn displacement(noise: &[f32], size: usize, elastic: &Elastic) -> Vec<f32> {
+        let field = Displacement::new(noise, size, elastic);
+        let mut values = vec![0.0; size * size];
+        values.chunks_exact_mut(size).enumerate().for_each(|(y, row)| field.row(y, row));
+        values
+    }
 
     #[test]
     fn the_field_has_the_stated_spread() {

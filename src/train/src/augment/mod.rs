@@ -31,18 +31,21 @@
 //! pixel under the centre (OpenCV's INTER_NEAREST_EXACT): albumentations'
 //! default, INTER_NEAREST, shifts masks by up to half a pixel against images.
 
+mod canvas;
 mod colour;
 mod crop;
 mod elastic;
-mod flip;
 mod rotate;
 mod warp;
 
-use dygl::data::prepare::{self, Picture, Resized};
-use dygl::data::resize::Window;
+use std::cell::RefCell;
+
+use dygl::data::prepare::{self, Picture, Resized, Writer};
+use dygl::data::resize::{self, Window};
 use dygl::random::Stream;
 use dygl::spec::protocol::{CropFrom, Protocol};
 
+use canvas::Canvas;
 pub use colour::Tone;
 pub use elastic::Noise;
 
@@ -75,26 +78,76 @@ pub fn draw(width: u32, height: u32, id: &str, seed: u64, epoch: usize, protocol
     }
 }
 
+/// What the steps of one image are made in: megabytes, kept from image to image.
+struct Workplace {
+    size: usize,
+    first: Canvas,
+    second: Canvas,
+    row: warp::Row,
+}
+
+impl Workplace {
+    fn new(size: usize) -> Self {
+        Self { size, first: Canvas::new(size), second: Canvas::new(size), row: warp::Row::new(size) }
+    }
+}
+
+thread_local! {
+    static WORKPLACE: RefCell<Workplace> = RefCell::new(Workplace::new(0));
+}
+
+/// Crops, resizes, flips and deforms a picture as drawn and calls `each` with
+/// the rows of packed pixels ([`resize::rows`]), not always from the top.
+/// Colours are left alone. The picture is what the crop is cut from.
+fn deform(picture: Picture<'_>, drawn: &Drawn, protocol: &Protocol, mut each: impl FnMut(usize, &[u32])) {
+    let (size, steps) = (protocol.image.size, &protocol.augment);
+    let upright = |into: &mut dyn FnMut(usize, &[u32])| {
+        let window = drawn.crop.unwrap_or(picture.whole());
+        resize::rows(picture, window, size as u32, protocol.image.filter, |y, pixels| {
+            if drawn.horizontal_flip {
+                pixels.reverse();
+            }
+            into(if drawn.vertical_flip { size - 1 - y } else { y }, pixels);
+        });
+    };
+    WORKPLACE.with_borrow_mut(|workplace| {
+        if workplace.size != size {
+            *workplace = Workplace::new(size);
+        }
+        let Workplace { first, second, row, .. } = workplace;
+        match (drawn.degrees, &drawn.elastic) {
+            (None, None) => upright(&mut each),
+            (Some(degrees), None) => {
+                upright(&mut |y, pixels| first.set_row(y, pixels));
+                rotate::apply(first, degrees, steps.border, row, each);
+            }
+            (degrees, Some(noise)) => {
+                upright(&mut |y, pixels| first.set_row(y, pixels));
+                let mut turned = first;
+                if let Some(degrees) = degrees {
+                    rotate::apply(turned, degrees, steps.border, row, |y, pixels| second.set_row(y, pixels));
+                    turned = second;
+                }
+                elastic::apply(turned, noise, &steps.elastic, steps.border, row, each);
+            }
+        }
+    });
+}
+
 /// Crops, resizes and perturbs a picture as drawn. The picture is what the
 /// crop is cut from.
 pub fn apply(picture: Picture<'_>, drawn: &Drawn, protocol: &Protocol) -> Resized {
-    let (size, steps) = (protocol.image.size, &protocol.augment);
-    let window = drawn.crop.unwrap_or(picture.whole());
-    let mut image = prepare::window(picture, window, size, protocol.image.filter);
-    if drawn.horizontal_flip {
-        flip::horizontal(&mut image);
-    }
-    if drawn.vertical_flip {
-        flip::vertical(&mut image);
-    }
-    if let Some(degrees) = drawn.degrees {
-        rotate::apply(&mut image, degrees, steps.border);
-    }
-    if let Some(noise) = &drawn.elastic {
-        elastic::apply(&mut image, noise, &steps.elastic, steps.border);
-    }
+    let size = protocol.image.size;
+    let mut image = Resized { size, rgb: vec![0; 3 * size * size], mask: vec![0; size * size] };
+    deform(picture, drawn, protocol, |y, pixels| {
+        resize::unpack(pixels, &mut image.rgb[3 * y * size..3 * (y + 1) * size]);
+        for (grey, pixel) in image.mask[y * size..(y + 1) * size].iter_mut().zip(pixels) {
+            *grey = (pixel >> 24) as u8;
+        }
+    });
     if let Some(tone) = drawn.tone {
-        colour::apply(&mut image, tone);
+        let table = colour::table(tone);
+        image.rgb.iter_mut().for_each(|level| *level = table[usize::from(*level)]);
     }
     image
 }
@@ -103,13 +156,41 @@ pub fn apply(picture: Picture<'_>, drawn: &Drawn, protocol: &Protocol) -> Resize
 /// from the resized image, it is resized first. With all probabilities 0 this
 /// is [`dygl::data::prepare::resized`].
 pub fn augment(picture: Picture<'_>, id: &str, seed: u64, epoch: usize, protocol: &Protocol) -> Resized {
+    drawn(picture, id, seed, epoch, protocol, |picture, drawn| apply(picture, &drawn, protocol))
+}
+
+/// [`augment`], written to the batch without an image between.
+pub fn augment_into(
+    picture: Picture<'_>,
+    (id, seed, epoch): (&str, u64, usize),
+    protocol: &Protocol,
+    writer: &Writer,
+    input: &mut [f32],
+    target: &mut [f32],
+) {
+    drawn(picture, id, seed, epoch, protocol, |picture, drawn| {
+        let toned = drawn.tone.map(|tone| writer.after(&colour::table(tone)));
+        let writer = toned.as_ref().unwrap_or(writer);
+        deform(picture, &drawn, protocol, |y, pixels| writer.write_row(y, pixels, input, target));
+    });
+}
+
+/// Calls `then` with what the crop is cut from, and with what was drawn for it.
+fn drawn<T>(
+    picture: Picture<'_>,
+    id: &str,
+    seed: u64,
+    epoch: usize,
+    protocol: &Protocol,
+    then: impl FnOnce(Picture<'_>, Drawn) -> T,
+) -> T {
     let side = protocol.image.size as u32;
     let is_ready = (picture.width, picture.height) == (side, side);
     if protocol.augment.crop.from == CropFrom::Resized && !is_ready {
         let first = prepare::window(picture, picture.whole(), protocol.image.size, protocol.image.filter);
-        return apply(first.picture(), &draw(side, side, id, seed, epoch, protocol), protocol);
+        return then(first.picture(), draw(side, side, id, seed, epoch, protocol));
     }
-    apply(picture, &draw(picture.width, picture.height, id, seed, epoch, protocol), protocol)
+    then(picture, draw(picture.width, picture.height, id, seed, epoch, protocol))
 }
 
 #[cfg(test)]

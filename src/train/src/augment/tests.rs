@@ -100,6 +100,52 @@ fn image_and_mask_stay_aligned() {
 }
 
 #[test]
+fn flips_are_exact_and_their_own_inverse() {
+    let (sample, mut protocol) = (sample(), protocol(0.0));
+    protocol.image.filter = Filter::Nearest;
+    let plain = augment(sample.picture(), "a", 7, 0, &protocol);
+    let rows = |image: &Resized| -> Vec<Vec<[u8; 4]>> {
+        let pixels = image.rgb.chunks_exact(3).zip(&image.mask).map(|(p, m)| [p[0], p[1], p[2], *m]);
+        pixels.collect::<Vec<_>>().chunks_exact(96).map(<[_]>::to_vec).collect()
+    };
+    for (across, down) in [(true, false), (false, true), (true, true)] {
+        protocol.augment.horizontal_flip = f64::from(u8::from(across));
+        protocol.augment.vertical_flip = f64::from(u8::from(down));
+        let flipped = augment(plain.picture(), "a", 7, 0, &protocol);
+        let mut expected = rows(&plain);
+        if across {
+            expected.iter_mut().for_each(|row| row.reverse());
+        }
+        if down {
+            expected.reverse();
+        }
+        assert!(rows(&flipped) == expected);
+        assert_eq!(augment(flipped.picture(), "a", 7, 0, &protocol), plain);
+    }
+}
+
+#[test]
+fn a_batch_gets_what_people_are_shown() {
+    let (sample, mut protocol) = (sample(), protocol(0.5));
+    protocol.image.mean = [0.485, 0.456, 0.406];
+    protocol.image.std = [0.229, 0.224, 0.225];
+    let area = protocol.image.size.pow(2);
+    for mode in [MaskMode::Soft, MaskMode::Threshold] {
+        protocol.image.training_masks = mode;
+        let writer = Writer::new(&protocol.image, 127);
+        for epoch in 0..20 {
+            let (mut input, mut target) = (vec![0.0; 3 * area], vec![0.0; area]);
+            let (mut shown_input, mut shown_target) = (input.clone(), target.clone());
+            augment_into(sample.picture(), ("a", 7, epoch), &protocol, &writer, &mut input, &mut target);
+            let shown = augment(sample.picture(), "a", 7, epoch, &protocol);
+            shown.write_input(&protocol.image, &mut shown_input);
+            shown.write_target(mode, 127, &mut shown_target);
+            assert!(input == shown_input && target == shown_target, "{mode:?} {epoch}");
+        }
+    }
+}
+
+#[test]
 fn no_probability_is_the_plain_resize() {
     let (sample, protocol) = (sample(), protocol(0.0));
     assert_eq!(augment(sample.picture(), "a", 7, 0, &protocol), prepare::resized(&sample, &protocol.image));

@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use dygl::data::Sample;
-use dygl::spec::protocol::{Border, CropFrom, Elastic, Filter, Image, MaskMode};
+use dygl::spec::protocol::{Border, Elastic, Filter, Image, MaskMode};
 use image::{GrayImage, Luma, Rgb, RgbImage};
 
 use super::protocol;
@@ -62,37 +62,35 @@ fn both() -> Noise {
     Noise { dx: noise(0, SIZE), dy: noise((SIZE * SIZE) as u64, SIZE) }
 }
 
-fn square() -> Resized {
-    window(&picture(48, 48), Window { x: 0, y: 0, width: 48, height: 48 })
-}
-
-fn window(sample: &Sample, window: Window) -> Resized {
-    prepare::window(sample.picture(), window, SIZE, Filter::Bilinear)
-}
-
 /// What the step of a case makes here.
 fn made(case: &str) -> Resized {
-    let (mut image, stored) = (square(), picture(60, 44));
+    let (square, stored) = (picture(48, 48), picture(60, 44));
     let crop = Window { x: 7, y: 3, width: 38, height: 33 };
     let dark = Tone { brightness: -0.17, contrast: -0.13 };
-    match case {
-        "resize" => return window(&stored, stored.picture().whole()),
-        "crop" => return window(&picture(48, 48), crop),
-        "crop-stored" => return window(&stored, Window { x: 9, y: 2, width: 50, height: 41 }),
-        "horizontal-flip" => flip::horizontal(&mut image),
-        "vertical-flip" => flip::vertical(&mut image),
-        "rotate-reflect" => rotate::apply(&mut image, 11.5, Border::Reflect),
-        "rotate-zero" => rotate::apply(&mut image, -14.25, Border::Zero),
-        "elastic-reflect" => elastic::apply(&mut image, &both(), &ELASTIC, Border::Reflect),
-        "elastic-zero" => elastic::apply(&mut image, &both(), &ELASTIC, Border::Zero),
-        "tone-dark" => colour::apply(&mut image, dark),
-        "tone-bright" => colour::apply(&mut image, Tone { brightness: 0.2, contrast: 0.2 }),
+    let none = Drawn {
+        crop: None,
+        horizontal_flip: false,
+        vertical_flip: false,
+        degrees: None,
+        elastic: None,
+        tone: None,
+    };
+    let turned = |degrees| Drawn { degrees: Some(degrees), ..none.clone() };
+    let deformed = || Drawn { elastic: Some(both()), ..none.clone() };
+    let toned = |tone| Drawn { tone: Some(tone), ..none.clone() };
+    let (from, drawn) = match case {
+        "resize" => (stored, none),
+        "crop" => (square, Drawn { crop: Some(crop), ..none }),
+        "crop-stored" => (stored, Drawn { crop: Some(Window { x: 9, y: 2, width: 50, height: 41 }), ..none }),
+        "horizontal-flip" => (square, Drawn { horizontal_flip: true, ..none }),
+        "vertical-flip" => (square, Drawn { vertical_flip: true, ..none }),
+        "rotate-reflect" => (square, turned(11.5)),
+        "rotate-zero" => (square, turned(-14.25)),
+        "elastic-reflect" | "elastic-zero" => (square, deformed()),
+        "tone-dark" => (square, toned(dark)),
+        "tone-bright" => (square, toned(Tone { brightness: 0.2, contrast: 0.2 })),
         "chain" => {
-            let mut protocol = protocol(1.0);
-            protocol.image.size = SIZE;
-            protocol.augment.crop.from = CropFrom::Resized;
-            protocol.augment.elastic = ELASTIC;
-            let drawn = Drawn {
+            let all = Drawn {
                 crop: Some(crop),
                 horizontal_flip: true,
                 vertical_flip: true,
@@ -100,11 +98,15 @@ fn made(case: &str) -> Resized {
                 elastic: Some(both()),
                 tone: Some(dark),
             };
-            return apply(picture(48, 48).picture(), &drawn, &protocol);
+            (square, all)
         }
         other => panic!("no step makes the case `{other}`"),
-    }
-    image
+    };
+    let mut protocol = protocol(1.0);
+    protocol.image.size = SIZE;
+    protocol.augment.elastic = ELASTIC;
+    protocol.augment.border = if case.ends_with("-zero") { Border::Zero } else { Border::Reflect };
+    apply(from.picture(), &drawn, &protocol)
 }
 
 /// How a case differs from the library's.
@@ -174,9 +176,9 @@ fn the_displacement_is_the_librarys() {
         (from..to).step_by(step).flat_map(move |y| (from..to).step_by(step).map(move |x| y * size + x))
     };
     for (noise, expected) in [both().dx, both().dy].iter().zip(&facts.displacement) {
-        compare(&elastic::displacement(noise, SIZE, &ELASTIC), &mut every(5, 0, SIZE, SIZE), expected);
+        compare(&elastic::tests::displacement(noise, SIZE, &ELASTIC), &mut every(5, 0, SIZE, SIZE), expected);
     }
-    let large = elastic::displacement(&noise(0, 96), 96, &ELASTIC);
+    let large = elastic::tests::displacement(&noise(0, 96), 96, &ELASTIC);
     compare(&large, &mut every(5, 24, 72, 96), &facts.inside);
 }
 
@@ -190,7 +192,7 @@ fn the_normalisation_is_the_librarys() {
         training_masks: MaskMode::Soft,
     };
     let mut input = vec![0.0; 3 * SIZE * SIZE];
-    square().write_input(&image, &mut input);
+    prepare::resized(&picture(48, 48), &image).write_input(&image, &mut input);
     let places = (0..SIZE).step_by(12).flat_map(|y| (0..SIZE).step_by(12).map(move |x| y * SIZE + x));
     let facts = facts();
     assert_eq!(facts.normalised.len(), 16);
