@@ -55,7 +55,7 @@ impl Judge<'_> {
             draft.figures.insert("of".to_owned(), of as f64);
             draft.cells.extend(block.cell(&id, metric));
             if !less.is_empty() {
-                draft.details.push(format!("{name} {own}; not more: {}", self.networks(&less)));
+                draft.details.push(format!("{name} {own}; lower or equal: {}", self.networks(&less)));
                 draft.cells.extend(less.iter().filter_map(|(model, _)| block.cell(model, metric)));
             }
             let rivals: Vec<&Named> = rivals.iter().map(|(model, _)| *model).collect();
@@ -170,7 +170,12 @@ fn under_true_costs(truth: Vec<Truth>, label: &str, severity: Severity) -> Vec<V
                 held.push(format!("{} {}", millions(own), by.word()));
             }
             Truth::Known { by, own, rank, less } => {
-                draft.details.push(format!("{} {}; not more: {}", millions(own), by.word(), listed(&less)));
+                draft.details.push(format!(
+                    "{} {}; lower or equal: {}",
+                    millions(own),
+                    by.word(),
+                    listed(&less)
+                ));
                 draft.figures.insert(format!("true rank {}", by.word()), rank as f64);
                 draft.figures.insert(by.word().to_owned(), own as f64);
             }

@@ -209,6 +209,8 @@ pub struct Finding {
     /// What the numbers say, in a sentence.
     pub says: String,
     pub details: Vec<String>,
+    /// An earlier finding of which the numbers say just the same.
+    pub same_as: Option<String>,
     /// What was printed.
     pub cells: Vec<Cell>,
     /// What was computed.
@@ -316,6 +318,7 @@ impl Draft {
             quote: sentence.map(|claim| claim.quote.clone()).unwrap_or_default(),
             says: self.says,
             details: self.details,
+            same_as: None,
             cells: self.cells,
             figures: self.figures,
         }
@@ -330,11 +333,7 @@ struct Missing(String);
 ///
 /// # Errors
 /// Checks that ask for a number that is not printed, each with its place.
-pub fn audit(
-    claims: &Claims,
-    reported: &Reported,
-    costs: Option<&[Cost]>,
-) -> Result<Audit, Box<Diagnostics>> {
+pub fn audit(claims: &Claims, reported: &Reported, costs: Option<&[Cost]>) -> Result<Audit, Diagnostics> {
     let numbers = numbers::Numbers::new(reported);
     let judge = judge::Judge { numbers: &numbers, costs };
     let mut missing = Vec::new();
@@ -372,10 +371,17 @@ pub fn audit(
     if !missing.is_empty() {
         let mut diagnostics = Diagnostics { sources: claims.sources.clone(), list: missing };
         diagnostics.sort();
-        return Err(Box::new(diagnostics));
+        return Err(diagnostics);
     }
     general::add(&mut audit, claims, &judge);
     audit.findings.sort_by_key(|finding| (finding.topic, finding.severity));
+    for i in 0..audit.findings.len() {
+        let (before, finding) = (&audit.findings[..i], &audit.findings[i]);
+        let is_same = |other: &&Finding| other.says == finding.says && other.details == finding.details;
+        let first = before.iter().find(is_same).map(|other| other.id.clone());
+        // Nothing is saved where there are no details.
+        audit.findings[i].same_as = first.filter(|_| !audit.findings[i].details.is_empty());
+    }
     Ok(audit)
 }
 

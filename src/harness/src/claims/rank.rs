@@ -170,12 +170,10 @@ impl<'a> Judge<'a> {
             1 => "one column".to_owned(),
             n => format!("{n} columns"),
         };
+        let words = format!("{label} is not first in {}", many(&refuted));
         let (severity, words) = match best.hedged {
-            false => (Severity::Contradiction, format!("{label} is not first in {}", many(&refuted))),
-            true => (
-                Severity::Overstatement,
-                format!("{label} is near the top but not first in {}", many(&refuted)),
-            ),
+            false => (Severity::Contradiction, words),
+            true => (Severity::Overstatement, format!("{words}; the sentence is hedged")),
         };
         add("", severity, words, &refuted);
         let words = format!("{label} shares the first place in {}", many(&tied));

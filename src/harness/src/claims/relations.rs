@@ -263,7 +263,7 @@ pub(super) fn repeats(judge: &Judge<'_>) -> (usize, Drafts) {
 }
 
 /// Below this chance, equal numbers are told.
-const UNLIKELY: f64 = 0.02;
+const UNLIKELY: f64 = 0.05;
 
 /// The chance of `count` or more events where `mean` are expected (Poisson).
 fn at_least(count: usize, mean: f64) -> f64 {

@@ -76,6 +76,10 @@ fn finding(text: &mut String, finding: &Finding) {
         paragraph(text, 4, &format!("\"{}\"", finding.quote));
     }
     paragraph(text, 4, &finding.says);
+    if let Some(id) = &finding.same_as {
+        paragraph(text, 6, &format!("- as [{id}]"));
+        return;
+    }
     finding.details.iter().for_each(|detail| paragraph(text, 6, &format!("- {detail}")));
 }
 

@@ -44,6 +44,8 @@ struct FindingView<'a> {
     anchor: String,
     class: &'static str,
     severity: &'static str,
+    /// Anchor of the finding whose details are the same.
+    same_as: Option<String>,
     finding: &'a Finding,
 }
 
@@ -97,6 +99,7 @@ fn view(audit: &Audit, topic: Topic) -> TopicView<'_> {
             anchor: anchor(&finding.id),
             class: class(Some(finding.severity)),
             severity: finding.severity.word(),
+            same_as: finding.same_as.as_deref().map(anchor),
             finding,
         })
         .collect();
@@ -185,6 +188,7 @@ mod tests {
         audit.findings[0].quote = evil.into();
         audit.findings[0].says = evil.into();
         audit.findings[0].details = vec![evil.into()];
+        audit.findings[0].same_as = None;
         audit.findings[0].place = evil.into();
         audit.held[0].quote = evil.into();
         audit.unchecked[0].why = evil.into();
