@@ -40,7 +40,7 @@ TABLES  := table1 table2 table3 table4 table5
 # The experiments of `make report`.
 TABLE   ?= table2
 
-.PHONY: help build demo test check fmt clippy bench parity libtorch $(TABLES) regress report clean again
+.PHONY: help build demo test check fmt clippy bench parity libtorch $(TABLES) regress report audit clean again
 .DEFAULT_GOAL := help
 
 help:               ## this list
@@ -118,6 +118,9 @@ report: build       ## tables and pages of what is in the store, for TABLE='tabl
 	@code=0; for table in $(TABLE); do \
 	   $(DYGL) report $$table --profile '$(PROFILE)' $(WHERE) --out "$(OUT)/$$table" || code=$$?; \
 	 done; exit $$code
+
+audit: build        ## where the paper contradicts itself: its sentences against its numbers, with a page
+	@$(DYGL) audit --out '$(OUT)/audit'
 
 clean:              ## build results and reports; never the store
 	@$(CARGO) clean

@@ -12,6 +12,7 @@ fn every_verb_explains_itself_with_an_example() {
         "explain",
         "report",
         "check",
+        "audit",
         "show",
         "logs",
         "reproduce",

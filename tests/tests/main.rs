@@ -8,6 +8,7 @@ mod malformed;
 mod matrix;
 mod official;
 mod packs;
+mod paper;
 mod parity;
 mod predict;
 mod preflight;

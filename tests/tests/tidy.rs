@@ -67,6 +67,7 @@ fn rooms_look_in_one_direction() {
         ("key", &["store", "exec", "table", "report", "command", "data"]),
         ("data", &["plan", "key", "store", "exec", "table", "report", "command", "metric", "audit"]),
         ("audit", &["plan", "key", "store", "exec", "table", "report", "command", "metric"]),
+        ("claims", &["plan", "key", "store", "exec", "table", "report", "command", "data", "audit"]),
         ("metric", &["plan", "key", "store", "exec", "table", "report", "command", "data"]),
         ("store", &["exec", "table", "report", "command", "data"]),
         ("stats", &["plan", "key", "store", "exec", "table", "report", "command", "data"]),

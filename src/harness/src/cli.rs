@@ -16,7 +16,7 @@ use crate::spec::protocol::{Part, SplitSource};
     max_term_width = 100,
     after_help = "Example:\n  dygl run smoke && dygl report smoke\n  \
                   Exit codes: 0 ok, 1 some runs failed, 2 bad experiment or usage, 3 environment, 4 nothing selected,\n\
-                  5 altered, 6 regressed, 7 missing, 8 stale, 130 interrupted"
+                  5 altered, 6 regressed or refuted, 7 missing, 8 stale, 130 interrupted"
 )]
 pub struct Cli {
     #[command(subcommand)]
@@ -45,6 +45,10 @@ pub enum Verb {
     /// Hold results against accepted ones; fails when a score moved
     #[command(after_help = "Example:\n  dygl check smoke --against lock --junit check.xml")]
     Check(Check),
+    /// Say where the paper does not agree with itself: its sentences against its numbers
+    #[command(after_help = "Example:\n  dygl audit --out reports/out/audit\n  \
+                      dygl audit --claims my-claims.toml --reported my-numbers.toml --strict")]
+    Audit(PaperAudit),
     /// Show everything the store knows of a key
     #[command(after_help = "Example:\n  dygl show 3fa9c2d1")]
     Show(KeyArgs),
@@ -211,6 +215,28 @@ pub struct Check {
     /// Write GitHub annotations to standard output
     #[arg(long)]
     pub github: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct PaperAudit {
+    /// Sentences of the paper (default: experiments/claims.toml, else the built-in ones)
+    #[arg(long, value_name = "FILE")]
+    pub claims: Option<PathBuf>,
+    /// Numbers of the paper (default: experiments/reported.toml, else the built-in ones)
+    #[arg(long, value_name = "FILE")]
+    pub reported: Option<PathBuf>,
+    /// Write a page and audit.json into this folder
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Exit with 6 if there is a contradiction
+    #[arg(long)]
+    pub strict: bool,
+    /// List what held, too
+    #[arg(long)]
+    pub all: bool,
+    /// How the answer on standard output is written
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: Format,
 }
 
 #[derive(Debug, Args)]

@@ -5,13 +5,15 @@
 //! `command -> report, exec -> store, table -> key, stats, plot -> plan -> spec`.
 //! `data` and `metric` stand beside them and look at `spec` alone (which in
 //! turn knows the names of the scores); `data` also looks at `archive`, which
-//! looks at nothing, and `audit` looks at `data`. `exec` brings `data` and
-//! `store` together.
+//! looks at nothing, and `audit` looks at `data`. `claims` looks at `spec`,
+//! `metric` and `cost` alone. `exec` brings `data` and `store` together.
 
 pub mod archive;
 pub mod audit;
+pub mod claims;
 pub mod cli;
 pub mod command;
+pub mod cost;
 pub mod data;
 pub mod exec;
 pub mod exit;

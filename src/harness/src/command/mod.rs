@@ -3,6 +3,7 @@
 
 mod cards;
 mod check;
+mod claims;
 mod context;
 mod cost;
 mod dataset;
@@ -45,6 +46,7 @@ pub fn dispatch(verb: Verb) -> Result<Exit, Failure> {
         Verb::Explain(selection) => explain::explain(&selection),
         Verb::Report(report) => report::report(&report),
         Verb::Check(check) => check::check(&check),
+        Verb::Audit(arguments) => claims::audit(&arguments),
         Verb::Show(arguments) => show::show(&arguments),
         Verb::Logs(arguments) => show::logs(&arguments),
         Verb::Reproduce(arguments) => reproduce::reproduce(&arguments),

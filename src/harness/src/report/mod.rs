@@ -7,6 +7,7 @@
 
 mod attempt;
 pub mod audit;
+pub mod claims;
 mod format;
 mod lettering;
 mod overlay;

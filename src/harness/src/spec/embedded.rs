@@ -7,6 +7,8 @@ pub const PROTOCOL: &str = include_str!("../../../../experiments/protocol.toml")
 pub const PROFILES: &str = include_str!("../../../../experiments/profiles.toml");
 /// `experiments/reported.toml`
 pub const REPORTED: &str = include_str!("../../../../experiments/reported.toml");
+/// `experiments/claims.toml`
+pub const CLAIMS: &str = include_str!("../../../../experiments/claims.toml");
 
 /// A built-in experiment.
 #[derive(Debug, Clone, Copy)]

@@ -24,6 +24,18 @@ impl fmt::Display for Printed {
 }
 
 impl Printed {
+    /// Reads `97.90`.
+    ///
+    /// # Errors
+    /// Anything but digits with at most one point.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let digits = |c: char| c.is_ascii_digit() || c == '.';
+        match text.parse() {
+            Ok(value) if text.chars().all(digits) => Ok(Self { text: text.to_owned(), value }),
+            _ => Err(format!("`{text}` is not a number")),
+        }
+    }
+
     /// Half of the last printed digit: the true value lies within this of `value`.
     pub fn rounding(&self) -> f64 {
         let decimals = self.text.split_once('.').map_or(0, |(_, decimals)| decimals.len());
@@ -148,7 +160,8 @@ impl Reported {
                 if numbers.len() != block.metrics.len() {
                     return Err(refuse(format!("`{id}` has {} numbers", numbers.len())));
                 }
-                let numbers: Result<Vec<Printed>, _> = numbers.iter().map(|text| printed(text)).collect();
+                let numbers: Result<Vec<Printed>, _> =
+                    numbers.iter().map(|text| Printed::parse(text)).collect();
                 rows.push((id, numbers.map_err(refuse)?));
             }
             tables.push(Block { number: block.number, dataset: block.dataset, metrics: block.metrics, rows });
@@ -205,14 +218,6 @@ impl Reported {
             *counts.entry(value.table).or_default() += 1;
         }
         counts
-    }
-}
-
-fn printed(text: &str) -> Result<Printed, String> {
-    let digits = |c: char| c.is_ascii_digit() || c == '.';
-    match text.parse() {
-        Ok(value) if text.chars().all(digits) => Ok(Printed { text: text.to_owned(), value }),
-        _ => Err(format!("`{text}` is not a number")),
     }
 }
 

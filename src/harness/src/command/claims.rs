@@ -1,0 +1,59 @@
+//! `dygl audit`: whether the paper agrees with itself.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::Path;
+
+use crate::claims::{self, Claims, Severity, text};
+use crate::cli::{Format, PaperAudit};
+use crate::command;
+use crate::exit::{Exit, Failure, OrExit};
+use crate::report;
+use crate::spec::diagnostic::Diagnostics;
+use crate::spec::embedded;
+use crate::spec::reported::Reported;
+use crate::spec::source::Origin;
+
+pub fn audit(arguments: &PaperAudit) -> Result<Exit, Failure> {
+    let (origin, numbers) =
+        read(arguments.reported.as_deref(), "experiments/reported.toml", embedded::REPORTED)?;
+    let reported =
+        Reported::parse(&numbers).map_err(|error| Failure::new(Exit::Usage, format!("{origin}: {error}")))?;
+    let (origin, sentences) = read(arguments.claims.as_deref(), "experiments/claims.toml", embedded::CLAIMS)?;
+    let claims = Claims::parse(origin, &sentences, &reported).map_err(|mistakes| told(&mistakes))?;
+    let found = claims::audit(&claims, &reported, None).map_err(|mistakes| told(&mistakes))?;
+    let page = match &arguments.out {
+        Some(out) => {
+            let generated_by = format!("dygl {}", env!("CARGO_PKG_VERSION"));
+            Some(report::claims::render(&found, out, &generated_by).or_exit(Exit::Environment)?)
+        }
+        None => None,
+    };
+    if arguments.format == Format::Json {
+        command::answer_json(&found)?;
+    } else {
+        command::answer(&text::text(&found, arguments.all));
+        if let Some(page) = page {
+            command::answer(&format!("\n{}", page.display()));
+        }
+    }
+    let refuted = found.count(Severity::Contradiction);
+    Ok(if arguments.strict && refuted > 0 { Exit::Regressed } else { Exit::Ok })
+}
+
+/// The file that was asked for, else the one at `place` of the working directory, else
+/// the built-in text.
+fn read(asked: Option<&Path>, place: &'static str, built_in: &str) -> Result<(Origin, String), Failure> {
+    let path = asked.unwrap_or(Path::new(place));
+    match fs::read_to_string(path) {
+        Ok(text) => Ok((Origin::File(path.to_owned()), text)),
+        Err(error) if asked.is_none() && error.kind() == ErrorKind::NotFound => {
+            Ok((Origin::Embedded(place), built_in.to_owned()))
+        }
+        Err(error) => Err(Failure::new(Exit::Usage, format!("failed to read {}: {error}", path.display()))),
+    }
+}
+
+fn told(mistakes: &Diagnostics) -> Failure {
+    Failure::new(Exit::Usage, mistakes.render(command::colour_err()))
+}
