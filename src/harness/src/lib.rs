@@ -5,7 +5,8 @@
 //! `command -> report, exec -> store, table -> key, stats, plot -> plan -> spec`.
 //! `data` and `metric` stand beside them and look at `spec` alone (which in
 //! turn knows the names of the scores); `data` also looks at `archive`, which
-//! looks at nothing, and `audit` looks at `data`. `exec` brings `data` and
+//! looks at nothing, and `audit` looks at `data`. `weight_file` looks at
+//! `archive`. `exec` brings `data` and
 //! `store` together.
 
 pub mod archive;
@@ -25,3 +26,4 @@ pub mod spec;
 pub mod stats;
 pub mod store;
 pub mod table;
+pub mod weight_file;

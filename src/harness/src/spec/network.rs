@@ -79,6 +79,12 @@ impl NetworkOption {
     }
 }
 
+/// How weights start: as the network's authors do it, or as PyTorch's layers
+/// do on their own. For every network that declares initial values.
+pub const INIT: NetworkOption = NetworkOption::words("init", &["official", PYTORCH]);
+/// The value of [`INIT`] that is not the default.
+pub const PYTORCH: &str = "pytorch";
+
 /// One network.
 #[derive(Debug, Clone, Copy)]
 pub struct Network {
@@ -116,6 +122,7 @@ pub const NETWORKS: &[Network] = &[
             NetworkOption::words("local", &["dilated", "none"]),
             NetworkOption::words("global", &["attention", "none"]),
             NetworkOption::words("split", &["paper", "local", "global"]),
+            INIT,
         ],
         size_multiple: 16,
         size_min: 32,
