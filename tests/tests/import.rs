@@ -1,9 +1,12 @@
 //! Weights of others: imported, started from, kept apart in the store.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
+use dygl::weight_file::WeightFile;
 use dygl_tests::lab::Lab;
+use dygl_tests::parity::{SEED, fill, read_arrays};
 use serde_json::Value;
 
 fn golden(name: &str) -> String {
@@ -122,4 +125,69 @@ fn an_experiment_starts_from_weights_that_are_what_it_says() {
     // A result needs its start no more.
     fs::remove_file(&path).expect("removed");
     lab.dygl(&["run", "started"]).exits(0);
+}
+
+/// Whole checkpoints, as torchvision and timm write them: `make.py full DIR`
+/// fills them by the rule of the parity fixtures. Skipped unless
+/// `DYGL_CLASSIFIERS` names DIR.
+#[test]
+fn whole_checkpoints_are_read_to_the_bit_and_fill_their_parts() {
+    let Some(folder) = std::env::var_os("DYGL_CLASSIFIERS") else {
+        println!("skipped: DYGL_CLASSIFIERS is not set (python3 tests/golden/import/make.py full DIR)");
+        return;
+    };
+    let folder = std::path::PathBuf::from(folder);
+    let layouts = fs::read_to_string(golden("layouts.json")).expect("golden");
+    let layouts: BTreeMap<String, BTreeMap<String, Vec<usize>>> =
+        serde_json::from_str(&layouts).expect("JSON");
+    let lab = Lab::default();
+    let listed = lab.dygl(&["model", "list", "--format", "json"]).exits(0).json();
+    let networks = listed["networks"].as_array().expect("networks").iter();
+    let networks: Vec<&str> = networks.map(|network| network["name"].as_str().expect("a name")).collect();
+    for (layout, shapes) in &layouts {
+        let expected: BTreeMap<&str, Vec<f32>> =
+            shapes.iter().map(|(name, shape)| (name.as_str(), fill(name, shape, SEED).values)).collect();
+        for format in ["zip", "legacy"] {
+            let path = folder.join(format!("{layout}.{format}.pth"));
+            if !path.is_file() {
+                continue;
+            }
+            let mut file = WeightFile::open(&path).expect("opened");
+            for (name, shape) in shapes {
+                assert_eq!(file.tensors()[name].shape, *shape, "{layout}: {name}");
+                let values = file.values(name).expect("read").expect("there");
+                assert!(values == expected[name.as_str()], "{layout}: {name}");
+            }
+            let backbone = layout.split('.').next().expect("a name");
+            let path = path.display().to_string();
+            for network in &networks {
+                let arguments = [
+                    "model",
+                    "import",
+                    &path,
+                    "--model",
+                    network,
+                    "--backbone",
+                    backbone,
+                    "--force",
+                    "--output",
+                    "o",
+                ];
+                let told = lab.dygl(&arguments);
+                if told.stderr.contains("find the backbone") {
+                    continue;
+                }
+                told.exits(0);
+                let written = read_arrays(&lab.path().join("o")).expect("read");
+                assert!(!written.is_empty());
+                for (name, array) in written {
+                    let is_from = |(source, shape): (&String, &Vec<usize>)| {
+                        *shape == array.shape && expected[source.as_str()] == array.values
+                    };
+                    assert!(shapes.iter().any(is_from), "{network} from {layout}: {name}");
+                }
+                println!("{network} from {layout} ({format})");
+            }
+        }
+    }
 }

@@ -8,7 +8,8 @@ use std::io::{Read, Seek, SeekFrom};
 
 use super::error::Fault;
 use super::layout::{Place, Storage};
-use super::pickle::{Machine, Node};
+use super::pickle::Machine;
+use super::value::Node;
 use super::{Index, limits, state};
 
 /// First number of a file.

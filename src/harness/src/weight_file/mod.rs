@@ -22,6 +22,7 @@ mod state;
 #[cfg(test)]
 mod tests;
 mod torch_zip;
+mod value;
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -125,6 +126,11 @@ impl WeightFile {
         let mut head = Vec::new();
         file.by_ref().take(9).read_to_end(&mut head).map_err(failed)?;
         let (format, archive, index) = match &head[..] {
+            // A length, then JSON. The length may begin with the bytes of a pickle.
+            [_, _, _, _, 0, 0, 0, 0, b'{'] | [0, .., b'{'] => {
+                let index = header::read(&mut file, metadata.len()).map_err(|fault| fault.of(path))?;
+                (Format::Safetensors, None, index)
+            }
             [b'P', b'K', 3, 4, ..] | [b'P', b'K', 5, 6, ..] => {
                 let (archive, index) = torch_zip::read(path)?;
                 (Format::TorchZip, Some(archive), index)
@@ -132,10 +138,6 @@ impl WeightFile {
             [0x80, 2..=5, ..] => {
                 let index = legacy::read(&mut file, metadata.len()).map_err(|fault| fault.of(path))?;
                 (Format::TorchLegacy, None, index)
-            }
-            [_, _, _, _, _, _, _, _, b'{'] => {
-                let index = header::read(&mut file, metadata.len()).map_err(|fault| fault.of(path))?;
-                (Format::Safetensors, None, index)
             }
             _ => return Err(error::refused(path, Fault::foreign(&head))),
         };

@@ -19,132 +19,7 @@ use std::collections::HashMap;
 use super::dtype::Dtype;
 use super::error::Fault;
 use super::limits;
-
-/// Number of a value in the arena.
-pub(super) type Id = u32;
-
-/// A value.
-#[derive(Debug, Clone)]
-pub(super) enum Node {
-    None,
-    Flag(bool),
-    Int(i128),
-    /// A number that no tensor needs; its value is dropped.
-    Number,
-    Text(Box<str>),
-    /// Bytes; dropped.
-    Bytes,
-    Tuple(Vec<Id>),
-    List(Vec<Id>),
-    Dict(Vec<(Id, Id)>),
-    Name(Name),
-    Storage(Box<(String, u64, Dtype)>),
-    Tensor(Box<Tensor>),
-}
-
-impl Node {
-    /// What it is, for people.
-    pub(super) fn words(&self) -> &'static str {
-        match self {
-            Node::None => "nothing",
-            Node::Flag(_) | Node::Int(_) | Node::Number => "a number",
-            Node::Text(_) => "a text",
-            Node::Bytes => "bytes",
-            Node::Tuple(_) | Node::List(_) => "a list",
-            Node::Dict(_) => "a dictionary",
-            Node::Name(_) => "a name",
-            Node::Storage(_) => "a storage",
-            Node::Tensor(_) => "a single tensor",
-        }
-    }
-}
-
-/// The names that may stand in a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Name {
-    OrderedDict,
-    Tensor,
-    TensorV2,
-    Parameter,
-    Storage(Dtype),
-}
-
-impl Name {
-    fn find(module: &str, name: &str) -> Option<Self> {
-        match (module, name) {
-            ("collections", "OrderedDict") => Some(Name::OrderedDict),
-            ("torch._utils", "_rebuild_tensor") => Some(Name::Tensor),
-            ("torch._utils", "_rebuild_tensor_v2") => Some(Name::TensorV2),
-            ("torch._utils", "_rebuild_parameter") | ("torch.nn.parameter", "Parameter") => {
-                Some(Name::Parameter)
-            }
-            ("torch" | "torch.cuda", class) => Dtype::of_storage(class).map(Name::Storage),
-            _ => None,
-        }
-    }
-}
-
-/// A tensor as the file describes it, unchecked.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Tensor {
-    pub(super) storage: String,
-    /// Values of the storage.
-    pub(super) held: u64,
-    pub(super) dtype: Dtype,
-    pub(super) start: u64,
-    pub(super) shape: Vec<usize>,
-    pub(super) strides: Vec<usize>,
-}
-
-/// The values that were built.
-#[derive(Debug, Default)]
-pub(super) struct Arena(Vec<Node>);
-
-impl Arena {
-    pub(super) fn node(&self, id: Id) -> &Node {
-        self.0.get(id as usize).unwrap_or(&Node::None)
-    }
-
-    pub(super) fn text(&self, id: Id) -> Option<&str> {
-        match self.node(id) {
-            Node::Text(text) => Some(text),
-            _ => None,
-        }
-    }
-
-    /// The value of a key of a dictionary.
-    pub(super) fn entry(&self, dict: Id, key: &str) -> Option<Id> {
-        match self.node(dict) {
-            Node::Dict(entries) => {
-                entries.iter().rev().find(|(name, _)| self.text(*name) == Some(key)).map(|(_, value)| *value)
-            }
-            _ => None,
-        }
-    }
-
-    fn items(&self, id: Id) -> Option<&[Id]> {
-        match self.node(id) {
-            Node::Tuple(items) | Node::List(items) => Some(items),
-            _ => None,
-        }
-    }
-
-    fn count(&self, id: Id) -> Option<u64> {
-        match self.node(id) {
-            Node::Int(value) => u64::try_from(*value).ok(),
-            _ => None,
-        }
-    }
-
-    fn sizes(&self, id: Id) -> Option<Vec<usize>> {
-        let items = self.items(id)?;
-        // Many tensors may share one long list: keep no copies of it.
-        if items.len() > limits::RANK {
-            return None;
-        }
-        items.iter().map(|item| usize::try_from(self.count(*item)?).ok()).collect()
-    }
-}
+use super::value::{Arena, Id, Name, Node, Tensor};
 
 /// Reads one pickle after the other from the same bytes.
 pub(super) struct Machine<'a> {
@@ -411,8 +286,8 @@ impl<'a> Machine<'a> {
             _ => 0,
         };
         self.spend(size_of::<Node>() + content)?;
-        self.stack.push(self.arena.0.len() as Id);
-        self.arena.0.push(node);
+        let id = self.arena.push(node);
+        self.stack.push(id);
         Ok(())
     }
 
@@ -453,7 +328,7 @@ impl<'a> Machine<'a> {
     fn append(&mut self, items: Vec<Id>) -> Result<(), Fault> {
         let top = self.top()?;
         self.spend(4 * items.len())?;
-        match self.arena.0.get_mut(top as usize) {
+        match self.arena.node_mut(top) {
             Some(Node::List(list)) => list.extend(items),
             _ => return Err(Fault::damaged("the pickle appends to something that is no list")),
         }
@@ -466,7 +341,7 @@ impl<'a> Machine<'a> {
         let (pairs, []) = items.as_chunks::<2>() else {
             return Err(Fault::damaged("a dictionary of the pickle lacks a value"));
         };
-        match self.arena.0.get_mut(top as usize) {
+        match self.arena.node_mut(top) {
             Some(Node::Dict(entries)) => entries.extend(pairs.iter().map(|[key, value]| (*key, *value))),
             _ => return Err(Fault::damaged("the pickle sets keys of something that is no dictionary")),
         }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::error::Fault;
 use super::layout::{Layout, Storage};
-use super::pickle::{Arena, Id, Node, Tensor};
+use super::value::{Arena, Id, Node, Tensor};
 use super::{Entry, Index, limits};
 
 /// Keys under which trainers keep the dictionary of tensors, in the order in

@@ -399,6 +399,16 @@ fn safetensors_are_read_in_every_type_and_cut_nowhere() {
 }
 
 #[test]
+fn a_length_that_looks_like_a_pickle_is_a_length() {
+    let header = r#"{"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}"#;
+    for length in [0x0280, 0x0380, 0x0480] {
+        let bytes = safetensors(&format!("{header:length$}"), &[7]);
+        assert_eq!(bytes[0], 0x80);
+        assert_eq!(Bench::new().read(&bytes).expect("read")["a"], (vec![1], vec![7.0]));
+    }
+}
+
+#[test]
 fn headers_that_lie_are_refused() {
     let bench = Bench::new();
     let text = |header: &str, data: &[u8]| bench.fault(&safetensors(header, data)).to_string();
