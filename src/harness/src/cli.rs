@@ -69,7 +69,7 @@ pub enum Verb {
     /// Datasets: list, register, divide, audit, verify
     #[command(subcommand, after_help = "Example:\n  dygl dataset add cvc-clinicdb ~/CVC-ClinicDB --partial")]
     Dataset(Dataset),
-    /// Networks: list, run forward
+    /// Networks: list, run forward, import weights
     #[command(subcommand, after_help = "Example:\n  dygl model list")]
     Model(Model),
     /// The store: list, verify
@@ -473,6 +473,18 @@ pub enum Model {
     Forward {
         /// Passed on to the worker; see `dygl-worker forward --help`
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGS")]
+        arguments: Vec<String>,
+    },
+    /// Turn weights of PyTorch (.pth) or safetensors into weights of a network
+    #[command(
+        after_help = "Reads tensors only: nothing in a .pth file is executed. Files of classification networks fill\n\
+                      the part that is made for them (--backbone resnet34); what is left over is told.\n\n\
+                      Example:\n  dygl model import resnet34.pth --model unet [--backbone NAME] [--size 224] \
+                      --output weights/unet.safetensors"
+    )]
+    Import {
+        /// FILE --model NAME[,option=value...]; see `dygl-worker import --help`
+        #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGS")]
         arguments: Vec<String>,
     },
 }

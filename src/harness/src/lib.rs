@@ -5,8 +5,9 @@
 //! `command -> report, exec -> store, table -> key, stats, plot -> plan -> spec`.
 //! `data` and `metric` stand beside them and look at `spec` alone (which in
 //! turn knows the names of the scores); `data` also looks at `archive`, which
-//! looks at nothing, and `audit` looks at `data`. `claims` looks at `spec`,
-//! `metric` and `cost` alone. `exec` brings `data` and `store` together.
+//! looks at nothing, and `audit` looks at `data`. `weight_file` looks at
+//! `archive`. `claims` looks at `spec`, `metric` and `cost` alone. `exec` brings
+//! `data` and `store` together.
 
 pub mod archive;
 pub mod audit;
@@ -28,3 +29,4 @@ pub mod spec;
 pub mod stats;
 pub mod store;
 pub mod table;
+pub mod weight_file;

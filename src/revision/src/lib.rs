@@ -37,6 +37,7 @@ const NOT_TRAIN: &[(&str, &str)] = &[
     ("evaluate", "revision metric"),
     ("views.rs", "draws pictures for people"),
     ("forward.rs", "the verb `model forward` makes no result"),
+    ("import", "the verb `model import` makes files that are keyed by their digest"),
     ("predict", "the verb `predict` makes no result"),
     ("preflight.rs", "measures and throws away"),
     ("main.rs", "dispatch"),

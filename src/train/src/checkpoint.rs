@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use dygl::spec::protocol::Optimizer;
 use dygl::store::CHECKPOINT;
-use dygl::store::record::HistoryRow;
+use dygl::store::record::{HistoryRow, Start};
 use serde::{Deserialize, Serialize};
 
 use crate::net::Net;
@@ -31,6 +31,9 @@ pub struct State {
     pub best_epoch: usize,
     pub best_dice: f64,
     pub history: Vec<HistoryRow>,
+    /// The weights of others that training started from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start: Option<Start>,
 }
 
 /// A checkpoint cannot be written or read.

@@ -12,7 +12,7 @@ use dygl::exec::job::Job;
 use dygl::metric::Metric;
 use dygl::random::Stream;
 use dygl::spec::protocol::{Precision, Protocol, SelectionRule};
-use dygl::store::record::{HistoryRow, Outcome};
+use dygl::store::record::{HistoryRow, Outcome, Start};
 use dygl_nn::op::{autocast, noise};
 
 use crate::batch;
@@ -23,6 +23,7 @@ use crate::init;
 use crate::loss::mean_loss;
 use crate::net::Net;
 use crate::optim::{AdamW, GradientSet};
+use crate::pretrained::{self, PretrainedError};
 use crate::schedule::LearningRate;
 use crate::tell::Teller;
 use crate::tensors::{self, TensorFileError, Tensors};
@@ -43,6 +44,8 @@ pub enum FitError {
     Tensors(#[from] TensorFileError),
     #[error(transparent)]
     Evaluate(#[from] EvaluateError),
+    #[error("failed to {0}")]
+    Pretrained(#[from] PretrainedError),
     #[error("{0}")]
     Network(String),
     #[error("failed to write {}: {source}", path.display())]
@@ -101,6 +104,10 @@ pub fn fit(
         done: run.state.steps_done,
         parameters,
     });
+    if let Some(Start { file, tensors, of, .. }) = &run.state.start {
+        let (file, tensors, of) = (file.clone(), *tensors, *of);
+        teller.tell(&WorkerEvent::Pretrained { file, tensors, of });
+    }
     let mut saved = Instant::now();
     for epoch in run.state.epochs_done..protocol.train.epochs {
         run.epoch(job, dataset, images, backend, &rate, epoch, teller)?;
@@ -149,13 +156,23 @@ impl Training {
                 state: resumed.state,
                 seed: job.cell.seed,
             }),
-            Err(net) => Ok(Self {
-                net: init::initialise(net, job.cell.seed).train(),
-                optimizer: AdamW::new(spec),
-                best: None,
-                state: State { key: job.key.clone(), ..State::default() },
-                seed: job.cell.seed,
-            }),
+            Err(net) => {
+                let net = init::initialise_for(&job.cell.model, net, job.cell.seed);
+                let (net, start) = match &job.cell.pretrained {
+                    Some(from) => {
+                        let (net, start) = pretrained::lay(net, from)?;
+                        (net, Some(start))
+                    }
+                    None => (net, None),
+                };
+                Ok(Self {
+                    net: net.train(),
+                    optimizer: AdamW::new(spec),
+                    best: None,
+                    state: State { key: job.key.clone(), start, ..State::default() },
+                    seed: job.cell.seed,
+                })
+            }
         }
     }
 

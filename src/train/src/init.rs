@@ -9,6 +9,8 @@
 
 use burn::tensor::TensorData;
 use dygl::random::Stream;
+use dygl::spec::name::Named;
+use dygl::spec::network::{INIT, PYTORCH};
 use dygl_nn::network::{Initial, matches};
 
 use crate::net::Net;
@@ -18,12 +20,26 @@ use crate::weights::{self, Site};
 /// else the layer's default (see [`default`]). Running statistics become 0
 /// and 1. What neither names keeps the values it was built with.
 pub fn initialise(net: Net, seed: u64) -> Net {
+    initialise_as(net, false, seed)
+}
+
+/// [`initialise`], as the options of a model say. With `init=pytorch`, layers
+/// that have a default of PyTorch take it even where the network declares
+/// another value; parameters of the network's own (a scale, a table of
+/// positions) keep theirs.
+pub fn initialise_for(model: &Named, net: Net, seed: u64) -> Net {
+    initialise_as(net, model.option(INIT.name) == Some(PYTORCH), seed)
+}
+
+fn initialise_as(net: Net, plain: bool, seed: u64) -> Net {
     let (network, rules) = (net.name(), net.initial());
     let mut fans = Fans::default();
     weights::replace(net, |site| {
         fans.visit(site);
         let declared = rules.iter().find(|(pattern, _)| matches(pattern, &site.name));
-        let initial = declared.map(|(_, initial)| *initial).or_else(|| default(site))?;
+        let declared = declared.map(|(_, initial)| *initial);
+        let usual = default(site);
+        let initial = if plain { usual.or(declared) } else { declared.or(usual) }?;
         let mut stream = Stream::new(seed, "init", &[network, &site.name]);
         let values: Vec<f32> =
             (0..site.elements()).map(|_| draw(initial, &fans, &mut stream) as f32).collect();
@@ -37,7 +53,9 @@ pub fn initialise(net: Net, seed: u64) -> Net {
 fn default(site: &Site) -> Option<Initial> {
     let tensor = site.name.rsplit('.').next().unwrap_or_default();
     match (site.layer.as_str(), tensor) {
-        ("Conv1d" | "Conv2d" | "ConvTranspose2d" | "Linear", "weight" | "bias") => Some(Initial::FanIn),
+        ("Conv1d" | "Conv2d" | "ConvTranspose2d" | "Linear" | "PixelDifferenceConv", "weight" | "bias") => {
+            Some(Initial::FanIn)
+        }
         (_, "weight" | "running_var") => Some(Initial::Constant(1.0)),
         (_, "bias" | "running_mean") => Some(Initial::Constant(0.0)),
         _ => None,
@@ -88,14 +106,15 @@ fn draw(initial: Initial, fans: &Fans, stream: &mut Stream) -> f64 {
 #[cfg(test)]
 mod tests {
     use burn::tensor::Device;
-    use dygl::spec::name::Named;
+    use dygl::spec::network::NETWORKS;
 
     use super::*;
     use crate::tensors::Tensors;
 
     fn initial(name: &str, seed: u64) -> Tensors {
-        let net = Net::build(&Named::plain(name), [224; 2], &Device::flex()).expect("known");
-        weights::snapshot(&initialise(net, seed))
+        let named = Named::parse(name).expect("valid");
+        let net = Net::build(&named, [224; 2], &Device::flex()).expect("known");
+        weights::snapshot(&initialise_for(&named, net, seed))
     }
 
     fn values(tensors: &Tensors, name: &str) -> Vec<f32> {
@@ -130,6 +149,32 @@ mod tests {
                 let values = values(&tensors, &site.name);
                 assert!(values.len() == 1 || values.iter().any(|v| *v != values[0]), "{name}: {}", site.name);
             }
+        }
+    }
+
+    #[test]
+    fn plain_layers_of_pytorch_can_be_chosen() {
+        let (official, plain) = (initial("dyglnet", 1), initial("dyglnet,init=pytorch", 1));
+        let last = "upsample1.cnn_block.channel_mixer.m.2.bn.weight";
+        assert!(values(&plain, last).iter().all(|value| *value == 1.0));
+        let offset = values(&plain, "upsample1.dy_sample.offset.weight");
+        let bound =
+            (offset.len() as f32 / plain["upsample1.dy_sample.offset.weight"].shape()[0] as f32).sqrt();
+        let largest = offset.iter().fold(0f32, |most, value| most.max(value.abs()));
+        assert!(largest <= bound.recip() && largest > 0.9 * bound.recip());
+        assert!(values(&plain, "upsample1.dy_sample.offset.bias").iter().any(|value| *value != 0.0));
+        // What is no layer of PyTorch, and what the network does not declare, stays.
+        assert_eq!(values(&plain, "blocks2.1.mixer.m.pre_norm.alpha"), [0.5]);
+        let stem = "patch_embed.0.c.weight";
+        assert_eq!(values(&plain, stem), values(&official, stem));
+    }
+
+    #[test]
+    fn who_declares_initial_values_offers_the_choice() {
+        for network in NETWORKS {
+            let net = Net::build(&Named::plain(network.name), [224; 2], &Device::flex()).expect("known");
+            let offers = network.options.iter().any(|option| option.name == INIT.name);
+            assert_eq!(offers, !net.initial().is_empty(), "{}", network.name);
         }
     }
 

@@ -9,7 +9,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 #[cfg(feature = "tch")]
 use dygl::exec::ENVIRONMENT;
 use dygl::exit::Exit;
-use dygl_train::{cost, device, forward, predict, preflight, views, work};
+use dygl_train::{cost, device, forward, import, predict, preflight, views, work};
 
 #[derive(Debug, Parser)]
 #[command(name = "dygl-worker", version, about = "The part of dygl that computes with tensors")]
@@ -24,6 +24,8 @@ enum Verb {
     Run { folder: PathBuf },
     /// One pass of given weights over a given input; with --train also loss and gradients
     Forward(forward::Arguments),
+    /// Turn weights of PyTorch or others into weights of a network
+    Import(import::Arguments),
     /// Draw the training views that a folder asks for (`dygl dataset preview --augment` starts this)
     Views { folder: PathBuf },
     /// Predict the images of a job file (`dygl predict` starts this)
@@ -73,6 +75,15 @@ fn main() -> ExitCode {
         Verb::Views { folder } => {
             return views::run(&folder)
                 .map_or_else(|error| complain(&error, error.exit()), |()| ExitCode::SUCCESS);
+        }
+        Verb::Import(arguments) => {
+            return match import::run(&arguments) {
+                Ok(text) => {
+                    println!("{text}");
+                    ExitCode::SUCCESS
+                }
+                Err(error) => complain(&error, error.exit()),
+            };
         }
         Verb::Devices { format } => return devices(format),
         Verb::Cost { models, size } => {

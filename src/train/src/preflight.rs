@@ -89,7 +89,7 @@ fn measure(
     let parameters = net.parameters() as u64;
     let values: usize = weights::sites(&net).iter().map(weights::Site::elements).sum();
     let mut training = Training {
-        net: init::initialise(net, cell.seed).train(),
+        net: init::initialise_for(&cell.model, net, cell.seed).train(),
         optimizer: AdamW::new(&protocol.optimizer),
         best: None,
         state: State::default(),

@@ -49,7 +49,15 @@ pub fn read(path: &Path) -> Result<Tensors, TensorFileError> {
         io::ErrorKind::NotFound => TensorFileError::Missing { path: path.to_owned() },
         _ => TensorFileError::Read { path: path.to_owned(), source },
     })?;
-    let file = SafeTensors::deserialize(&bytes)
+    parse(path, &bytes)
+}
+
+/// The tensors of a file whose bytes were read; `path` is for messages.
+///
+/// # Errors
+/// As [`read`].
+pub fn parse(path: &Path, bytes: &[u8]) -> Result<Tensors, TensorFileError> {
+    let file = SafeTensors::deserialize(bytes)
         .map_err(|error| TensorFileError::Malformed { path: path.to_owned(), reason: error.to_string() })?;
     let mut tensors = Tensors::new();
     for (name, view) in file.iter() {

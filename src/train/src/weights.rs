@@ -60,7 +60,7 @@ pub struct Mismatch {
 }
 
 impl Mismatch {
-    fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.missing.is_empty() && self.unexpected.is_empty() && self.misshaped.is_empty()
     }
 }
@@ -125,13 +125,43 @@ pub fn apply(net: Net, mut tensors: Tensors) -> Result<Net, Mismatch> {
         }
         known.insert(site.name);
     }
-    let ignored = |name: &str| IGNORED.contains(&name.rsplit('.').next().unwrap_or(name));
     mismatch.unexpected =
-        tensors.keys().filter(|name| !known.contains(*name) && !ignored(name)).cloned().collect();
+        tensors.keys().filter(|name| !known.contains(*name) && !is_ignored(name)).cloned().collect();
     if !mismatch.is_empty() {
         return Err(mismatch);
     }
     Ok(replace(net, |site| tensors.remove(&site.name)))
+}
+
+/// Lays the tensors of a file over those of a network, which may have more;
+/// and how many were laid.
+///
+/// # Errors
+/// The file has tensors that the network lacks, or of another shape.
+pub fn lay(net: Net, mut tensors: Tensors) -> Result<(Net, usize), Mismatch> {
+    let mut mismatch = Mismatch::default();
+    let shapes: BTreeMap<String, Vec<usize>> =
+        sites(&net).into_iter().map(|site| (site.name, site.shape)).collect();
+    tensors.retain(|name, _| !is_ignored(name));
+    for (name, data) in &tensors {
+        match shapes.get(name) {
+            None => mismatch.unexpected.push(name.clone()),
+            Some(shape) if data.shape().to_vec() != *shape || data.dtype() != DType::F32 => {
+                mismatch.misshaped.push((name.clone(), shape.clone(), data.shape().to_vec()));
+            }
+            Some(_) => {}
+        }
+    }
+    if !mismatch.is_empty() {
+        return Err(mismatch);
+    }
+    let laid = tensors.len();
+    Ok((replace(net, |site| tensors.remove(&site.name)), laid))
+}
+
+/// Whether a tensor of a reference file is one that no network here needs.
+pub(crate) fn is_ignored(name: &str) -> bool {
+    IGNORED.contains(&name.rsplit('.').next().unwrap_or(name))
 }
 
 /// Every tensor of the network, in the network's order.

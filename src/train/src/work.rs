@@ -184,6 +184,7 @@ impl Worker<'_> {
                 record.final_loss = state.history.last().map_or(0.0, |row| row.loss);
                 record.train_seconds = state.seconds;
                 record.resumed = state.resumed;
+                record.start = state.start;
                 match digest(&self.folder.join("model.safetensors")) {
                     Ok(digest) => record.weights = digest,
                     Err(error) => record.outcome = Outcome::Failed { message: error.to_string() },

@@ -112,6 +112,23 @@ impl Archive {
         &self.members
     }
 
+    /// The bytes of one member of a zip archive.
+    ///
+    /// # Errors
+    /// There is no such member, the archive is damaged, or it is no zip.
+    pub fn read(&self, name: &str) -> Result<Vec<u8>, ArchiveError> {
+        let damaged = |message: &str| ArchiveError::Damaged {
+            archive: self.path.clone(),
+            message: format!("`{name}`: {message}"),
+        };
+        let member = self.members.iter().find(|member| member.name == name);
+        let member = member.ok_or_else(|| damaged("there is no such member"))?;
+        match self.kind {
+            Kind::Zip => zip::read(&self.path, member),
+            _ => Err(damaged("only members of zip archives are read one by one")),
+        }
+    }
+
     /// Writes members into `into`: name of the member -> path below `into`.
     ///
     /// # Errors

@@ -77,6 +77,24 @@ pub(super) fn extract(
     if written == wanted.len() { Ok(()) } else { Err(writer.damaged("*", "it changed while it was read")) }
 }
 
+/// The bytes of a member that was looked at: as many as it announced then.
+pub(super) fn read(path: &Path, member: &Member) -> Result<Vec<u8>, ArchiveError> {
+    let failed = |message: String| ArchiveError::Damaged {
+        archive: path.to_owned(),
+        message: format!("`{}`: {message}", member.name),
+    };
+    let mut archive = open(path)?;
+    let found = archive.by_name(&member.name).map_err(|error| failed(error.to_string()))?;
+    let mut bytes = Vec::new();
+    // The crate checks the CRC at the member's end, so it is read to there.
+    let more = member.size.saturating_add(1);
+    found.take(more).read_to_end(&mut bytes).map_err(|error| failed(error.to_string()))?;
+    if bytes.len() as u64 != member.size {
+        return Err(failed("it holds another number of bytes than it announces".to_owned()));
+    }
+    Ok(bytes)
+}
+
 fn open(path: &Path) -> Result<Zip, ArchiveError> {
     let read = |source| ArchiveError::Read { archive: path.to_owned(), source };
     let file = File::open(path).map_err(read)?;

@@ -104,6 +104,7 @@ fn accept(chosen: &Chosen, readings: &[Reading], path: &std::path::Path) -> Resu
             model: cell.model.to_string(),
             dataset: cell.dataset.to_string(),
             seed: cell.seed,
+            pretrained: cell.pretrained.as_ref().map(|pretrained| pretrained.sha256.clone()),
             numerics: done.eval.provenance.numerics.clone(),
             scores: done.eval.mean.clone(),
         });

@@ -47,6 +47,9 @@ pub struct LockedCell {
     pub model: String,
     pub dataset: String,
     pub seed: u64,
+    /// SHA-256 of the weights that training started from, if any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pretrained: Option<String>,
     pub numerics: String,
     pub scores: BTreeMap<Metric, f64>,
 }
@@ -56,6 +59,7 @@ impl LockedCell {
         self.model == cell.model.to_string()
             && self.dataset == cell.dataset.to_string()
             && self.seed == cell.seed
+            && self.pretrained.as_ref() == cell.pretrained.as_ref().map(|pretrained| &pretrained.sha256)
     }
 }
 
@@ -141,6 +145,7 @@ mod tests {
                 model: "unet".into(),
                 dataset: "phantom-polyp,count=8,seed=1,size=32".into(),
                 seed: 42,
+                pretrained: None,
                 numerics: "flex".into(),
                 scores: [(Metric::Dice, 0.5)].into(),
             }],

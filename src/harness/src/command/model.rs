@@ -1,4 +1,4 @@
-//! `dygl model`: what networks there are; forward passes by the worker.
+//! `dygl model`: what networks there are; forward passes and imports by the worker.
 
 use std::process::Command;
 
@@ -55,15 +55,16 @@ pub fn model(verb: &Model) -> Result<Exit, Failure> {
             super::answer(&super::columns(&rows));
             Ok(Exit::Ok)
         }
-        Model::Forward { arguments } => forward(arguments),
+        Model::Forward { arguments } => hand_over("forward", arguments),
+        Model::Import { arguments } => hand_over("import", arguments),
     }
 }
 
 /// Hands over to the worker: same arguments, same output, same exit code.
-fn forward(arguments: &[String]) -> Result<Exit, Failure> {
+fn hand_over(verb: &str, arguments: &[String]) -> Result<Exit, Failure> {
     let local = Local::beside_this_program()?;
     let status = Command::new(local.worker())
-        .arg("forward")
+        .arg(verb)
         .args(arguments)
         .envs(ENVIRONMENT)
         .status()

@@ -19,7 +19,8 @@ pub fn plan(selection: &Selection) -> Result<Exit, Failure> {
                 json!({
                     "label": reading.planned.label, "model": cell.model, "dataset": cell.dataset, "asked": cell.asked,
                     "seed": cell.seed, "state": reading.word(), "reason": reading.reason(),
-                    "train_key": reading.train.as_ref().map(|p| p.key()), "protocol": cell.protocol,
+                    "train_key": reading.train.as_ref().map(|p| p.key()), "pretrained": cell.pretrained,
+                    "protocol": cell.protocol,
                 })
             })
             .collect();
@@ -39,7 +40,15 @@ pub fn plan(selection: &Selection) -> Result<Exit, Failure> {
             State::Missing(_) if reading.train.is_none() => "no data",
             _ => reading.word(),
         };
-        rows.push(vec![cell.model.to_string(), dataset, cell.seed.to_string(), key, state.to_owned()]);
+        let start = cell.pretrained.as_ref();
+        let start = start.map_or(String::new(), |pretrained| format!(" (from {})", pretrained.short()));
+        rows.push(vec![
+            format!("{}{start}", cell.model),
+            dataset,
+            cell.seed.to_string(),
+            key,
+            state.to_owned(),
+        ]);
     }
     super::answer(&super::columns(&rows));
     let done = readings.iter().filter(|r| matches!(r.state, State::Done(_))).count();

@@ -243,6 +243,9 @@ impl State {
             WorkerEvent::Packed { done, images } => running.note = format!("packing images, {done}/{images}"),
             WorkerEvent::Warning { .. } => {}
             WorkerEvent::Checkpoint { .. } => {}
+            WorkerEvent::Pretrained { file, tensors, of } => {
+                running.note = format!("starts from {file}: {tensors} of {of} tensors");
+            }
             WorkerEvent::Scored { done } => running.done = *done,
         }
         let left = running.left().map_or_else(String::new, |left| format!("  {} left", human(left)));

@@ -9,6 +9,7 @@ use super::show;
 use crate::cli::{Format, KeyArgs};
 use crate::exec::ask;
 use crate::exec::local::Local;
+use crate::exec::pretrained;
 use crate::exec::{CellOutcome, Inputs, Options, Runner, Stop};
 use crate::exit::{Exit, Failure, OrExit};
 use crate::key::revision::Revisions;
@@ -49,6 +50,7 @@ pub fn reproduce(arguments: &KeyArgs) -> Result<Exit, Failure> {
             &recorded[..12]
         ));
     }
+    super::run::refuse(&pretrained::check([&cell]))?;
     // The attempt is run in a store of its own: the stored one must not answer.
     let apart = tempfile::tempdir().or_exit(Exit::Environment)?;
     let apart_store = Store::at(apart.path());

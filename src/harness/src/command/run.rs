@@ -15,10 +15,13 @@ use crate::exec::ask;
 use crate::exec::device::Device;
 use crate::exec::devices::Chosen;
 use crate::exec::local::Local;
+use crate::exec::pretrained::{self, PretrainedError};
 use crate::exec::{CellOutcome, Options, Runner, Stop, Summary};
 use crate::exit::{Exit, Failure, OrExit};
+use crate::key::revision::Revisions;
 use crate::plan::Cell;
 use crate::spec::ops::ExecutorName;
+use crate::store::Lookup;
 
 pub fn run(arguments: &Run) -> Result<Exit, Failure> {
     let selection = &arguments.selection;
@@ -40,6 +43,7 @@ pub fn run(arguments: &Run) -> Result<Exit, Failure> {
     }
     let missing = dataset::prepare(&context, &cells, arguments.keep_going)?;
     let revisions = device.class.revisions(&context.revisions);
+    starts(&context, &cells, &device, &revisions)?;
     let options = options(arguments, &context, &device)?;
     ask::note(context.store.root(), &device.class).or_exit(Exit::Environment)?;
     let mode = arguments.preflight.or(context.chosen.first().map(|chosen| chosen.experiment.ops.preflight));
@@ -91,6 +95,28 @@ fn choose(device: Device, worker: &Local, context: &Context) -> Result<Chosen, F
         super::note(&format!("device: {} ({})", chosen.name, chosen.description));
     }
     Ok(chosen)
+}
+
+/// The weights that cells start from, of those that would train.
+fn starts(context: &Context, cells: &[Cell], device: &Chosen, revisions: &Revisions) -> Result<(), Failure> {
+    let mut to_train = Vec::new();
+    for cell in cells.iter().filter(|cell| cell.pretrained.is_some()) {
+        let Ok(inputs) = context.inputs.of(cell) else { continue };
+        let key = inputs.train_key(cell, &device.class.numerics, revisions).key();
+        // What is there needs its start no more.
+        if !matches!(context.store.lookup(&key).or_exit(Exit::Environment)?, Lookup::Hit(_)) {
+            to_train.push(cell);
+        }
+    }
+    refuse(&pretrained::check(to_train))
+}
+
+/// All that is wrong with weights to start from.
+pub fn refuse(found: &[PretrainedError]) -> Result<(), Failure> {
+    let Some(first) = found.first() else { return Ok(()) };
+    let exit = if first.is_changed() { Exit::Altered } else { Exit::Environment };
+    let lines: Vec<String> = found.iter().map(ToString::to_string).collect();
+    Err(Failure::new(exit, lines.join("\n")))
 }
 
 fn options(arguments: &Run, context: &Context, device: &Chosen) -> Result<Options, Failure> {

@@ -30,6 +30,12 @@ pub enum WorkerEvent {
     Checkpoint {
         epoch: usize,
     },
+    /// Training starts from weights of others: so many of the network's tensors.
+    Pretrained {
+        file: String,
+        tensors: usize,
+        of: usize,
+    },
     /// Images of the dataset decoded and packed, before the task starts.
     Packed {
         done: usize,

@@ -95,6 +95,7 @@ impl Job {
             train_seconds: 0.0,
             peak_memory_bytes: 0,
             resumed: 0,
+            start: None,
             provenance: self.provenance(),
         }
     }

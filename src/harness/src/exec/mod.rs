@@ -17,6 +17,7 @@ pub mod machine;
 pub mod mock;
 pub mod predict;
 pub mod preflight;
+pub mod pretrained;
 mod runner;
 pub mod views;
 

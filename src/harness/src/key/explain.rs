@@ -30,6 +30,7 @@ impl Change {
             "revision.library.tensor" | "revision.library.image" => "  a computing crate was updated",
             "dataset.digest" => "  the dataset's bytes differ",
             "split.digest" => "  other images in the parts of the split",
+            "pretrained.sha256" => "  other weights to start from",
             "train" | "weights" => "  other weights",
             _ => "",
         };

@@ -12,6 +12,8 @@
 //! |---|---|---|
 //! | schema version of the key | in | in |
 //! | network and its options (defaults written as nothing) | in | through the training key |
+//! | SHA-256 of the weights to start from, if there are such | in | through the training key |
+//! | their path | out: it says where the file lies | out |
 //! | dataset: id, content digest | in | through the training key |
 //! | split: digest of the ids of all parts | in | through the training key |
 //! | `protocol.split.file`: the path of a split file | out: its lists are in, through the digest | out |
@@ -64,6 +66,9 @@ pub fn train(cell: &Cell, dataset: DatasetDigests<'_>, numerics: &str, revisions
     preimage.put("numerics", numerics);
     preimage.put_tree("protocol", &cell.protocol);
     preimage.retain(|field| !field.starts_with("protocol.evaluate.") && field != "protocol.split.file");
+    if let Some(pretrained) = &cell.pretrained {
+        preimage.put("pretrained.sha256", &pretrained.sha256);
+    }
     preimage.put("revision.network", revisions.network(&cell.model.name));
     for name in ["data", "train"] {
         preimage.put(&format!("revision.{name}"), revisions.get(name));

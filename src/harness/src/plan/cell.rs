@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::spec::name::Named;
+use crate::spec::pretrained::Pretrained;
 use crate::spec::protocol::Protocol;
 
 /// A network on a dataset with a seed under a protocol.
@@ -18,6 +19,9 @@ pub struct Cell {
     pub seed: u64,
     /// The protocol with this cell's own settings applied.
     pub protocol: Protocol,
+    /// What the weights start from; none is the random start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pretrained: Option<Pretrained>,
 }
 
 impl Cell {
@@ -28,6 +32,8 @@ impl Cell {
 
     /// `dyglnet on kvasir-seg, seed 42`, for people.
     pub fn describe(&self) -> String {
-        format!("{} on {}, seed {}", self.model, self.dataset, self.seed)
+        let start = self.pretrained.as_ref();
+        let start = start.map_or(String::new(), |pretrained| format!(" from {}", pretrained.short()));
+        format!("{}{start} on {}, seed {}", self.model, self.dataset, self.seed)
     }
 }

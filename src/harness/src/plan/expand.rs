@@ -62,6 +62,7 @@ impl Plan {
                     asked: dataset.asked.clone(),
                     seed: *seed,
                     protocol,
+                    pretrained: model.pretrained.clone(),
                 },
                 label,
                 model_label: model.label.clone(),

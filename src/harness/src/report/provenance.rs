@@ -48,6 +48,14 @@ pub(super) fn provenance(finished: &Finished) -> Vec<Facts> {
             text("peak memory", format::bytes(train.peak_memory_bytes)),
         ],
     }];
+    if let Some(start) = &train.start {
+        let facts = vec![
+            code("SHA-256", &start.sha256),
+            code("file", &start.file),
+            text("tensors", format!("{} of {}", start.tensors, start.of)),
+        ];
+        all.push(Facts { title: "Weights at the start", facts });
+    }
     match (&train.dataset, &eval.dataset) {
         (Some(trained), Some(scored)) if trained != scored => {
             all.push(dataset("Data (training)", trained));
@@ -127,6 +135,7 @@ fn times(count: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::record::Start;
     use crate::table::samples;
 
     fn titles(change: impl FnMut(&mut Finished)) -> Vec<&'static str> {
@@ -143,6 +152,17 @@ mod tests {
         assert_eq!(apart[2..], ["Program and machine (training)", "Program and machine (evaluation)"]);
         let apart = titles(|f| samples::facts(f).digest = "other".into());
         assert_eq!(apart[1..3], ["Data (training)", "Data (evaluation)"]);
+    }
+
+    #[test]
+    fn weights_of_others_are_named() {
+        let start = Start { sha256: "ab".repeat(32), file: "w.safetensors".into(), tensors: 3, of: 7 };
+        let mut results = samples::done();
+        samples::each_finished(&mut results, |f| f.train.start = Some(start.clone()));
+        let facts = provenance(&results.cells[0].state.finished()[0]);
+        assert_eq!(facts[1].title, "Weights at the start");
+        let values: Vec<&str> = facts[1].facts.iter().map(|fact| fact.value.as_str()).collect();
+        assert_eq!(values, [start.sha256.as_str(), "w.safetensors", "3 of 7"]);
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Reading `[matrix]`: the axes, their values with places, and `zip`.
 
+use std::path::Path;
+
 use serde_json::{Value as Json, json};
 
 use super::choice::{self, DatasetNames};
@@ -7,6 +9,8 @@ use super::diagnostic::Diagnostic;
 use super::experiment::Mark;
 use super::kind::{Kind, wrong_type};
 use super::layers::{self, Held, Layers};
+use super::name::Named;
+use super::pretrained::{self, Pretrained, Start};
 use super::schema;
 use super::set::Set;
 use super::source::At;
@@ -33,6 +37,16 @@ pub(super) struct RawValue {
     pub(super) value: Option<Json>,
     /// The row's name, for a model that gives one.
     pub(super) label: Option<String>,
+    /// What a model starts from, where its entry says so.
+    pub(super) start: Option<Start>,
+    /// What a model starts from in the end.
+    pub(super) pretrained: Option<Pretrained>,
+}
+
+impl RawValue {
+    fn named(&self) -> Option<Named> {
+        self.value.as_ref().and_then(Json::as_str).and_then(|text| Named::parse(text).ok())
+    }
 }
 
 /// The axes that were found; the three fixed ones may be missing.
@@ -91,6 +105,29 @@ impl RawMatrix {
 
     pub(super) fn axis(&self, name: &str) -> Option<&RawAxis> {
         self.axes.iter().find(|axis| axis.name == name)
+    }
+
+    /// The models that are networks.
+    pub(super) fn models(&self) -> impl Iterator<Item = Named> + '_ {
+        let values = self.axis("model").map(|axis| axis.values.as_slice()).unwrap_or_default();
+        values.iter().filter_map(RawValue::named)
+    }
+
+    /// Gives every model what it starts from: what its entry says, else its
+    /// table's. Paths begin at `folder`.
+    pub(super) fn start_from(&mut self, tables: &[(Named, Pretrained)], folder: &Path) {
+        let Some(axis) = self.axes.iter_mut().find(|axis| axis.name == "model") else { return };
+        for value in &mut axis.values {
+            let Some(named) = value.named() else { continue };
+            value.pretrained = match &value.start {
+                Some(Start::None) => None,
+                Some(Start::From(own)) => Some(own.clone()),
+                None => pretrained::of_model(tables, &named).cloned(),
+            };
+            if let Some(pretrained) = &mut value.pretrained {
+                pretrained.file = folder.join(&pretrained.file).display().to_string();
+            }
+        }
     }
 
     /// Names and lengths of all axes.
@@ -231,10 +268,11 @@ impl Reader {
         datasets: &dyn DatasetNames,
         found: &mut Vec<Diagnostic>,
     ) -> RawValue {
-        let mut label = None;
+        let (mut label, mut start) = (None, None);
         let value = match self {
             Reader::Model => choice::read("model", node, found).and_then(|written| {
                 label.clone_from(&written.label);
+                start.clone_from(&written.start);
                 choice::resolve_network(&written, found).map(|(_, named)| json!(named))
             }),
             Reader::Dataset => choice::read("dataset", node, found).and_then(|mut written| {
@@ -247,7 +285,7 @@ impl Reader {
             Reader::Seed => SEED.check("seed", node).map_err(|d| found.push(d)).ok(),
             Reader::Setting(setting) => setting.kind.check(path, node).map_err(|d| found.push(d)).ok(),
         };
-        RawValue { at: node.at, value, label }
+        RawValue { at: node.at, value, label, start, pretrained: None }
     }
 }
 

@@ -5,13 +5,14 @@ use std::collections::{BTreeSet, HashMap};
 
 use serde_json::Value as Json;
 
-use super::axes::{RawAxis, RawMatrix};
+use super::axes::{RawAxis, RawMatrix, RawValue};
 use super::diagnostic::Diagnostic;
 use super::division;
 use super::layers::Layers;
 use super::matrix::{self, MAX_CELLS};
 use super::name::Named;
 use super::network;
+use super::pretrained::Pretrained;
 use super::protocol::Exposure;
 use super::resolve::model_label;
 use super::schema;
@@ -98,11 +99,12 @@ fn duplicates(view: &View<'_>, found: &mut Vec<Diagnostic>) {
         let len = group.iter().map(|axis| axis.values.len()).min().unwrap_or_default();
         let mut seen: HashMap<String, At> = HashMap::new();
         for i in 0..len {
-            let Some(key) = group
-                .iter()
-                .map(|axis| axis.values[i].value.as_ref().map(|value| format!("{}={value}", axis.name)))
-                .collect::<Option<Vec<String>>>()
-            else {
+            let describe = |axis: &&RawAxis| {
+                let RawValue { value, pretrained, .. } = &axis.values[i];
+                let start = pretrained.as_ref().map_or(String::new(), |p| format!(" from {}", p.sha256));
+                value.as_ref().map(|value| format!("{}={value}{start}", axis.name))
+            };
+            let Some(key) = group.iter().map(describe).collect::<Option<Vec<String>>>() else {
                 continue;
             };
             let at = group[0].values[i].at;
@@ -123,21 +125,25 @@ fn duplicates(view: &View<'_>, found: &mut Vec<Diagnostic>) {
 
 /// Two models under one label would share a row of the table.
 fn labels(raw: &RawMatrix, found: &mut Vec<Diagnostic>) {
-    let mut seen: HashMap<String, (Named, At)> = HashMap::new();
+    let mut seen: HashMap<String, (Named, Option<Pretrained>, At)> = HashMap::new();
+    let shown = |named: &Named, pretrained: &Option<Pretrained>| match pretrained {
+        Some(pretrained) => format!("{named}, from {}", pretrained.short()),
+        None => named.to_string(),
+    };
     for entry in raw.axis("model").map(|axis| axis.values.as_slice()).unwrap_or_default() {
         let named = entry.value.as_ref().and_then(Json::as_str).and_then(|text| Named::parse(text).ok());
         let Some(named) = named else { continue };
         let label = entry.label.clone().unwrap_or_else(|| model_label(&named));
         match seen.get(&label) {
-            Some((other, first)) if *other != named => found.push(
+            Some((other, start, first)) if *other != named || *start != entry.pretrained => found.push(
                 Diagnostic::new(entry.at, format!("two networks have the label `{label}`"))
-                    .label(named.to_string())
-                    .related(*first, other.to_string())
+                    .label(shown(&named, &entry.pretrained))
+                    .related(*first, shown(other, start))
                     .help("give one of them another: { name = \"NAME\", label = \"LABEL\" }"),
             ),
             Some(_) => {}
             None => {
-                seen.insert(label, (named, entry.at));
+                seen.insert(label, (named, entry.pretrained.clone(), entry.at));
             }
         }
     }

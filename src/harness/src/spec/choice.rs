@@ -2,7 +2,8 @@
 //!
 //! Two spellings mean the same: the text `"dyglnet,upsample=bilinear"` and the
 //! table `{ name = "dyglnet", upsample = "bilinear", label = "w BiIn" }`, where
-//! `label` (networks only) is the row's name in tables.
+//! `label` (networks only) is the row's name in tables. `pretrained` (likewise)
+//! is what the weights start from: see [`pretrained`].
 
 use std::collections::BTreeMap;
 
@@ -10,6 +11,7 @@ use super::diagnostic::Diagnostic;
 use super::kind::wrong_type;
 use super::name::{NameError, Named};
 use super::network::{self, Network, NetworkError};
+use super::pretrained::{self, Start};
 use super::source::At;
 use super::tree::{Node, Value};
 
@@ -39,6 +41,8 @@ pub(super) struct Written {
     pub(super) named: Named,
     pub(super) at: At,
     pub(super) label: Option<String>,
+    /// Of a model: what it starts from, if the entry says so.
+    pub(super) start: Option<Start>,
     /// Where the table spelling puts the name and each option's key and value.
     places: BTreeMap<String, At>,
 }
@@ -54,7 +58,9 @@ impl Written {
 pub(super) fn read(path: &str, node: &Node, found: &mut Vec<Diagnostic>) -> Option<Written> {
     match &node.value {
         Value::Text(text) => match Named::parse(text) {
-            Ok(named) => Some(Written { named, at: node.at, label: None, places: BTreeMap::new() }),
+            Ok(named) => {
+                Some(Written { named, at: node.at, label: None, start: None, places: BTreeMap::new() })
+            }
             Err(error) => {
                 found.push(malformed(node.at, path, &error));
                 None
@@ -63,10 +69,16 @@ pub(super) fn read(path: &str, node: &Node, found: &mut Vec<Diagnostic>) -> Opti
         Value::Table(entries) => {
             let mut name = None;
             let mut label = None;
+            let mut start = None;
             let mut options = BTreeMap::new();
             let mut places = BTreeMap::new();
             let mut sound = true;
             for entry in entries {
+                if path == "model" && entry.key == "pretrained" {
+                    start = pretrained::read_entry(&entry.node, found);
+                    sound &= start.is_some();
+                    continue;
+                }
                 let value = match &entry.node.value {
                     Value::Text(text) => text.trim().to_owned(),
                     Value::Integer(i) => i.to_string(),
@@ -113,7 +125,7 @@ pub(super) fn read(path: &str, node: &Node, found: &mut Vec<Diagnostic>) -> Opti
                 );
             }
             let named = Named { name: name?, options };
-            sound.then_some(Written { named, at: node.at, label, places })
+            sound.then_some(Written { named, at: node.at, label, start, places })
         }
         _ => {
             found.push(wrong_type(

@@ -19,6 +19,10 @@
 //! [protocol.train]             # overrides of protocol.toml
 //! epochs = 50
 //!
+//! [pretrained.fat_net]         # weights to start from: see `pretrained`
+//! file = "weights/fat_net.safetensors"   # relative to this file
+//! sha256 = "..."
+//!
 //! [table]                      # what is rendered; may be left out
 //! kind = "results"             # results, ablation, cost, datasets, bubble
 //! paper_table = 2              # whose printed values stand beside
@@ -44,6 +48,7 @@ use super::kind::Kind;
 use super::layers::Layers;
 use super::locate;
 use super::ops::Ops;
+use super::pretrained;
 use super::profile;
 use super::protocol::Protocol;
 use super::resolve;
@@ -145,6 +150,7 @@ fn read_all(
     let head = top.require("experiment", "start with [experiment] name, title and question", found);
     let matrix = top.get("matrix");
     let overrides = top.get("protocol");
+    let pretrained = top.get("pretrained");
     let table = top.get("table");
     let ops = top.get("ops");
     top.finish(found);
@@ -160,6 +166,8 @@ fn read_all(
         None => RawMatrix::default(),
     };
     refuse_doubled(&raw, &layers, found);
+    // Before `--set model=...` leaves models out: that is no mistake of the file.
+    let starts = pretrained.map(|entry| pretrained::read(&entry.node, &raw, found)).unwrap_or_default();
 
     let (ops_sets, axis_sets): (Vec<&Set>, Vec<&Set>) =
         sets.iter().partition(|set| set.path.starts_with("ops."));
@@ -176,6 +184,7 @@ fn read_all(
     let profile_ops = chosen.as_ref().and_then(|c| c.ops).filter(|_| name != profile::DEFAULT);
     let ops = resolve_ops(&[default_ops, profile_ops, ops.map(|e| &e.node)], &ops_sets, profiles.at, found);
 
+    raw.start_from(&starts, &located.folder);
     require_axes(&raw, table.kind, matrix_at, found);
     raw.check_zip(found);
     let warnings = check::check(&layers, &raw, matrix_at, found);
@@ -191,6 +200,7 @@ fn read_all(
         profile,
         layers,
         raw,
+        starts,
         table,
         ops: ops?,
         warnings,

@@ -10,11 +10,13 @@ use super::embedded;
 use super::source::{Origin, SourceMap};
 
 /// The three texts, as indices into the source map.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Located {
     pub(super) experiment: usize,
     pub(super) protocol: usize,
     pub(super) profiles: usize,
+    /// The experiment's folder, from which its paths begin.
+    pub(super) folder: PathBuf,
 }
 
 /// Finds and reads the texts. `name` with a `/` or ending in `.toml` is a path;
@@ -42,7 +44,7 @@ pub(super) fn locate(
     let protocol = protocol(&folder, root, sources, found);
     let profiles = folder.join("profiles.toml");
     let profiles = beside(profiles, root, ("experiments/profiles.toml", embedded::PROFILES), sources, found);
-    Some(Located { experiment, protocol: protocol?, profiles: profiles? })
+    Some(Located { experiment, protocol: protocol?, profiles: profiles?, folder })
 }
 
 /// Finds and reads `protocol.toml` of a folder, else the built-in one.

@@ -4,6 +4,7 @@ use serde::Serialize;
 use serde_json::Value as Json;
 
 use super::name::Named;
+use super::pretrained::Pretrained;
 use super::protocol::Protocol;
 use super::schema;
 
@@ -17,6 +18,9 @@ pub struct ModelChoice {
     pub model: Named,
     /// Its row in tables.
     pub label: String,
+    /// What its weights start from, if not at random.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pretrained: Option<Pretrained>,
 }
 
 /// A dataset of the matrix.

@@ -22,6 +22,7 @@ pub mod matrix;
 pub mod name;
 pub mod network;
 pub mod ops;
+pub mod pretrained;
 mod profile;
 pub mod protocol;
 pub mod reported;

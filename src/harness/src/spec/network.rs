@@ -79,6 +79,12 @@ impl NetworkOption {
     }
 }
 
+/// How weights start: as the network's authors do it, or as PyTorch's layers
+/// do on their own. For every network that declares initial values.
+pub const INIT: NetworkOption = NetworkOption::words("init", &["official", PYTORCH]);
+/// The value of [`INIT`] that is not the default.
+pub const PYTORCH: &str = "pytorch";
+
 /// One network.
 #[derive(Debug, Clone, Copy)]
 pub struct Network {
@@ -128,7 +134,7 @@ pub const NETWORKS: &[Network] = &[
         name: "dcsau_net",
         label: "DCSAUnet",
         group: Group::Cnn,
-        options: &[],
+        options: &[INIT],
         size_multiple: 1,
         size_min: 32,
         square: false,
@@ -137,7 +143,7 @@ pub const NETWORKS: &[Network] = &[
         name: "m2snet",
         label: "M2SNet",
         group: Group::Cnn,
-        options: &[],
+        options: &[INIT],
         size_multiple: 1,
         size_min: 32,
         square: false,
@@ -155,7 +161,7 @@ pub const NETWORKS: &[Network] = &[
         name: "missformer",
         label: "MISSFormer",
         group: Group::Transformer,
-        options: &[NetworkOption::words("faithful", &["true", "false"])],
+        options: &[NetworkOption::words("faithful", &["true", "false"]), INIT],
         size_multiple: 32,
         size_min: 32,
         square: false,
@@ -164,7 +170,7 @@ pub const NETWORKS: &[Network] = &[
         name: "swin_unet",
         label: "SwinUnet",
         group: Group::Transformer,
-        options: &[NetworkOption::rate("drop_path", "0.2")],
+        options: &[NetworkOption::rate("drop_path", "0.2"), INIT],
         size_multiple: 32,
         size_min: 64,
         square: true,
@@ -176,6 +182,7 @@ pub const NETWORKS: &[Network] = &[
         options: &[
             NetworkOption::words("faithful", &["true", "false"]),
             NetworkOption::rate("drop_path", "0.1"),
+            INIT,
         ],
         size_multiple: 32,
         size_min: 64,
@@ -188,6 +195,7 @@ pub const NETWORKS: &[Network] = &[
         options: &[
             NetworkOption::rate("drop_path", "0.1"),
             NetworkOption::words("faithful", &["true", "false"]),
+            INIT,
         ],
         size_multiple: 16,
         size_min: 32,
@@ -197,7 +205,7 @@ pub const NETWORKS: &[Network] = &[
         name: "fat_net",
         label: "FATNet",
         group: Group::Hybrid,
-        options: &[],
+        options: &[INIT],
         size_multiple: 16,
         size_min: 32,
         square: false,
@@ -209,6 +217,7 @@ pub const NETWORKS: &[Network] = &[
         options: &[
             NetworkOption::words("faithful", &["true", "false"]),
             NetworkOption::rate("drop_path", "0.1"),
+            INIT,
         ],
         size_multiple: 32,
         size_min: 64,
@@ -224,6 +233,7 @@ pub const NETWORKS: &[Network] = &[
             NetworkOption::words("local", &["dilated", "none"]),
             NetworkOption::words("global", &["attention", "none"]),
             NetworkOption::words("split", &["paper", "local", "global"]),
+            INIT,
         ],
         size_multiple: 16,
         size_min: 32,

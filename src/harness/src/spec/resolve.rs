@@ -3,13 +3,14 @@
 use serde_json::Value as Json;
 
 use super::axes::{RawAxis, RawMatrix};
-use super::experiment::{Experiment, Mark, Profile, TableSpec};
+use super::experiment::{Departure, Experiment, Mark, Profile, TableSpec};
 use super::layers::Layers;
 use super::load::Head;
 use super::matrix::{DatasetChoice, Matrix, ModelChoice, SettingAxis};
 use super::name::Named;
 use super::network;
 use super::ops::Ops;
+use super::pretrained::{self, Pretrained};
 use super::protocol::Protocol;
 use super::reported;
 use super::source::Origin;
@@ -21,6 +22,8 @@ pub(super) struct Parts {
     pub(super) profile: Profile,
     pub(super) layers: Layers,
     pub(super) raw: RawMatrix,
+    /// The tables of `[pretrained]`.
+    pub(super) starts: Vec<(Named, Pretrained)>,
     pub(super) table: TableSpec,
     pub(super) ops: Ops,
     pub(super) warnings: Vec<String>,
@@ -29,20 +32,22 @@ pub(super) struct Parts {
 
 /// `None` cannot happen for parts that passed every check.
 pub(super) fn resolve(parts: Parts) -> Option<Experiment> {
-    let Parts { head, mut profile, layers, raw, table, ops, warnings, sources } = parts;
+    let Parts { head, mut profile, layers, raw, starts, table, ops, warnings, sources } = parts;
     let protocol = layers.protocol()?;
     let matrix = resolve_matrix(&raw, &profile, &protocol)?;
     // Only what touches this experiment is worth a word in its reports.
     profile.substitutes.retain(|s| matrix.datasets.iter().any(|d| d.asked == s.asked && d.used != d.asked));
     let axes: Vec<(String, Mark, Vec<Json>)> =
         setting_axes(&raw).map(|axis| (axis.name.clone(), axis.mark, values(axis))).collect();
+    let mut departures: Vec<Departure> = pretrained_departures(&raw, &starts);
+    departures.extend(layers.departures(&axes));
     Some(Experiment {
         name: head.name,
         title: head.title,
         question: head.question,
         profile,
         marks: layers.marks(&axes),
-        departures: layers.departures(&axes),
+        departures,
         protocol,
         matrix,
         table,
@@ -50,6 +55,28 @@ pub(super) fn resolve(parts: Parts) -> Option<Experiment> {
         warnings,
         sources,
     })
+}
+
+/// Weights that do not start at random: the protocol knows of none.
+fn pretrained_departures(raw: &RawMatrix, starts: &[(Named, Pretrained)]) -> Vec<Departure> {
+    let mut departures: Vec<Departure> = Vec::new();
+    for entry in raw.axis("model").map(|axis| axis.values.as_slice()).unwrap_or_default() {
+        let (Some(model), Some(used)) = (entry.value.as_ref().and_then(named), &entry.pretrained) else {
+            continue;
+        };
+        // As it was written, not as it was resolved.
+        let file = match pretrained::of_model(starts, &model).filter(|table| *table == used) {
+            Some(table) => &table.file,
+            None => &used.file,
+        };
+        departures.push(Departure {
+            path: format!("pretrained.{model}"),
+            base: "none".into(),
+            values: vec![format!("{file} ({})", used.short()).into()],
+            by: Mark::Experiment,
+        });
+    }
+    departures
 }
 
 fn setting_axes(raw: &RawMatrix) -> impl Iterator<Item = &RawAxis> {
@@ -68,7 +95,7 @@ fn resolve_matrix(raw: &RawMatrix, profile: &Profile, protocol: &Protocol) -> Op
             Some(label) => label.clone(),
             None => model_label(&model),
         };
-        matrix.models.push(ModelChoice { model, label });
+        matrix.models.push(ModelChoice { model, label, pretrained: value.pretrained.clone() });
     }
     for value in raw.axis("dataset").map(values).unwrap_or_default() {
         let asked = named(&value)?;

@@ -110,6 +110,19 @@ impl DatasetFacts {
     }
 }
 
+/// The weights of others that a training started from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Start {
+    /// SHA-256 of the file.
+    pub sha256: String,
+    /// Where it lay.
+    pub file: String,
+    /// Tensors of the network that came from it.
+    pub tensors: usize,
+    /// Tensors of the network.
+    pub of: usize,
+}
+
 /// Result of a training: beside it lie `history.csv` and `model.safetensors`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TrainRecord {
@@ -130,6 +143,9 @@ pub struct TrainRecord {
     pub peak_memory_bytes: u64,
     /// How often the run was stopped and resumed.
     pub resumed: usize,
+    /// None for the random start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start: Option<Start>,
     pub provenance: Provenance,
 }
 

@@ -165,6 +165,7 @@ pub(crate) fn cell(model: &str, label: &str, group: Group, seed: u64, dice: f64)
         asked: Named::plain("kvasir-seg"),
         seed,
         protocol: protocol(),
+        pretrained: None,
     };
     let facts = DatasetFacts {
         id: "kvasir-seg".into(),
@@ -207,6 +208,7 @@ pub(crate) fn cell(model: &str, label: &str, group: Group, seed: u64, dice: f64)
             train_seconds: 8_412.0,
             peak_memory_bytes: 3_400_000_000,
             resumed: 1,
+            start: None,
             provenance: provenance(),
         },
         eval: EvalRecord {

@@ -283,7 +283,7 @@ mod tests {
     fn cell_of(dataset: &str) -> Cell {
         let named = |text| Named::parse(text).expect("valid");
         let (model, dataset) = (named("dyglnet"), named(dataset));
-        Cell { model, asked: dataset.clone(), dataset, seed: 42, protocol: protocol() }
+        Cell { model, asked: dataset.clone(), dataset, seed: 42, protocol: protocol(), pretrained: None }
     }
 
     fn measured() -> Measured {

@@ -1,0 +1,347 @@
+//! The verb `import`: weights that PyTorch or others wrote become the weights
+//! of a network here, as a file of safetensors under the reference's names.
+//!
+//! A file of the whole network must match it tensor by tensor. With
+//! `--backbone` a file of a classification network fills the part that the
+//! network declares for it ([`Backbone`]), and the result holds that part alone:
+//! an experiment lays it over the initial weights.
+
+mod assign;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, Permissions};
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use burn::tensor::TensorData;
+use dygl::exit::Exit;
+use dygl::spec::name::{NameError, Named};
+use dygl::spec::network::{self, NetworkError};
+use dygl::weight_file::{self, WeightFile, WeightFileError};
+use dygl_nn::network::Backbone;
+
+pub use assign::Misfit;
+use assign::{Assigned, Offer};
+
+use crate::device::{self, DeviceError};
+use crate::net::Net;
+use crate::tensors::{self, TensorFileError, Tensors};
+use crate::weights;
+
+/// Arguments of `dygl-worker import`.
+#[derive(Debug, Clone, clap::Args)]
+#[command(after_help = "Examples:\n  \
+    dygl model import unet.pth --model unet,variant=table-exact\n  \
+    dygl model import resnet34-b627a593.pth --model fat_net --backbone resnet34 \
+    --output weights/fat_net.safetensors\n\n\
+    Only tensors are read from a .pth file; nothing in it is executed. The answer ends with\n\
+    the lines that let an experiment start from the result.")]
+pub struct Arguments {
+    /// Weights: safetensors, or what torch.save wrote (of a state_dict)
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// NAME or NAME,option=value,... (see `dygl model list`)
+    #[arg(long, value_name = "M")]
+    pub model: String,
+    /// The file is of this classification network; fill the part of the model that it fits
+    #[arg(long, value_name = "NAME")]
+    pub backbone: Option<String>,
+    /// Where the weights go (default: beside FILE, as FILE.NAME.safetensors)
+    #[arg(long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Side of the images, pixels: some networks hold a tensor for each position
+    #[arg(long, value_name = "PIXELS", default_value_t = 224)]
+    pub size: usize,
+    /// Replace an existing output
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// Why there is no result; completes "failed to".
+#[derive(Debug, thiserror::Error)]
+pub enum ImportError {
+    #[error("read the model `{model}`: {source}")]
+    Model { model: String, source: NameError },
+    #[error("find the model `{model}`: {source} (known: {known})")]
+    Network { model: String, source: NetworkError, known: String },
+    #[error(
+        "build {network} for images of {size} px: sides are multiples of {multiple}, at least {least}: give --size {nearest}"
+    )]
+    Size { network: &'static str, size: usize, multiple: usize, least: usize, nearest: usize },
+    #[error("find the backbone `{backbone}` of {network}: {known}")]
+    Backbone { network: String, backbone: String, known: String },
+    #[error(transparent)]
+    Device(#[from] DeviceError),
+    #[error("import {0}")]
+    File(#[from] WeightFileError),
+    #[error("import {path}: it does not fit {network}; {hint}{misfit}")]
+    Misfit { path: PathBuf, network: String, hint: String, misfit: Misfit },
+    #[error(
+        "import {path}: no tensor of it fits the part for {backbone} of {network}; it holds, among others, {held}"
+    )]
+    Foreign { path: PathBuf, network: String, backbone: String, held: String },
+    #[error(
+        "import {path}: tensors that must be equal differ:{list}\nThe network has one tensor for both names; \
+         the file is of another network, or damaged", list = lines(.pairs)
+    )]
+    Aliases { path: PathBuf, pairs: Vec<String> },
+    #[error(
+        "import {path}: NaN, or values too large for f32, in{list}\nThe training behind the file diverged, or it \
+         is damaged", list = lines(.tensors)
+    )]
+    NotFinite { path: PathBuf, tensors: Vec<String> },
+    #[error("write {path}: it is the file to read; give another --output")]
+    Same { path: PathBuf },
+    #[error("write {path}: it exists; give another --output, or --force to replace it")]
+    Exists { path: PathBuf },
+    #[error(transparent)]
+    Tensors(#[from] TensorFileError),
+    #[error("write {path}: {source}")]
+    Write { path: PathBuf, source: io::Error },
+}
+
+/// One a line.
+fn lines(names: &[String]) -> String {
+    names.iter().map(|name| format!("\n  {name}")).collect()
+}
+
+impl ImportError {
+    /// The exit code that says what kind of failure it is.
+    pub fn exit(&self) -> Exit {
+        match self {
+            Self::Device(error) => error.exit(),
+            Self::File(error) if error.is_environment() => Exit::Environment,
+            Self::Tensors(_) | Self::Write { .. } => Exit::Environment,
+            _ => Exit::Usage,
+        }
+    }
+}
+
+/// Runs the verb and returns the lines for stdout.
+///
+/// # Errors
+/// See [`ImportError`]; nothing was written then.
+pub fn run(arguments: &Arguments) -> Result<String, ImportError> {
+    let model = &arguments.model;
+    let named = Named::parse(model).map_err(|source| ImportError::Model { model: model.clone(), source })?;
+    let unknown = |source: NetworkError| {
+        let known = source.candidates().join(", ");
+        ImportError::Network { model: model.clone(), source, known }
+    };
+    let (network, named) = network::resolve(&named).map_err(unknown)?;
+    if let Err(nearest) = network.check_size(arguments.size) {
+        let (multiple, least) = (network.size_multiple, network.size_min);
+        return Err(ImportError::Size {
+            network: network.name,
+            size: arguments.size,
+            multiple,
+            least,
+            nearest,
+        });
+    }
+    let output = output(arguments, network.name)?;
+    // Shapes alone are wanted of it: any device will do.
+    let net = Net::build(&named, [arguments.size; 2], &device::parse("flex")?.device).map_err(unknown)?;
+    let backbone = arguments.backbone.as_deref().map(|name| find_backbone(&net, name)).transpose()?;
+
+    let mut file = WeightFile::open(&arguments.file)?;
+    let assigned = assigned(&net, &named, backbone, &file)?;
+    let tensors = read(&mut file, &assigned)?;
+    write(&output, &tensors, arguments.force)?;
+    let sha256 =
+        weight_file::sha256(&output).map_err(|source| ImportError::Write { path: output.clone(), source })?;
+    let all = weights::sites(&net).len();
+    Ok(told(&named, backbone, &file, &assigned, &tensors, all, &output, &sha256))
+}
+
+/// Where the result goes, if it may.
+fn output(arguments: &Arguments, network: &str) -> Result<PathBuf, ImportError> {
+    let path = match &arguments.output {
+        Some(path) => path.clone(),
+        None => arguments.file.with_extension(format!("{network}.safetensors")),
+    };
+    let same = fs::canonicalize(&path).ok().zip(fs::canonicalize(&arguments.file).ok());
+    if same.is_some_and(|(output, input)| output == input) {
+        return Err(ImportError::Same { path });
+    }
+    if !arguments.force && path.symlink_metadata().is_ok() {
+        return Err(ImportError::Exists { path });
+    }
+    Ok(path)
+}
+
+fn find_backbone(net: &Net, name: &str) -> Result<&'static Backbone, ImportError> {
+    let found = net.backbones().iter().find(|backbone| backbone.name == name);
+    found.ok_or_else(|| ImportError::Backbone {
+        network: net.name().to_owned(),
+        backbone: name.to_owned(),
+        known: match backbones(net) {
+            names if names.is_empty() => {
+                "it has no part that published classification weights fit; leave --backbone out".to_owned()
+            }
+            names => format!("there is {names}"),
+        },
+    })
+}
+
+fn backbones(net: &Net) -> String {
+    net.backbones().iter().map(|backbone| backbone.name).collect::<Vec<_>>().join(", ")
+}
+
+fn assigned(
+    net: &Net,
+    named: &Named,
+    backbone: Option<&Backbone>,
+    file: &WeightFile,
+) -> Result<Assigned, ImportError> {
+    let names: BTreeSet<&str> = file.tensors().keys().map(String::as_str).collect();
+    let mut offers = BTreeMap::new();
+    let mut renamed = BTreeMap::new();
+    for (name, entry) in file.tensors() {
+        let integers = (!entry.dtype.is_float()).then(|| entry.dtype.word());
+        let offer = Offer { shape: entry.shape.clone(), integers };
+        match backbone.and_then(|_| assign::swin_name(name, &names)) {
+            Some(older) => {
+                offers.insert(older.clone(), offer);
+                renamed.insert(older, name.clone());
+            }
+            None => {
+                offers.insert(name.clone(), offer);
+            }
+        }
+    }
+    let sites = weights::sites(net);
+    let (path, network) = (file.path().to_owned(), named.to_string());
+    let assigned = match backbone {
+        Some(backbone) => assign::part(&sites, backbone, &offers),
+        None => assign::whole(&sites, net.aliases(), &offers),
+    };
+    let names = backbones(net);
+    match (assigned, backbone) {
+        (Ok(assigned), Some(backbone)) if assigned.sources.is_empty() => {
+            let held = offers.keys().take(5).cloned().collect::<Vec<_>>().join(", ");
+            Err(ImportError::Foreign { path, network, backbone: backbone.name.to_owned(), held })
+        }
+        (Ok(mut assigned), _) => {
+            for source in assigned.sources.values_mut().flatten().chain(&mut assigned.left_over) {
+                if let Some(name) = renamed.get(source) {
+                    source.clone_from(name);
+                }
+            }
+            Ok(assigned)
+        }
+        (Err(misfit), Some(backbone)) => {
+            let hint = format!("the part for {} wants all of its tensors", backbone.name);
+            Err(ImportError::Misfit { path, network, hint, misfit })
+        }
+        (Err(misfit), None) => {
+            let part = if names.is_empty() {
+                String::new()
+            } else {
+                format!(", and --backbone where the file is of a part alone ({names})")
+            };
+            let hint = format!("check --model, its options and --size{part}");
+            Err(ImportError::Misfit { path, network, hint, misfit })
+        }
+    }
+}
+
+/// Reads the values of what was assigned.
+fn read(file: &mut WeightFile, assigned: &Assigned) -> Result<Tensors, ImportError> {
+    let mut found = Tensors::new();
+    let (mut differ, mut not_finite) = (Vec::new(), Vec::new());
+    for (target, sources) in &assigned.sources {
+        let mut first: Option<(&str, Vec<f32>)> = None;
+        for name in sources {
+            let values = file.values(name)?.unwrap_or_default();
+            match &first {
+                None => {
+                    if !values.iter().all(|value| value.is_finite()) {
+                        not_finite.push(name.clone());
+                    }
+                    first = Some((name, values));
+                }
+                Some((other, known)) => {
+                    // 0 and -0 are equal, NaN is told of above.
+                    let same = known.iter().zip(&values).all(|(a, b)| a == b || a.is_nan() && b.is_nan());
+                    if !same {
+                        differ.push(format!("{other} and {name}"));
+                    }
+                }
+            }
+        }
+        if let Some((name, values)) = first {
+            let shape = file.tensors().get(name).map(|entry| entry.shape.clone()).unwrap_or_default();
+            found.insert(target.clone(), TensorData::new(values, shape));
+        }
+    }
+    let path = file.path().to_owned();
+    if !differ.is_empty() {
+        return Err(ImportError::Aliases { path, pairs: differ });
+    }
+    if !not_finite.is_empty() {
+        return Err(ImportError::NotFinite { path, tensors: not_finite });
+    }
+    Ok(found)
+}
+
+/// Writes beside the output and renames: it is there whole, or not at all.
+fn write(path: &Path, tensors: &Tensors, force: bool) -> Result<(), ImportError> {
+    let failed = |source| ImportError::Write { path: path.to_owned(), source };
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let temporary = tempfile::Builder::new()
+        .prefix(".import-")
+        .permissions(Permissions::from_mode(0o666))
+        .tempfile_in(folder)
+        .map_err(failed)?;
+    tensors::write(temporary.path(), tensors)?;
+    temporary.as_file().sync_all().map_err(failed)?;
+    if force {
+        temporary.persist(path).map_err(|error| failed(error.error))?;
+    } else {
+        temporary.persist_noclobber(path).map_err(|error| match error.error.kind() {
+            io::ErrorKind::AlreadyExists => ImportError::Exists { path: path.to_owned() },
+            _ => failed(error.error),
+        })?;
+    }
+    Ok(())
+}
+
+#[allow(clippy::too_many_arguments)]
+fn told(
+    named: &Named,
+    backbone: Option<&Backbone>,
+    file: &WeightFile,
+    assigned: &Assigned,
+    tensors: &Tensors,
+    all: usize,
+    output: &Path,
+    sha256: &str,
+) -> String {
+    let mut lines = Vec::new();
+    let mut format = file.format().words().to_owned();
+    if !file.within().is_empty() {
+        format.push_str(&format!("; under {}", file.within().join(".")));
+    }
+    if !file.prefix().is_empty() {
+        format.push_str(&format!("; without {}", file.prefix()));
+    }
+    lines.push(format!("{}: {} tensors ({format})", file.path().display(), file.tensors().len()));
+    let values: usize = tensors.values().map(|data| data.num_elements()).sum();
+    let of = backbone.map_or(String::new(), |backbone| format!(" from {}", backbone.name));
+    lines.push(format!("{named}: {} of {all} tensors{of}, {values} values", tensors.len()));
+    if !assigned.left_over.is_empty() {
+        lines.push(format!("left over: {}", assigned.left_over.join(", ")));
+    }
+    lines.push(format!("written: {}", output.display()));
+    let bare = named.options.is_empty();
+    let key = if bare { named.to_string() } else { format!("\"{named}\"") };
+    lines.push("\nTo start from it, in an experiment (the path is relative to its file):\n".to_owned());
+    lines.push(format!("[pretrained.{key}]"));
+    lines.push(format!("file = {:?}", output.display().to_string()));
+    lines.push(format!("sha256 = \"{sha256}\""));
+    lines.join("\n")
+}

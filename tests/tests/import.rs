@@ -1,0 +1,193 @@
+//! Weights of others: imported, started from, kept apart in the store.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use dygl::weight_file::WeightFile;
+use dygl_tests::lab::Lab;
+use dygl_tests::parity::{SEED, fill, read_arrays};
+use serde_json::Value;
+
+fn golden(name: &str) -> String {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("golden/import").join(name).display().to_string()
+}
+
+/// The `[pretrained.*]` lines that an import ends with.
+fn table(stdout: &str) -> String {
+    stdout.lines().skip_while(|line| !line.starts_with("[pretrained")).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn files_that_do_not_fit_or_hold_code_are_refused_and_nothing_is_written() {
+    let lab = Lab::default();
+    let import = |file: &str, more: &[&str]| {
+        let mut arguments = vec!["model", "import", file, "--output", "out.safetensors"];
+        arguments.extend(more);
+        lab.dygl(&arguments)
+    };
+    // A state dict of another network, in both formats and every wrapping.
+    for name in ["plain.zip.pth", "plain.legacy.pth", "nested.legacy.pth", "deeper.zip.pth"] {
+        let told = import(&golden(name), &["--model", "unet"]).exits(2).stderr;
+        assert!(told.contains("does not fit unet") && told.contains("unknown to the network"), "{told}");
+        assert!(
+            told.contains("\n  2.weight") && told.contains("\n  down3.conv.double_conv.0.weight"),
+            "{told}"
+        );
+    }
+    let told = import(&golden("module.legacy.pth"), &["--model", "unet"]).exits(2).stderr;
+    assert!(
+        told.contains("torch.nn.modules.linear.Linear") && told.contains("nothing was executed"),
+        "{told}"
+    );
+    let told =
+        import(&golden("plain.zip.pth"), &["--model", "unet", "--backbone", "resnet34"]).exits(2).stderr;
+    assert!(told.contains("leave --backbone out"), "{told}");
+    import("nowhere.pth", &["--model", "unet"]).exits(3);
+    import(&golden("plain.zip.pth"), &[]).exits(2);
+    assert_eq!(fs::read_dir(lab.path()).expect("folder").count(), 0, "something was written");
+    let help = lab.dygl(&["model", "import", "--help"]).exits(0).stdout;
+    assert!(help.contains("Example:") && help.contains("--backbone"), "{help}");
+}
+
+#[test]
+fn an_experiment_starts_from_weights_that_are_what_it_says() {
+    let lab = Lab::default().with_experiment("plain", r#"["unet"]"#, 1);
+    lab.dygl(&["run", "plain"]).exits(0);
+    let trained = lab.stored("model.safetensors").remove(0);
+    let text = lab
+        .dygl(&[
+            "model",
+            "import",
+            &trained.display().to_string(),
+            "--model",
+            "unet",
+            "--output",
+            "experiments/w.safetensors",
+        ])
+        .exits(0)
+        .stdout;
+    let plain = fs::read_to_string(lab.path().join("experiments/plain.toml")).expect("experiment");
+    let started = plain
+        .replace("name = \"plain\"", "name = \"started\"")
+        .replace("[\"unet\"]", "[\"unet\", { name = \"unet\", pretrained = \"none\", label = \"scratch\" }]");
+    // The path is relative to the experiment.
+    let tables = table(&text).replace("experiments/w.safetensors", "w.safetensors");
+    lab.write("experiments/started.toml", format!("{started}\n{tables}\n"));
+
+    // Beside it, the random start keeps its key and its result.
+    let keys = |name: &str| -> Vec<Value> {
+        let plan = lab.dygl(&["plan", name, "--format", "json"]).exits(0).json();
+        plan["cells"].as_array().expect("cells").clone()
+    };
+    let (alone, both) = (keys("plain"), keys("started"));
+    assert_eq!(alone[0]["train_key"], both[1]["train_key"]);
+    assert_ne!(alone[0]["train_key"], both[0]["train_key"]);
+    assert_eq!((&both[0]["state"], &both[1]["state"]), (&"missing".into(), &"done".into()));
+    let sha256 = both[0]["pretrained"]["sha256"].as_str().expect("a digest").to_owned();
+    assert!(tables.contains(&sha256));
+    let shown = lab.dygl(&["plan", "started"]).exits(0).stdout;
+    assert!(shown.contains(&format!("unet (from {})", &sha256[..12])), "{shown}");
+
+    // Another file, or none, ends it before anything runs.
+    let path = lab.path().join("experiments/w.safetensors");
+    let right = fs::read(&path).expect("weights");
+    let mut wrong = right.clone();
+    if let Some(byte) = wrong.last_mut() {
+        *byte ^= 1;
+    }
+    fs::write(&path, wrong).expect("written");
+    let told = lab.dygl(&["run", "started"]).exits(5).stderr;
+    assert!(told.contains("w.safetensors") && told.contains(&sha256), "{told}");
+    fs::remove_file(&path).expect("removed");
+    let told = lab.dygl(&["run", "started"]).exits(3).stderr;
+    assert!(told.contains("there is no such file") && told.contains("dygl model import"), "{told}");
+    assert_eq!(keys("started")[0]["state"], "missing");
+
+    // The right one is laid over; the record says so.
+    fs::write(&path, right).expect("written");
+    lab.dygl(&["run", "started"]).exits(0);
+    let key = both[0]["train_key"].as_str().expect("key");
+    let record = lab
+        .stored("record.json")
+        .iter()
+        .map(|path| serde_json::from_slice::<Value>(&fs::read(path).expect("record")).expect("JSON"))
+        .find(|record| record["key"] == key)
+        .expect("published");
+    assert_eq!(record["start"]["sha256"], sha256.as_str());
+    assert!(record["start"]["tensors"] == record["start"]["of"] && record["start"]["of"].as_u64() > Some(50));
+    lab.dygl(&["report", "started", "--out", "out"]).exits(0);
+    let pages = fs::read_dir(lab.path().join("out/runs")).expect("pages").flatten();
+    let named =
+        pages.filter(|page| fs::read_to_string(page.path()).is_ok_and(|text| text.contains(&sha256))).count();
+    assert_eq!(named, 1, "the page of the run names its start, the other's does not");
+
+    // A result needs its start no more.
+    fs::remove_file(&path).expect("removed");
+    lab.dygl(&["run", "started"]).exits(0);
+}
+
+/// Whole checkpoints, as torchvision and timm write them: `make.py full DIR`
+/// fills them by the rule of the parity fixtures. Skipped unless
+/// `DYGL_CLASSIFIERS` names DIR.
+#[test]
+fn whole_checkpoints_are_read_to_the_bit_and_fill_their_parts() {
+    let Some(folder) = std::env::var_os("DYGL_CLASSIFIERS") else {
+        println!("skipped: DYGL_CLASSIFIERS is not set (python3 tests/golden/import/make.py full DIR)");
+        return;
+    };
+    let folder = std::path::PathBuf::from(folder);
+    let layouts = fs::read_to_string(golden("layouts.json")).expect("golden");
+    let layouts: BTreeMap<String, BTreeMap<String, Vec<usize>>> =
+        serde_json::from_str(&layouts).expect("JSON");
+    let lab = Lab::default();
+    let listed = lab.dygl(&["model", "list", "--format", "json"]).exits(0).json();
+    let networks = listed["networks"].as_array().expect("networks").iter();
+    let networks: Vec<&str> = networks.map(|network| network["name"].as_str().expect("a name")).collect();
+    for (layout, shapes) in &layouts {
+        let expected: BTreeMap<&str, Vec<f32>> =
+            shapes.iter().map(|(name, shape)| (name.as_str(), fill(name, shape, SEED).values)).collect();
+        for format in ["zip", "legacy"] {
+            let path = folder.join(format!("{layout}.{format}.pth"));
+            if !path.is_file() {
+                continue;
+            }
+            let mut file = WeightFile::open(&path).expect("opened");
+            for (name, shape) in shapes {
+                assert_eq!(file.tensors()[name].shape, *shape, "{layout}: {name}");
+                let values = file.values(name).expect("read").expect("there");
+                assert!(values == expected[name.as_str()], "{layout}: {name}");
+            }
+            let backbone = layout.split('.').next().expect("a name");
+            let path = path.display().to_string();
+            for network in &networks {
+                let arguments = [
+                    "model",
+                    "import",
+                    &path,
+                    "--model",
+                    network,
+                    "--backbone",
+                    backbone,
+                    "--force",
+                    "--output",
+                    "o",
+                ];
+                let told = lab.dygl(&arguments);
+                if told.stderr.contains("find the backbone") {
+                    continue;
+                }
+                told.exits(0);
+                let written = read_arrays(&lab.path().join("o")).expect("read");
+                assert!(!written.is_empty());
+                for (name, array) in written {
+                    let is_from = |(source, shape): (&String, &Vec<usize>)| {
+                        *shape == array.shape && expected[source.as_str()] == array.values
+                    };
+                    assert!(shapes.iter().any(is_from), "{network} from {layout}: {name}");
+                }
+                println!("{network} from {layout} ({format})");
+            }
+        }
+    }
+}
