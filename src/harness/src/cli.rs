@@ -234,9 +234,8 @@ pub struct PaperAudit {
     /// List what held, too
     #[arg(long)]
     pub all: bool,
-    /// How the answer on standard output is written
-    #[arg(long, value_enum, default_value = "text")]
-    pub format: Format,
+    #[command(flatten)]
+    pub common: Common,
 }
 
 #[derive(Debug, Args)]

@@ -1,10 +1,11 @@
 //! What one image costs a network, counted twice: as it is, and as the counter
-//! counts it whose numbers the paper prints (thop). The harness holds no tensors,
-//! so the entries come from elsewhere; here is only what they say.
+//! counts it whose numbers the paper prints (thop). It is what an audit takes
+//! from a [`Ledger`].
 
 use serde::{Deserialize, Serialize};
 
-use crate::spec::name::Named;
+use crate::ledger::{DifferenceKind, Ledger};
+use crate::spec::name::{NameError, Named};
 
 /// The entry of one network in the ledger of costs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,5 +55,33 @@ impl CostNoteKind {
             CostNoteKind::NotCounted => "not counted",
             CostNoteKind::CountedAgain => "counted several times",
         }
+    }
+}
+
+impl TryFrom<&Ledger> for Cost {
+    type Error = NameError;
+
+    fn try_from(ledger: &Ledger) -> Result<Self, Self::Error> {
+        // A rule with another factor is the counter's convention, not a slip,
+        // unless it makes the operation look several times as large.
+        let notes = ledger.differences.iter().map(|difference| CostNote {
+            kind: match difference.kind {
+                DifferenceKind::NotCounted => CostNoteKind::NotCounted,
+                _ if difference.operations < 0 => CostNoteKind::NotCounted,
+                _ => CostNoteKind::CountedAgain,
+            },
+            parameters: difference.parameters.unsigned_abs(),
+            operations: difference.operations.unsigned_abs(),
+            words: difference.what.clone(),
+        });
+        Ok(Self {
+            model: Named::parse(&ledger.model)?,
+            size: ledger.size,
+            parameters: ledger.parameters,
+            thop_parameters: ledger.published.parameters,
+            thop_operations: ledger.published.operations,
+            true_operations: ledger.operations,
+            notes: notes.collect(),
+        })
     }
 }

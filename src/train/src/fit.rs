@@ -352,7 +352,7 @@ mod tests {
 
     use super::*;
     use crate::device;
-    use crate::loss::REFERENCE;
+    use crate::loss::{REFERENCE, loss};
 
     /// All gradients of a step of DyGLNet, in the order of their names.
     fn gradients(backend: &Backend, images: &TensorData, targets: &TensorData, mixed: bool) -> Vec<f64> {

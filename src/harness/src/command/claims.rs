@@ -7,12 +7,20 @@ use std::path::Path;
 use crate::claims::{self, Claims, Severity, text};
 use crate::cli::{Format, PaperAudit};
 use crate::command;
+use crate::cost::Cost;
+use crate::exec;
+use crate::exec::local::Local;
 use crate::exit::{Exit, Failure, OrExit};
 use crate::report;
 use crate::spec::diagnostic::Diagnostics;
 use crate::spec::embedded;
+use crate::spec::name::Named;
+use crate::spec::network::NETWORKS;
 use crate::spec::reported::Reported;
 use crate::spec::source::Origin;
+
+/// Side of the images whose costs the paper prints, pixels.
+const PAPER_SIZE: usize = 224;
 
 pub fn audit(arguments: &PaperAudit) -> Result<Exit, Failure> {
     let (origin, numbers) =
@@ -21,7 +29,8 @@ pub fn audit(arguments: &PaperAudit) -> Result<Exit, Failure> {
         Reported::parse(&numbers).map_err(|error| Failure::new(Exit::Usage, format!("{origin}: {error}")))?;
     let (origin, sentences) = read(arguments.claims.as_deref(), "experiments/claims.toml", embedded::CLAIMS)?;
     let claims = Claims::parse(origin, &sentences, &reported).map_err(|mistakes| told(&mistakes))?;
-    let found = claims::audit(&claims, &reported, None).map_err(|mistakes| told(&mistakes))?;
+    let costs = costs(arguments);
+    let found = claims::audit(&claims, &reported, costs.as_deref()).map_err(|mistakes| told(&mistakes))?;
     let page = match &arguments.out {
         Some(out) => {
             let generated_by = format!("dygl {}", env!("CARGO_PKG_VERSION"));
@@ -29,7 +38,7 @@ pub fn audit(arguments: &PaperAudit) -> Result<Exit, Failure> {
         }
         None => None,
     };
-    if arguments.format == Format::Json {
+    if arguments.common.format == Format::Json {
         command::answer_json(&found)?;
     } else {
         command::answer(&text::text(&found, arguments.all));
@@ -39,6 +48,18 @@ pub fn audit(arguments: &PaperAudit) -> Result<Exit, Failure> {
     }
     let refuted = found.count(Severity::Contradiction);
     Ok(if arguments.strict && refuted > 0 { Exit::Regressed } else { Exit::Ok })
+}
+
+/// The ledger of every network of the paper; without it (no worker) what needs
+/// it is told as not checked. U-Net's printed figures are those of a variant.
+fn costs(arguments: &PaperAudit) -> Option<Vec<Cost>> {
+    let mut models: Vec<Named> = NETWORKS.iter().map(|network| Named::plain(network.name)).collect();
+    models.extend(Named::parse("unet,variant=table-exact"));
+    let ledgers = Local::beside_this_program().ok().and_then(|local| {
+        let found = exec::cost::ledgers(&local, &arguments.common.store, &models, PAPER_SIZE);
+        found.map_err(|error| eprintln!("warning: no ledger of costs: {error}")).ok()
+    })?;
+    ledgers.iter().map(|ledger| Cost::try_from(ledger).ok()).collect()
 }
 
 /// The file that was asked for, else the one at `place` of the working directory, else
