@@ -189,7 +189,14 @@ mod tests {
         protocol.train.batch_size = 4;
         let named = |text| Named::parse(text).expect("valid");
         let dataset = named("phantom-polyp,count=20,seed=1,size=32");
-        let cell = Cell { model: named("dyglnet"), asked: dataset.clone(), dataset, seed: 42, protocol };
+        let cell = Cell {
+            model: named("dyglnet"),
+            asked: dataset.clone(),
+            dataset,
+            seed: 42,
+            protocol,
+            pretrained: None,
+        };
         let task = Task {
             cell,
             root: folder.path().join("store"),
