@@ -182,14 +182,6 @@ mod flex {
             let (x, weight, bias) = (x.to_contiguous(), weight.to_contiguous(), bias.to_contiguous());
             let [batch, channels, pixels] = sizes(&x);
             let (input, scale, shift) = (values(&x), values(&weight), values(&bias));
-            if pixels == 1 {
-                let (output, mean, variance) = columns::normalise(input, scale, shift, epsilon);
-                return (
-                    Host::from_data(TensorData::new(output, x.shape())),
-                    tensor(mean, [channels]),
-                    tensor(variance, [channels]),
-                );
-            }
             let n = (batch * pixels) as f64;
             let plane = |b: usize, c: usize| &input[(b * channels + c) * pixels..][..pixels];
             let statistics: Vec<(f32, f32)> = (0..channels)
@@ -241,15 +233,6 @@ mod flex {
             let [batch, channels, pixels] = sizes(&x);
             let (input, slope) = (values(&x), values(&grad));
             let (scale, mean, variance) = (values(&weight), values(&mean), values(&variance));
-            if pixels == 1 {
-                let (output, weight_grad, bias_grad) =
-                    columns::normalise_backward(input, scale, slope, epsilon);
-                return (
-                    Host::from_data(TensorData::new(output, x.shape())),
-                    tensor(weight_grad, [channels]),
-                    tensor(bias_grad, [channels]),
-                );
-            }
             let n = (batch * pixels) as f64;
             // Per channel: sum of grad, and of grad times the normalised input.
             let sums: Vec<(f64, f64)> = (0..channels)
@@ -300,74 +283,6 @@ mod flex {
 
     fn deviation(variance: f32, epsilon: f64) -> f32 {
         (f64::from(variance) + epsilon).sqrt().recip() as f32
-    }
-
-    /// Norms over the batch alone, [B, C]: few values, and of the gradient
-    /// little more is left than eps / (var + eps), whose sum over the batch is
-    /// 0. What f32 loses there outweighs the gradient of the layer before. So
-    /// they are computed in f64, the statistics anew for the gradient.
-    mod columns {
-        /// The values of channel `c` of `channels`.
-        fn column(x: &[f32], channels: usize, c: usize) -> impl Iterator<Item = f64> + Clone {
-            x.iter().skip(c).step_by(channels).map(|value| f64::from(*value))
-        }
-
-        /// Mean, biased variance and number of some values.
-        fn moments(x: impl Iterator<Item = f64> + Clone) -> (f64, f64, f64) {
-            let n = x.clone().count() as f64;
-            let mean = x.clone().sum::<f64>() / n;
-            (mean, x.map(|x| (x - mean).powi(2)).sum::<f64>() / n, n)
-        }
-
-        /// Output, means and biased variances.
-        pub(super) fn normalise(
-            x: &[f32],
-            scale: &[f32],
-            shift: &[f32],
-            epsilon: f64,
-        ) -> (Vec<f32>, Vec<f32>, Vec<f32>) {
-            let channels = scale.len();
-            let mut output = vec![0.0; x.len()];
-            let (mut means, mut variances) = (Vec::with_capacity(channels), Vec::with_capacity(channels));
-            for c in 0..channels {
-                let values = column(x, channels, c);
-                let (mean, variance, _) = moments(values.clone());
-                let (slope, shift) = (f64::from(scale[c]) / (variance + epsilon).sqrt(), f64::from(shift[c]));
-                for (y, x) in output.iter_mut().skip(c).step_by(channels).zip(values) {
-                    *y = ((x - mean) * slope + shift) as f32;
-                }
-                means.push(mean as f32);
-                variances.push(variance as f32);
-            }
-            (output, means, variances)
-        }
-
-        /// Gradients of x, weight and bias.
-        pub(super) fn normalise_backward(
-            x: &[f32],
-            scale: &[f32],
-            grad: &[f32],
-            epsilon: f64,
-        ) -> (Vec<f32>, Vec<f32>, Vec<f32>) {
-            let channels = scale.len();
-            let mut output = vec![0.0; x.len()];
-            let (mut weight, mut bias) = (Vec::with_capacity(channels), Vec::with_capacity(channels));
-            for c in 0..channels {
-                let (mean, variance, n) = moments(column(x, channels, c));
-                let inverse = (variance + epsilon).sqrt().recip();
-                let factor = f64::from(scale[c]) * inverse;
-                let pairs =
-                    column(x, channels, c).map(|x| (x - mean) * inverse).zip(column(grad, channels, c));
-                let plain = pairs.clone().map(|(_, g)| g).sum::<f64>();
-                let along = pairs.clone().map(|(x, g)| x * g).sum::<f64>();
-                for (y, (x, g)) in output.iter_mut().skip(c).step_by(channels).zip(pairs) {
-                    *y = (factor * ((g - plain / n) - x * along / n)) as f32;
-                }
-                weight.push(along as f32);
-                bias.push(plain as f32);
-            }
-            (output, weight, bias)
-        }
     }
 }
 
