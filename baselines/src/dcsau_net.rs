@@ -20,10 +20,10 @@
 
 use burn::module::Module;
 use burn::tensor::activation::{relu, softmax};
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, FloatDType, Tensor};
 use dygl_nn::layer::{
-    BatchNorm2d, BatchNorm2dConfig, Conv2d, Conv2dConfig, Shortcut, avg_pool_3x3, global_average, max_pool,
-    pad_to,
+    BatchNorm2d, BatchNorm2dConfig, Conv2d, Conv2dConfig, Shortcut, avg_pool_3x3, global_average_double,
+    max_pool, pad_to,
 };
 use dygl_nn::network::{Initial, Network, Options};
 use dygl_nn::op::{Corners, upsample_bilinear};
@@ -284,12 +284,13 @@ impl SplitAttention {
         let second = both.narrow(1, width, width) + first.clone();
         let second = relu(self.second_norm.forward(self.second.forward(second)));
 
-        let means = trace::functional(|| global_average(first.clone() + second.clone()));
-        let means = means.reshape([batch, width, 1, 1]);
-        let inner = relu(self.squeeze_norm.forward(self.squeeze.forward(means))); // [B, M, 1, 1]
-        let scores = self.excite.forward(inner).reshape([batch, 2, width]);
+        // In f64: behind sixteen norms over the batch alone the last bit of a
+        // mean would decide over the gradient.
+        let means = trace::functional(|| global_average_double(first.clone() + second.clone()));
+        let inner = relu(self.squeeze_norm.forward_double(self.squeeze.forward_double(means))); // [B, M]
+        let scores = self.excite.forward_double(inner).reshape([batch, 2, width]);
         trace::functional(|| trace::tell(Kind::Softmax, scores.dims(), scores.dims(), 2, &[]));
-        let weights = softmax(scores, 1);
+        let weights = softmax(scores, 1).cast(FloatDType::F32);
         let weight = |index| weights.clone().narrow(1, index, 1).reshape([batch, width, 1, 1]);
         first * weight(0) + second * weight(1)
     }

@@ -2,7 +2,7 @@
 //! semantics of PyTorch's `BatchNorm2d`.
 
 use burn::module::{Module, Param};
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, FloatDType, Tensor};
 
 use super::{Buffer, ones, zeros};
 use crate::op;
@@ -101,6 +101,29 @@ impl BatchNorm2d {
         self.follow(n, mean.expand([channels]), var.expand([channels]));
         let channel = |x: Tensor<1>| x.reshape([1, channels, 1, 1]);
         plain * channel(self.weight.val()) + channel(self.bias.val())
+    }
+
+    /// [B, C] to the same shape in f64: x is f64, the parameters are f32 as
+    /// ever. For norms over the batch alone, which enlarge small differences
+    /// between images, and their rounding with them, by up to
+    /// 1 / (2 sqrt(eps)) = 158.
+    pub fn forward_double(&self, x: Tensor<2>) -> Tensor<2> {
+        let [batch, channels] = x.dims();
+        let shape = [batch, channels, 1, 1];
+        let parameters = [trace::of(&self.weight), trace::of(&self.bias)];
+        trace::tell(Kind::BatchNorm, shape, shape, 1, &parameters);
+        let row = |x: Tensor<1>| x.cast(FloatDType::F64).reshape([1, channels]);
+        let (mean, var) = if x.device().is_autodiff() {
+            let mean = x.clone().mean_dim(0);
+            let var = (x.clone() - mean.clone()).powi_scalar(2).mean_dim(0);
+            let statistic =
+                |x: &Tensor<2>| x.clone().without_autodiff().cast(FloatDType::F32).reshape([channels]);
+            self.follow(batch as f64, statistic(&mean), statistic(&var));
+            (mean, var)
+        } else {
+            (row(self.running_mean.value()), row(self.running_var.value()))
+        };
+        (x - mean) / (var + EPSILON).sqrt() * row(self.weight.val()) + row(self.bias.val())
     }
 
     /// Moves the running statistics towards a batch's mean and biased

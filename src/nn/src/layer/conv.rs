@@ -1,7 +1,7 @@
 //! Two-dimensional convolution.
 
 use burn::module::{Module, Param};
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, FloatDType, Tensor};
 
 use super::zeros;
 use crate::op::{self, Convolution, Window};
@@ -99,6 +99,21 @@ impl Conv2d {
         let terms = per_group * kernel * kernel;
         trace::tell(Kind::Convolution, input, y.dims(), terms, &trace::layer(&self.weight, &self.bias));
         y
+    }
+
+    /// A 1 x 1 convolution of single pixels, [B, in] to [B, out], in f64: x is
+    /// f64, the weights are f32 as ever.
+    pub fn forward_double(&self, x: Tensor<2>) -> Tensor<2> {
+        let [batch, input] = x.dims();
+        let [output, ..] = self.weight.dims();
+        let weight = self.weight.val().reshape([output, input]).cast(FloatDType::F64);
+        let y = x.matmul(weight.transpose());
+        let parameters = trace::layer(&self.weight, &self.bias);
+        trace::tell(Kind::Convolution, [batch, input, 1, 1], [batch, output, 1, 1], input, &parameters);
+        match &self.bias {
+            Some(bias) => y + bias.val().cast(FloatDType::F64).reshape([1, output]),
+            None => y,
+        }
     }
 
     fn convolve(&self, x: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>) -> Tensor<4> {

@@ -44,7 +44,7 @@ pub use mlp::{Mlp, MlpConfig};
 pub use pad::pad_to;
 pub use patch::{PatchExpanding, PatchExpandingConfig, PatchMerging, PatchMergingConfig};
 pub use pixel_difference::{PixelDifference, PixelDifferenceConv, PixelDifferenceConvConfig};
-pub use pool::{avg_pool_3x3, avg_pool_ceil, global_average, max_pool, max_pool_stem};
+pub use pool::{avg_pool_3x3, avg_pool_ceil, global_average, global_average_double, max_pool, max_pool_stem};
 pub use residual::{BasicBlock, BasicBlockConfig, Bottleneck, BottleneckConfig, Shortcut};
 pub use squeeze_excitation::{SqueezeExcitation, SqueezeExcitationConfig};
 pub use swin::{SwinBlock, SwinBlockConfig, SwinMlp, WindowAttention, drop_path_ramp};

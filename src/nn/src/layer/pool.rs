@@ -1,8 +1,8 @@
 //! Pooling without parameters.
 
-use burn::tensor::Tensor;
 use burn::tensor::module::{avg_pool2d, max_pool2d};
 use burn::tensor::ops::{AvgPoolOptions, MaxPoolOptions};
+use burn::tensor::{FloatDType, Tensor};
 
 use crate::trace::{self, Kind};
 
@@ -45,12 +45,17 @@ pub fn avg_pool_ceil(x: Tensor<4>, size: usize) -> Tensor<4> {
     y
 }
 
-/// The mean of each channel: [B, C, H, W] to [B, C]. Row by row: one long f32
-/// sum would round more, and a norm over the batch alone magnifies what it loses.
+/// The mean of each channel: [B, C, H, W] to [B, C].
 pub fn global_average(x: Tensor<4>) -> Tensor<2> {
+    global_average_double(x).cast(FloatDType::F32)
+}
+
+/// [`global_average`] in f64, but for the means of the rows, whose rounding
+/// is averaged.
+pub fn global_average_double(x: Tensor<4>) -> Tensor<2> {
     let [batch, channels, height, width] = x.dims();
     trace::tell(Kind::GlobalAverage, x.dims(), [batch, channels], height * width, &[]);
-    x.mean_dim(3).mean_dim(2).reshape([batch, channels])
+    x.mean_dim(3).cast(FloatDType::F64).mean_dim(2).reshape([batch, channels])
 }
 
 #[cfg(test)]
