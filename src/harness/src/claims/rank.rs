@@ -180,9 +180,9 @@ impl<'a> Judge<'a> {
         // Who is almost first may share the place.
         add("tie", Severity::Overstatement, words, if best.hedged { &[] } else { &tied });
         let words = format!(
-            "it holds for {}, which are named; it does not for {} of the same table{}",
+            "it holds for {}; it does not for {} of the same table{}",
             listed(&best.metrics.iter().map(|metric| metric_label(metric)).collect::<Vec<_>>()),
-            many(&beyond),
+            many(&beyond).replace(" column", " other column"),
             if best.datasets.len() == 1 { "" } else { "s" }
         );
         add("beyond", Severity::Overstatement, words, &beyond);

@@ -8,7 +8,7 @@ use crate::spec::reported::Reported;
 use crate::spec::source::{At, SourceMap};
 use crate::spec::tree::{Node, Value as Tree};
 
-use super::predicate::{Check, Claim, Names};
+use super::predicate::{Check, Claim, Names, Predicate};
 use super::row::Row;
 
 /// The words that a claim may use, from the printed numbers.
@@ -144,8 +144,16 @@ impl Reader<'_> {
     fn check(&mut self, node: &Node) -> Option<Check> {
         let mut fields = Fields::new("check", node, &mut self.found);
         let (says, at) = fields.text("says", "say what kind of check it is", &mut self.found)?;
+        if !Predicate::WORDS.contains(&says.as_str()) {
+            self.found.push(Diagnostic::new(at, format!("no check says `{says}`")).suggest(
+                &says,
+                Predicate::WORDS,
+                "checks",
+            ));
+            return None;
+        }
         let mut row = Row { reader: self, fields, at: node.at };
-        let predicate = row.predicate(&says, at);
+        let predicate = row.predicate(&says);
         let fields = row.fields;
         fields.finish(&mut self.found);
         Some(Check { predicate: predicate?, at: node.at })

@@ -23,8 +23,8 @@ pub(super) struct Row<'r, 'k, 'n> {
 }
 
 impl<'n> Row<'_, '_, 'n> {
-    /// The predicate of a kind, whose word stands at `at`.
-    pub fn predicate(&mut self, says: &str, at: At) -> Option<Predicate> {
+    /// The predicate of a kind.
+    pub fn predicate(&mut self, says: &str) -> Option<Predicate> {
         match says {
             "value" => self.value(),
             "gain" => self.change(false),
@@ -45,14 +45,8 @@ impl<'n> Row<'_, '_, 'n> {
             "sum" => self.arithmetic(false),
             "product" => self.arithmetic(true),
             "measured" => self.measured(),
-            _ => {
-                self.reader.found.push(Diagnostic::new(at, format!("no check says `{says}`")).suggest(
-                    says,
-                    Predicate::WORDS,
-                    "checks",
-                ));
-                None
-            }
+            // Refused before.
+            _ => None,
         }
     }
 
@@ -342,9 +336,10 @@ impl<'n> Row<'_, '_, 'n> {
         let mut counts = Vec::new();
         for key in ["images", "train", "validation", "test"] {
             if let Some(node) = self.optional(key) {
-                counts.push((key, self.whole(key, node)?));
+                counts.push(self.whole(key, node).map(|count| (key, count)));
             }
         }
+        let counts: Vec<(&'static str, usize)> = counts.into_iter().collect::<Option<_>>()?;
         if counts.is_empty() {
             self.refuse(self.at, "this check states none of images, train, validation, test".to_owned());
             return None;
