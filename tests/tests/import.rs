@@ -31,7 +31,7 @@ fn files_that_do_not_fit_or_hold_code_are_refused_and_nothing_is_written() {
         let told = import(&golden(name), &["--model", "unet"]).exits(2).stderr;
         assert!(told.contains("does not fit unet") && told.contains("unknown to the network"), "{told}");
         assert!(
-            told.contains("\n  2.weight") && told.contains("\n  down3.conv.double_conv.0.weight"),
+            told.contains("\n  2.weight") && told.contains("\n  up4.conv.double_conv.4.running_var"),
             "{told}"
         );
     }
@@ -83,11 +83,17 @@ fn an_experiment_starts_from_weights_that_are_what_it_says() {
     let (alone, both) = (keys("plain"), keys("started"));
     assert_eq!(alone[0]["train_key"], both[1]["train_key"]);
     assert_ne!(alone[0]["train_key"], both[0]["train_key"]);
-    assert_eq!((&both[0]["state"], &both[1]["state"]), (&"missing".into(), &"done".into()));
+    assert_eq!((&both[0]["state"], &both[1]["state"]), (&"stale".into(), &"done".into()));
     let sha256 = both[0]["pretrained"]["sha256"].as_str().expect("a digest").to_owned();
     assert!(tables.contains(&sha256));
     let shown = lab.dygl(&["plan", "started"]).exits(0).stdout;
     assert!(shown.contains(&format!("unet (from {})", &sha256[..12])), "{shown}");
+
+    let why = lab.dygl(&["explain", "started"]).exits(0).stdout;
+    assert!(
+        why.contains("pretrained.sha256: (absent) ->") && why.contains("other weights to start from"),
+        "{why}"
+    );
 
     // Another file, or none, ends it before anything runs.
     let path = lab.path().join("experiments/w.safetensors");
@@ -102,7 +108,7 @@ fn an_experiment_starts_from_weights_that_are_what_it_says() {
     fs::remove_file(&path).expect("removed");
     let told = lab.dygl(&["run", "started"]).exits(3).stderr;
     assert!(told.contains("there is no such file") && told.contains("dygl model import"), "{told}");
-    assert_eq!(keys("started")[0]["state"], "missing");
+    assert_eq!(keys("started")[0]["state"], "stale", "nothing ran");
 
     // The right one is laid over; the record says so.
     fs::write(&path, right).expect("written");
