@@ -20,7 +20,7 @@
 
 use burn::module::Module;
 use burn::tensor::activation::{relu, softmax};
-use burn::tensor::{Device, FloatDType, Tensor};
+use burn::tensor::{Device, Tensor};
 use dygl_nn::layer::{
     BatchNorm2d, BatchNorm2dConfig, Conv2d, Conv2dConfig, Shortcut, avg_pool_3x3, global_average_double,
     max_pool, pad_to,
@@ -110,6 +110,11 @@ impl Network for DcsauNet {
         ("conv2.fc2.weight", Initial::KaimingNormalFanOut),
         ("downsample.1.weight", Initial::KaimingNormalFanOut),
     ];
+
+    /// In training sixteen norms over the batch alone stand behind each other.
+    /// With the fixtures' batch of two, one unit in the last place of the
+    /// input moves a gradient of this network in f32 by up to 70 %.
+    const ILL_CONDITIONED: bool = true;
 
     fn forward(&self, images: Tensor<4>) -> Tensor<4> {
         let x1 = self.pfc.forward(images); // [B, 64, H, W]
@@ -290,7 +295,7 @@ impl SplitAttention {
         let inner = relu(self.squeeze_norm.forward_double(self.squeeze.forward_double(means))); // [B, M]
         let scores = self.excite.forward_double(inner).reshape([batch, 2, width]);
         trace::functional(|| trace::tell(Kind::Softmax, scores.dims(), scores.dims(), 2, &[]));
-        let weights = softmax(scores, 1).cast(FloatDType::F32);
+        let weights = softmax(scores, 1).cast(first.dtype());
         let weight = |index| weights.clone().narrow(1, index, 1).reshape([batch, width, 1, 1]);
         first * weight(0) + second * weight(1)
     }

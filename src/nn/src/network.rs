@@ -27,6 +27,11 @@ pub trait Network: Module {
     /// Published weights of classification networks that fit into a part.
     const BACKBONES: &'static [Backbone] = &[];
 
+    /// Whether a training pass in f32 depends on the last bits of its input so
+    /// much that its gradients cannot be compared with others. `model forward
+    /// --train` then computes in f64; training computes in f32 as for all.
+    const ILL_CONDITIONED: bool = false;
+
     /// [B, 3, H, W] to logits [B, 1, H, W].
     fn forward(&self, images: Tensor<4>) -> Tensor<4>;
 

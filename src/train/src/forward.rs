@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use burn::module::Module;
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::{FloatDType, Tensor, TensorData};
 use dygl::exit::Exit;
 use dygl::spec::name::{NameError, Named};
 use dygl::spec::network::{self, Network, NetworkError};
@@ -119,11 +119,12 @@ pub fn run(arguments: &Arguments) -> Result<Option<String>, ForwardError> {
         return Ok(None);
     };
     let target = mask(target, &input)?;
-    let net = net.train();
+    let kind = if net.is_ill_conditioned() { FloatDType::F64 } else { FloatDType::F32 };
+    let net = weights::cast(net, kind).train();
     let device = backend.device.autodiff();
-    let logits = net.forward(Tensor::from_data(input, &device));
-    let LossParts { total, bce, dice } =
-        loss::loss(logits.clone(), Tensor::from_data(target, &device), &loss::REFERENCE);
+    let tensor = |data| Tensor::<4>::from_data(data, &device).cast(kind);
+    let logits = net.forward(tensor(input));
+    let LossParts { total, bce, dice } = loss::loss(logits.clone(), tensor(target), &loss::REFERENCE);
     let grads = total.backward();
     write_logits(&arguments.output, logits)?;
     tensors::write(gradients, &weights::gradients(&net, &grads))?;
@@ -218,12 +219,15 @@ fn misshaped(tensor: &'static str, path: &Path, found: Vec<usize>, expected: &st
 
 fn write_logits(path: &Path, logits: Tensor<4>) -> Result<(), ForwardError> {
     let data = logits.try_into_data().map_err(|error| ForwardError::Readback(error.to_string()))?;
-    Ok(tensors::write(path, &Tensors::from([("logits".to_owned(), data)]))?)
+    Ok(tensors::write(path, &Tensors::from([("logits".to_owned(), data.convert::<f32>())]))?)
 }
 
 fn scalar(tensor: Tensor<1>) -> Result<f32, ForwardError> {
     let data = tensor.try_into_data().map_err(|error| ForwardError::Readback(error.to_string()))?;
-    let values = data.try_to_vec::<f32>().map_err(|error| ForwardError::Readback(format!("{error:?}")))?;
+    let values = data
+        .convert::<f32>()
+        .try_to_vec::<f32>()
+        .map_err(|error| ForwardError::Readback(format!("{error:?}")))?;
     values.first().copied().ok_or_else(|| ForwardError::Readback("an empty tensor".into()))
 }
 

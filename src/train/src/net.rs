@@ -94,6 +94,13 @@ macro_rules! networks {
                 }
             }
 
+            /// Whether gradients are only comparable in f64.
+            pub(crate) fn is_ill_conditioned(&self) -> bool {
+                match self {
+                    $(Net::$variant(_) => $type::ILL_CONDITIONED,)*
+                }
+            }
+
             /// Second names of tensors in the reference's files.
             pub(crate) fn aliases(&self) -> &'static [(&'static str, &'static str)] {
                 match self {

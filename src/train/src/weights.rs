@@ -6,7 +6,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
-use burn::tensor::{DType, Gradients, Tensor, TensorData};
+use burn::tensor::{DType, FloatDType, Gradients, Tensor, TensorData};
 use dygl_nn::layer::is_buffer;
 use dygl_nn::network::reference_name;
 
@@ -237,12 +237,12 @@ pub fn named_parameters(net: &Net) -> Tensors {
     tensors
 }
 
-/// The gradients of the parameters, copied to the host; a parameter that took
+/// The gradients of the parameters, copied to the host as f32; a parameter that took
 /// no part in the loss is left out.
 pub fn gradients(net: &Net, grads: &Gradients) -> Tensors {
     flat_gradients(net, grads)
         .into_iter()
-        .map(|(site, gradient)| (site.name, reshaped(gradient.into_data(), site.shape)))
+        .map(|(site, gradient)| (site.name, reshaped(gradient.into_data().convert::<f32>(), site.shape)))
         .collect()
 }
 
@@ -279,6 +279,11 @@ pub(crate) fn replace(net: Net, mut values: impl FnMut(&Site) -> Option<TensorDa
         Some(data) => Tensor::from_data(reshaped(data, vec![site.elements()]), &old.device()),
         None => old,
     })
+}
+
+/// The network with values of another kind.
+pub(crate) fn cast(net: Net, kind: FloatDType) -> Net {
+    map_flat(net, |_, old| old.cast(kind))
 }
 
 /// Maps each tensor, flattened and off the gradient tape. Device, training

@@ -116,8 +116,7 @@ impl BatchNorm2d {
         let (mean, var) = if x.device().is_autodiff() {
             let mean = x.clone().mean_dim(0);
             let var = (x.clone() - mean.clone()).powi_scalar(2).mean_dim(0);
-            let statistic =
-                |x: &Tensor<2>| x.clone().without_autodiff().cast(FloatDType::F32).reshape([channels]);
+            let statistic = |x: &Tensor<2>| x.clone().without_autodiff().reshape([channels]);
             self.follow(batch as f64, statistic(&mean), statistic(&var));
             (mean, var)
         } else {
@@ -129,6 +128,8 @@ impl BatchNorm2d {
     /// Moves the running statistics towards a batch's mean and biased
     /// variance [C] of `n` values each.
     fn follow(&self, n: f64, mean: Tensor<1>, var: Tensor<1>) {
+        let like = self.running_mean.value().dtype();
+        let (mean, var) = (mean.cast(like), var.cast(like));
         // One value per channel has no unbiased variance; its biased one is 0.
         let unbiased = var * (n / (n - 1.0).max(1.0));
         self.running_mean.set(self.running_mean.value() * (1.0 - MOMENTUM) + mean * MOMENTUM);

@@ -47,7 +47,8 @@ pub fn avg_pool_ceil(x: Tensor<4>, size: usize) -> Tensor<4> {
 
 /// The mean of each channel: [B, C, H, W] to [B, C].
 pub fn global_average(x: Tensor<4>) -> Tensor<2> {
-    global_average_double(x).cast(FloatDType::F32)
+    let kind = x.dtype();
+    global_average_double(x).cast(kind)
 }
 
 /// [`global_average`] in f64, but for the means of the rows, whose rounding

@@ -7,7 +7,7 @@ use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, AutodiffBackend, Backend, Dispatch, backend_extension};
-use burn::tensor::Tensor;
+use burn::tensor::{DType, Tensor};
 
 /// Batch norm with given statistics: x [B, C, H, W], the others [C].
 pub fn batch_norm(
@@ -22,13 +22,17 @@ pub fn batch_norm(
 }
 
 /// Batch norm with the batch's own statistics: x [B, C, H, W], the others [C].
-/// Gives (y, mean, biased variance), the latter two off the gradient tape.
+/// Gives (y, mean, biased variance), the latter two off the gradient tape. In
+/// f64 it is composed of burn's own.
 pub fn batch_norm_train(
     x: Tensor<4>,
     weight: Tensor<1>,
     bias: Tensor<1>,
     epsilon: f64,
 ) -> (Tensor<4>, Tensor<1>, Tensor<1>) {
+    if x.dtype() == DType::F64 {
+        return composed(x, weight, bias, epsilon);
+    }
     let (y, mean, var) = <Dispatch as BatchNormOps>::normalise(
         x.into_dispatch(),
         weight.into_dispatch(),
@@ -37,6 +41,24 @@ pub fn batch_norm_train(
     );
     let statistic = |tensor| Tensor::from_dispatch(tensor).without_autodiff();
     (Tensor::from_dispatch(y), statistic(mean), statistic(var))
+}
+
+fn composed(
+    x: Tensor<4>,
+    weight: Tensor<1>,
+    bias: Tensor<1>,
+    epsilon: f64,
+) -> (Tensor<4>, Tensor<1>, Tensor<1>) {
+    let [batch, channels, height, width] = x.dims();
+    let flat = x.swap_dims(0, 1).reshape([channels, batch * height * width]);
+    let mean = flat.clone().mean_dim(1);
+    let centred = flat - mean.clone();
+    let var = centred.clone().powi_scalar(2).mean_dim(1);
+    let normal = centred / (var.clone() + epsilon).sqrt();
+    let y = normal * weight.reshape([channels, 1]) + bias.reshape([channels, 1]);
+    let y = y.reshape([channels, batch, height, width]).swap_dims(0, 1);
+    let statistic = |x: Tensor<2>| x.without_autodiff().reshape([channels]);
+    (y, statistic(mean), statistic(var))
 }
 
 /// Batch norm in training on a backend. Shapes: x, grad [B, C, H, W]; others [C].

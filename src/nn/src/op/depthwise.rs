@@ -9,14 +9,14 @@ use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::ops::ConvOptions;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, Dispatch, TensorMetadata, backend_extension};
-use burn::tensor::Tensor;
+use burn::tensor::{DType, Tensor};
 
 use super::backend::is_torch;
 use super::{Convolution, convolution};
 
 /// One filter per channel: x [B, C, H, W], weight [C, 1, k, k] to [B, C, H', W'].
 pub fn depthwise(x: Tensor<4>, weight: Tensor<4>, window: Window) -> Tensor<4> {
-    if is_torch(&x.device()) {
+    if is_torch(&x.device()) || x.dtype() == DType::F64 {
         let Window { stride, padding, dilation } = window;
         let [groups, ..] = weight.dims();
         return convolution(

@@ -43,8 +43,9 @@ fn resize_aligned(x: Tensor<4>, [rows, columns]: [usize; 2]) -> Tensor<4> {
     let [batch, channels, height, width] = x.dims();
     let planes = batch * channels;
     let device = x.device();
-    let along_width = aligned_weights(width, columns, &device).transpose(); // [W, W']
-    let along_height = aligned_weights(height, rows, &device); // [H', H]
+    let kind = x.dtype();
+    let along_width = aligned_weights(width, columns, &device).cast(kind).transpose(); // [W, W']
+    let along_height = aligned_weights(height, rows, &device).cast(kind); // [H', H]
     let x = x.reshape([planes * height, width]).matmul(along_width); // [BCH, W']
     let x = x.reshape([planes, height, columns]);
     let along_height = along_height.reshape([1, rows, height]).expand([planes, rows, height]);
