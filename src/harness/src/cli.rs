@@ -478,8 +478,8 @@ pub enum Model {
     #[command(
         after_help = "Reads tensors only: nothing in a .pth file is executed. Files of classification networks fill\n\
                       the part that is made for them (--backbone resnet34); what is left over is told.\n\n\
-                      Example:\n  dygl model import resnet34.pth --model unet [--backbone NAME] [--size 224] \
-                      --output weights/unet.safetensors"
+                      Example:\n  dygl model import resnet34.pth --model fat_net --backbone resnet34 \
+                      --output weights/fat_net.safetensors"
     )]
     Import {
         /// FILE --model NAME[,option=value...]; see `dygl-worker import --help`
