@@ -160,25 +160,6 @@ impl Network for SwinUnet {
             ],
         },
         // timm counts a merging to the stage behind it.
-        Backbone {
-            name: "swin_tiny_patch4_window7_224.ms_in1k",
-            parts: &[
-                ("patch_embed", "swin_unet.patch_embed"),
-                ("layers.0.blocks", "swin_unet.layers.0.blocks"),
-                ("layers.1.downsample", "swin_unet.layers.0.downsample"),
-                ("layers.1.blocks", "swin_unet.layers.1.blocks"),
-                ("layers.2.downsample", "swin_unet.layers.1.downsample"),
-                ("layers.2.blocks.0", "swin_unet.layers.2.blocks.0"),
-                ("layers.2.blocks.1", "swin_unet.layers.2.blocks.1"),
-                ("layers.3.downsample", "swin_unet.layers.2.downsample"),
-                ("layers.3.blocks", "swin_unet.layers.3.blocks"),
-                ("norm", "swin_unet.norm"),
-                ("layers.0.blocks", "swin_unet.layers_up.3.blocks"),
-                ("layers.1.blocks", "swin_unet.layers_up.2.blocks"),
-                ("layers.2.blocks.0", "swin_unet.layers_up.1.blocks.0"),
-                ("layers.2.blocks.1", "swin_unet.layers_up.1.blocks.1"),
-            ],
-        },
     ];
 
     fn forward(&self, images: Tensor<4>) -> Tensor<4> {

@@ -46,6 +46,9 @@ const NOT_TRAIN: &[(&str, &str)] = &[
     ("lib.rs", "module list"),
 ];
 
+/// How a pass tells what it does: belongs to the revision `cost` alone.
+const TRACE: &str = "src/nn/src/trace.rs";
+
 /// All revisions of the workspace at `root`.
 ///
 /// # Errors
@@ -77,10 +80,12 @@ pub fn of_workspace(root: &Path) -> io::Result<Revisions> {
         }
     }
     // Layers and operations, and what networks declare about themselves.
-    let shared = read(root, rust_files(&root.join("src/nn/src"))?)?;
+    let shared = shared(root)?;
     let training = read(root, training)?;
     revisions.insert("train".into(), digest(&with_used(training, &shared)));
-    let costs = read(root, vec![train.join("cost.rs")])?;
+    let mut costs = rust_files(&train.join("cost.rs"))?;
+    costs.extend(rust_files(&root.join(TRACE))?);
+    let costs = read(root, costs)?;
     revisions.insert("cost".into(), digest(&with_used(costs, &shared)));
     for (network, files) in networks(root)? {
         let own = read(root, files)?;
@@ -97,7 +102,7 @@ pub fn of_workspace(root: &Path) -> io::Result<Revisions> {
 /// # Errors
 /// As [`of_workspace`], or there is no such network.
 pub fn files_of_network(root: &Path, network: &str) -> io::Result<Vec<String>> {
-    let shared = read(root, rust_files(&root.join("src/nn/src"))?)?;
+    let shared = shared(root)?;
     let own =
         networks(root)?.remove(network).ok_or_else(|| io::Error::other(format!("no network {network}")))?;
     let mut labels: Vec<String> =
@@ -120,6 +125,14 @@ pub fn watched(root: &Path) -> io::Result<Vec<PathBuf>> {
     }
     files.push(root.join("src/harness/src/random.rs"));
     Ok(files)
+}
+
+/// The layers and operations, without what only tells of them: no number
+/// depends on it, and it speaks the names of all of them.
+fn shared(root: &Path) -> io::Result<Vec<Source>> {
+    let mut files = rust_files(&root.join("src/nn/src"))?;
+    files.retain(|file| *file != root.join(TRACE));
+    read(root, files)
 }
 
 /// Network name -> its files: `dyglnet` in the worker, every file or folder

@@ -124,7 +124,7 @@ mod tests {
 
     #[test]
     fn cells_come_in_table_order() {
-        let plan = Plan::expand(&experiment("table2", None, &["seed=1,2"]));
+        let plan = Plan::expand(&experiment("table2", None, &["model=unet,dyglnet", "seed=1,2"]));
         let cells: Vec<String> = plan.cells.iter().map(|p| p.cell.describe()).collect();
         assert_eq!(
             cells[..5],
@@ -141,7 +141,7 @@ mod tests {
 
     #[test]
     fn a_cells_own_settings_are_in_its_protocol_and_label() {
-        let sets = ["loss.lambda=0.3,0.5", "augment.crop.scale=[0.5,1.0],[0.7,1.0]"];
+        let sets = ["model=unet,dyglnet", "loss.lambda=0.3,0.5", "augment.crop.scale=[0.5,1.0],[0.7,1.0]"];
         let plan = Plan::expand(&experiment("table2", None, &sets));
         assert_eq!(plan.cells.len(), 16);
         let first = &plan.cells[0];
@@ -152,7 +152,7 @@ mod tests {
 
     #[test]
     fn merging_keeps_each_cell_once() {
-        let table = experiment("table2", None, &[]);
+        let table = experiment("table2", None, &["model=unet,dyglnet"]);
         let smaller = experiment("table2", None, &["model=dyglnet"]);
         let mut renamed = smaller.clone();
         renamed.name = "other".into();

@@ -257,7 +257,7 @@ mod tests {
     }
 
     fn selected(flags: &[&str]) -> Vec<String> {
-        let plan = Plan::expand(&experiment("table2", Some("smoke"), &["seed=42,43"]));
+        let plan = Plan::expand(&experiment("table2", Some("smoke"), &["model=unet,dyglnet", "seed=42,43"]));
         filter(flags)
             .apply(&plan)
             .cells
@@ -273,7 +273,7 @@ mod tests {
         assert_eq!(selected(&["model=unet,dataset=kvasir*,seed=42"]), ["unet kvasir-seg 42"]);
         assert_eq!(selected(&["model=unet,seed=42", "model=dyglnet,seed=43"]).len(), 4);
         assert_eq!(selected(&["dataset=phantom-*"]).len(), 8);
-        assert_eq!(selected(&["dataset=phantom-polyp,count=40,size=32,seed=2", "model=x*"]).len(), 0);
+        assert_eq!(selected(&["dataset=phantom-polyp,count=40,size=64,seed=2", "model=x*"]).len(), 0);
     }
 
     #[test]
@@ -292,7 +292,7 @@ mod tests {
 
     #[test]
     fn a_pattern_that_matches_nothing_is_worth_a_word() {
-        let plan = Plan::expand(&experiment("table2", None, &[]));
+        let plan = Plan::expand(&experiment("table2", None, &["model=unet,dyglnet"]));
         let selected = filter(&["model=dyglnett"]).apply(&plan);
         assert_eq!(selected.notes, ["no cell has model `dyglnett`: did you mean `dyglnet`?"]);
         let error = selected.some().expect_err("nothing");
