@@ -79,9 +79,12 @@ fmt:                ## formatting
 clippy:             ## lints
 	@$(CARGO) clippy --workspace --all-targets $(FEATURES) -- -D warnings
 
-parity: build       ## every network against its reference on DEVICE (default: all that are here): a line of differences each
+parity: build       ## every network against its reference on DEVICE (default: all that are here); writes doc/parity.md
 	@DYGL_PARITY_DEVICE='$(filter-out auto any,$(DEVICE))' \
-	 $(CARGO) test --workspace $(FEATURES) --test integration parity:: -- --nocapture --test-threads 1
+	 $(CARGO) test --workspace $(FEATURES) --test integration parity:: -- --nocapture --test-threads 1 \
+	 > parity.log; code=$$?; grep -E 'parity|^error|FAILED' parity.log; \
+	 awk -f tools/parity.awk parity.log > parity.new && mv parity.new doc/parity.md; \
+	 rm -f parity.log parity.new; exit $$code
 
 libtorch:           ## fetches libtorch from PyPI into libtorch/ (CUDA=1: with CUDA; WHEELS=DIR: from a folder)
 	@command -v '$(PYTHON)' >/dev/null || { echo 'error: `make libtorch` needs $(PYTHON) with pip' >&2; exit 3; }
