@@ -94,7 +94,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("folder");
         let whole = weights::snapshot(&unet(2));
         let mut from = put(folder.path(), &whole);
-        let text = |from: &Pretrained| lay(unet(1), from).err().expect("refused").to_string();
+        let text = |from: &Pretrained| lay(unet(1), from).expect_err("refused").to_string();
         let mut foreign = whole.clone();
         foreign.insert("extra".into(), whole["outc.conv.bias"].clone());
         assert!(lay(unet(1), &from).is_ok());

@@ -166,7 +166,9 @@ fn validation(claims: &Claims, judge: &Judge<'_>) -> (usize, Drafts) {
 
 /// One thing is spelled one way.
 fn spellings(claims: &Claims) -> (usize, Drafts) {
-    let mut by: BTreeMap<(&str, &str), Vec<(&str, Vec<&str>)>> = BTreeMap::new();
+    /// Each form with the places that use it.
+    type Forms<'a> = Vec<(&'a str, Vec<&'a str>)>;
+    let mut by: BTreeMap<(&str, &str), Forms<'_>> = BTreeMap::new();
     for names in &claims.names {
         for (what, id, form) in &names.forms {
             let forms = by.entry((*what, id.as_str())).or_default();

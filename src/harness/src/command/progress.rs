@@ -164,7 +164,7 @@ impl State {
             }
             RunEvent::Started { cell, name, stage, .. } => self.start(*cell, name, *stage),
             RunEvent::Worker { cell, told } => self.worker(*cell, told),
-            RunEvent::Finished { cell, name, stage, outcome, reason, seconds, .. } => {
+            RunEvent::Finished { cell, name, stage, outcome, reason, seconds, peak_memory_bytes, .. } => {
                 if let Some(running) = self.running.remove(cell)
                     && let Some(bar) = running.bar
                 {
@@ -172,8 +172,10 @@ impl State {
                 }
                 let verb = verb(*stage);
                 let why = if reason.is_empty() { String::new() } else { format!(": {reason}") };
+                let memory = peak_memory_bytes.filter(|bytes| *bytes > 0);
+                let memory = memory.map_or(String::new(), |bytes| format!(", at most {} MiB", bytes >> 20));
                 self.line(&format!(
-                    "{name}: {verb} {outcome} in {}{why}",
+                    "{name}: {verb} {outcome} in {}{memory}{why}",
                     human(Duration::from_secs_f64(*seconds))
                 ));
                 if *stage == Stage::Evaluate || outcome != "done" {

@@ -99,6 +99,8 @@ pub enum RunEvent {
         outcome: String,
         reason: String,
         seconds: f64,
+        /// Of a training.
+        peak_memory_bytes: Option<u64>,
     },
     /// Another process is at work on the cell.
     Waiting {

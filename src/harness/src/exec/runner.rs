@@ -291,6 +291,7 @@ impl Runner<'_> {
         let ended = self.executor.run(&job, &claim.work(), self.stop, &|event| {
             (self.tell)(RunEvent::Worker { cell: index, told: event });
         });
+        let peak_memory_bytes = recorded_peak(&claim.work());
         let outcome = match ended {
             Ended::Interrupted => Err(Step::Ended(CellOutcome::Interrupted)),
             Ended::Recorded => self.accept(&job, inputs, claim),
@@ -311,6 +312,7 @@ impl Runner<'_> {
             outcome: outcome_word,
             reason,
             seconds,
+            peak_memory_bytes,
         });
         outcome.map(|attempt| (attempt, true))
     }
@@ -372,4 +374,14 @@ impl Runner<'_> {
 pub(super) fn write_record(folder: &Path, record: &impl serde::Serialize) -> std::io::Result<()> {
     let text = serde_json::to_vec_pretty(record)?;
     std::fs::write(folder.join("record.json"), text)
+}
+
+/// What a training's record says of its memory, if it left one.
+fn recorded_peak(work: &Path) -> Option<u64> {
+    #[derive(serde::Deserialize)]
+    struct Memory {
+        peak_memory_bytes: u64,
+    }
+    let text = std::fs::read(work.join("record.json")).ok()?;
+    serde_json::from_slice::<Memory>(&text).ok().map(|memory| memory.peak_memory_bytes)
 }

@@ -71,10 +71,10 @@ impl NetworkOption {
     }
 
     /// What it may be, where there is no list to choose from.
-    fn expected(&self) -> String {
+    fn expected(&self) -> &'static str {
         match self.values {
-            Values::Words(_) => String::new(),
-            Values::Rate(_) => ": it is a number from 0 to below 1".to_owned(),
+            Values::Words(_) => "",
+            Values::Rate(_) => ": it is a number from 0 to below 1",
         }
     }
 }
@@ -249,7 +249,7 @@ pub enum NetworkError {
     #[error("network `{network}` has no option `{option}`")]
     UnknownOption { network: &'static str, option: String },
     #[error("option `{option}` of `{network}` has no value `{value}`{expected}")]
-    UnknownValue { network: &'static str, option: &'static str, value: String, expected: String },
+    UnknownValue { network: &'static str, option: &'static str, value: String, expected: &'static str },
 }
 
 impl NetworkError {

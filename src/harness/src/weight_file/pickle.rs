@@ -98,7 +98,7 @@ impl<'a> Machine<'a> {
                 self.pop()?;
             }
             b'1' => {
-                self.to_mark()?;
+                self.down_to_mark()?;
             }
             b'2' => {
                 let top = self.top()?;
@@ -163,11 +163,11 @@ impl<'a> Machine<'a> {
             b']' => self.push(Node::List(Vec::new()))?,
             b'}' => self.push(Node::Dict(Vec::new()))?,
             b't' => {
-                let items = self.to_mark()?;
+                let items = self.down_to_mark()?;
                 self.push(Node::Tuple(items))?;
             }
             b'l' => {
-                let items = self.to_mark()?;
+                let items = self.down_to_mark()?;
                 self.push(Node::List(items))?;
             }
             0x85..=0x87 => {
@@ -183,7 +183,7 @@ impl<'a> Machine<'a> {
                 self.append(vec![item])?;
             }
             b'e' => {
-                let items = self.to_mark()?;
+                let items = self.down_to_mark()?;
                 self.append(items)?;
             }
             b's' => {
@@ -191,11 +191,11 @@ impl<'a> Machine<'a> {
                 self.set(vec![key, value])?;
             }
             b'u' => {
-                let items = self.to_mark()?;
+                let items = self.down_to_mark()?;
                 self.set(items)?;
             }
             b'd' => {
-                let items = self.to_mark()?;
+                let items = self.down_to_mark()?;
                 self.push(Node::Dict(Vec::new()))?;
                 self.set(items)?;
             }
@@ -320,7 +320,7 @@ impl<'a> Machine<'a> {
         self.stack.last().copied().ok_or_else(|| Fault::damaged(STACK))
     }
 
-    fn to_mark(&mut self) -> Result<Vec<Id>, Fault> {
+    fn down_to_mark(&mut self) -> Result<Vec<Id>, Fault> {
         let mark = self.marks.pop().ok_or_else(|| Fault::damaged(STACK))?;
         Ok(self.stack.split_off(mark))
     }

@@ -60,6 +60,7 @@ pub(super) fn apply(
             #[inline(always)]
             || {
                 // Through 32 bits, which vectors turn into floats.
+                #[allow(clippy::needless_range_loop, reason = "a counter beside an iterator is checked")]
                 for x in 0..us.len() {
                     us[x] += x as i32 as f32;
                 }

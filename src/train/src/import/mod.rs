@@ -78,7 +78,7 @@ pub enum ImportError {
     #[error("import {0}")]
     File(#[from] WeightFileError),
     #[error("import {path}: it does not fit {network}; {hint}{misfit}")]
-    Misfit { path: PathBuf, network: String, hint: String, misfit: Misfit },
+    Misfit { path: PathBuf, network: String, hint: String, misfit: Box<Misfit> },
     #[error(
         "import {path}: no tensor of it fits the part for {backbone} of {network}; it holds, among others, {held}"
     )]
@@ -235,7 +235,7 @@ fn assigned(
         }
         (Err(misfit), Some(backbone)) => {
             let hint = format!("the part for {} wants all of its tensors", backbone.name);
-            Err(ImportError::Misfit { path, network, hint, misfit })
+            Err(ImportError::Misfit { path, network, hint, misfit: Box::new(misfit) })
         }
         (Err(misfit), None) => {
             let part = if names.is_empty() {
@@ -244,7 +244,7 @@ fn assigned(
                 format!(", and --backbone where the file is of a part alone ({names})")
             };
             let hint = format!("check --model, its options and --size{part}");
-            Err(ImportError::Misfit { path, network, hint, misfit })
+            Err(ImportError::Misfit { path, network, hint, misfit: Box::new(misfit) })
         }
     }
 }
