@@ -11,6 +11,7 @@ use crate::spec::network::{self, NETWORKS};
 pub fn cost(arguments: &Cost) -> Result<Exit, Failure> {
     let models = models(&arguments.models, arguments.size)?;
     let local = Local::beside_this_program()?;
+    std::fs::create_dir_all(&arguments.common.store).or_exit(Exit::Environment)?;
     let ledgers =
         cost::ledgers(&local, &arguments.common.store, &models, arguments.size).or_exit(Exit::Environment)?;
     if arguments.common.format == Format::Json {

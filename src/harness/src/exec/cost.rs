@@ -41,8 +41,11 @@ pub fn ledgers(local: &Local, root: &Path, models: &[Named], size: usize) -> Res
         for (model, slot) in models.iter().zip(&mut known).filter(|(_, ledger)| ledger.is_none()) {
             let ledger =
                 found.next().ok_or_else(|| CostError::Answer { worker: local.worker().to_owned() })?;
-            // Where it cannot be kept, the worker is asked again.
-            let _ = keep(&place(root, model, size), &ledger);
+            // Where it cannot be kept, the worker is asked again; a store that is
+            // not there yet is not made for this.
+            if root.is_dir() {
+                let _ = keep(&place(root, model, size), &ledger);
+            }
             *slot = Some(ledger);
         }
     }

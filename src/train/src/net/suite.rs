@@ -183,12 +183,6 @@ pub(super) fn learns_one_batch(name: &str) {
         let total = mean_loss(outputs, Tensor::from_data(targets.clone(), &device), &REFERENCE).total;
         losses.push(f64::from(total.clone().into_scalar::<f32>()));
         if losses[losses.len() - 1] < LEARNT * losses[0] {
-            println!(
-                "{name}: {} steps, loss {:.3} to {:.3}",
-                losses.len() - 1,
-                losses[0],
-                losses[losses.len() - 1]
-            );
             return;
         }
         let gradients = GradientSet::collect(&net, &total.backward()).expect("finite");
