@@ -206,7 +206,10 @@ impl Python {
             Ok(output) => return self.give_up(&String::from_utf8_lossy(&output.stderr)),
             Err(error) => return self.give_up(&error.to_string()),
         };
-        let Ok(told) = serde_json::from_slice::<serde_json::Value>(&output.stdout) else {
+        // Libraries may print before it.
+        let text = String::from_utf8_lossy(&output.stdout);
+        let line = text.lines().last().unwrap_or_default();
+        let Ok(told) = serde_json::from_str::<serde_json::Value>(line) else {
             return self.give_up("it told no numbers");
         };
         told["versions"].as_str().unwrap_or_default().clone_into(&mut self.versions);
