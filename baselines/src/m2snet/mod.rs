@@ -41,7 +41,9 @@ use std::array;
 use burn::module::Module;
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
-use dygl_nn::layer::{BatchNorm2d, BatchNorm2dConfig, Conv2d, Conv2dConfig};
+use dygl_nn::layer::{
+    BatchNorm2d, BatchNorm2dConfig, Conv2d, Conv2dConfig, ConvNormRelu, ConvNormReluConfig,
+};
 use dygl_nn::network::{Backbone, Initial, Network, Options};
 use dygl_nn::op::{Corners, Window, depthwise, resize_bilinear};
 use dygl_nn::trace::{self, Kind};
@@ -64,7 +66,7 @@ impl M2SNetConfig {
     /// The network; the convolutions are zero until initialised or loaded.
     pub fn init(&self, device: &Device) -> M2SNet {
         let [_, c2, c3, c4, c5] = Res2NetConfig::CHANNELS;
-        let conv = |input| ConvNormReluConfig { input }.init(device);
+        let conv = |input| ConvNormReluConfig::new(input, WIDTH).init(device);
         let sum = |side| SumConfig { side }.init(device);
         M2SNet {
             resnet: Res2NetConfig.init(device),
@@ -210,33 +212,6 @@ impl M2SNet {
 fn resize_as(x: Tensor<4>, other: &Tensor<4>) -> Tensor<4> {
     let [_, _, height, width] = other.dims();
     trace::functional(|| resize_bilinear(x, [height, width], Corners::Centred))
-}
-
-struct ConvNormReluConfig {
-    input: usize,
-}
-
-impl ConvNormReluConfig {
-    fn init(&self, device: &Device) -> ConvNormRelu {
-        ConvNormRelu {
-            conv: Conv2dConfig::new(self.input, WIDTH, 3).padding(1).init(device),
-            norm: BatchNorm2dConfig::new(WIDTH).init(device),
-        }
-    }
-}
-
-/// 3x3 convolution with bias, batch norm, ReLU.
-#[derive(Module, Debug)]
-struct ConvNormRelu {
-    conv: Conv2d,
-    norm: BatchNorm2d,
-}
-
-impl ConvNormRelu {
-    /// [B, in, H, W] to [B, 64, H, W].
-    fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        relu(self.norm.forward(self.conv.forward(x)))
-    }
 }
 
 /// |a - b| at three scales, added up.

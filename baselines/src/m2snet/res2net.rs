@@ -10,8 +10,8 @@ use burn::module::Module;
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 use dygl_nn::layer::{
-    BatchNorm2d, BatchNorm2dConfig, Conv2d, Conv2dConfig, Linear, LinearConfig, avg_pool_3x3, avg_pool_ceil,
-    max_pool_stem,
+    BatchNorm2d, BatchNorm2dConfig, Conv2d, Conv2dConfig, Linear, LinearConfig, Shortcut, avg_pool_3x3,
+    avg_pool_ceil, max_pool_stem,
 };
 use dygl_nn::trace::{self, Kind, Standing};
 
@@ -130,15 +130,9 @@ struct Block {
     bns: Vec<BatchNorm2d>,
     conv3: Conv2d,
     bn3: BatchNorm2d,
+    /// Of the first block of a stage.
     shortcut: Option<Shortcut>,
     stride: usize,
-}
-
-/// Of the first block of a stage.
-#[derive(Module, Debug)]
-struct Shortcut {
-    conv: Conv2d,
-    norm: BatchNorm2d,
 }
 
 impl Block {

@@ -62,8 +62,8 @@ impl TryFrom<&Ledger> for Cost {
     type Error = NameError;
 
     fn try_from(ledger: &Ledger) -> Result<Self, Self::Error> {
-        // A rule with another factor is the counter's convention, not a slip,
-        // unless it makes the operation look several times as large.
+        // What the counter has too much stands under one word, whether it counts
+        // a module twice, a useless one, or each value by a larger factor.
         let notes = ledger.differences.iter().map(|difference| CostNote {
             kind: match difference.kind {
                 DifferenceKind::NotCounted => CostNoteKind::NotCounted,

@@ -6,7 +6,7 @@ use macerator::Simd;
 /// calls must be inlined into it. No loop contracts products and sums, so the
 /// width does not change results.
 #[inline(always)]
-pub fn vectorised<R>(f: impl FnOnce() -> R) -> R {
+pub(crate) fn vectorised<R>(f: impl FnOnce() -> R) -> R {
     dispatch(f)
 }
 

@@ -76,7 +76,7 @@ pub fn ledger(named: &Named, size: usize, device: &Device) -> Result<Ledger, Net
     let net = Net::build(named, [size; 2], device)?;
     let image = Tensor::<4>::zeros([1, 3, size, size], device);
     let (_, events) = trace::record(|| net.forward(image));
-    let sites = weights::sites_by_id(&net);
+    let sites = weights::sites_with_ids(&net).into_iter().collect();
     let layers = events.iter().map(|event| Layer::new(event, &sites, net.aliases())).collect();
     Ok(Fold { sites: &sites, layers }.ledger(named.to_string(), size))
 }

@@ -166,9 +166,14 @@ pub(crate) fn is_ignored(name: &str) -> bool {
 
 /// Every tensor of the network, in the network's order.
 pub fn sites(net: &Net) -> Vec<Site> {
+    sites_with_ids(net).into_iter().map(|(_, site)| site).collect()
+}
+
+/// The same, each with the identity by which a layer knows its tensor.
+pub(crate) fn sites_with_ids(net: &Net) -> Vec<(ParamId, Site)> {
     struct Sites {
         path: FieldPath,
-        found: Vec<Site>,
+        found: Vec<(ParamId, Site)>,
     }
     impl ModuleVisitor for Sites {
         fn enter_module(&mut self, name: &str, container: &str) {
@@ -178,32 +183,10 @@ pub fn sites(net: &Net) -> Vec<Site> {
             self.path.exit();
         }
         fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            self.found.push(self.path.site(&param.lazy_shape()));
+            self.found.push((param.id, self.path.site(&param.lazy_shape())));
         }
     }
     let mut visitor = Sites { path: FieldPath::of(net), found: Vec::new() };
-    net.visit(&mut visitor);
-    visitor.found
-}
-
-/// The same by the identity of the tensor.
-pub(crate) fn sites_by_id(net: &Net) -> BTreeMap<ParamId, Site> {
-    struct Sites {
-        path: FieldPath,
-        found: BTreeMap<ParamId, Site>,
-    }
-    impl ModuleVisitor for Sites {
-        fn enter_module(&mut self, name: &str, container: &str) {
-            self.path.enter(name, container);
-        }
-        fn exit_module(&mut self, _name: &str, _container: &str) {
-            self.path.exit();
-        }
-        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            self.found.insert(param.id, self.path.site(&param.lazy_shape()));
-        }
-    }
-    let mut visitor = Sites { path: FieldPath::of(net), found: BTreeMap::new() };
     net.visit(&mut visitor);
     visitor.found
 }
