@@ -1,4 +1,4 @@
-//! The table of the datasets, which needs neither data nor training.
+//! The tables that need neither data nor training: of the datasets, of the costs.
 
 use std::fs;
 
@@ -61,4 +61,72 @@ fn what_is_registered_stands_beside_what_the_paper_prints() {
         (&"registered".into(), &12.into(), &612.into())
     );
     assert_eq!(here["parts"]["train"], 10);
+}
+
+#[test]
+fn costs_need_no_training_and_are_the_papers_to_the_digit() {
+    let lab = Lab::default();
+    let report = lab.dygl(&["report", "table7", "--out", "out"]).exits(0).stdout;
+    assert!(report.contains("No mDice was reproduced"), "{report}");
+    let json = fs::read_to_string(lab.path().join("out/table7.json")).expect("json");
+    let json: serde_json::Value = serde_json::from_str(&json).expect("json");
+    let cards = json["costs"].as_array().expect("costs");
+    assert_eq!(cards.len(), 14);
+    for card in cards {
+        // The published network called Unet is not the one that the paper counted.
+        let is_theirs = card["model"] != "unet";
+        for (count, paper, unit) in [("parameters", "parameters", 1e6), ("operations", "operations", 1e9)] {
+            let counted = card["published"][count].as_f64().expect("a count") / unit;
+            let printed = card["paper"][paper]["text"].as_str().expect("a print");
+            let agrees = format!("{counted:.2}") == printed;
+            assert_eq!(agrees, is_theirs || count == "parameters", "{card}");
+        }
+    }
+    // Beside the store, so that nobody counts twice.
+    assert_eq!(fs::read_dir(lab.path().join(".dygl/costs")).expect("kept").count(), 14);
+    // Another size: none of the paper's figures stands beside.
+    let small =
+        lab.dygl(&["report", "table7", "--filter", "model=unet", "--set", "image.size=64", "--out", "o"]);
+    let small = small.exits(0).stdout;
+    assert!(small.contains("64 x 64") && !small.contains("41.48"), "{small}");
+    lab.dygl(&["report", "table7", "--filter", "model=nothing"]).exits(4);
+}
+
+#[test]
+fn the_figure_is_drawn_from_the_papers_dice_until_there_is_another() {
+    let lab = Lab::default();
+    lab.dygl(&["report", "fig1", "--filter", "model=dyglnet|unet|m2snet", "--out", "out"]).exits(0);
+    let page = fs::read_to_string(lab.path().join("out/index.html")).expect("page");
+    assert_eq!(page.matches("<svg").count(), 4);
+    assert!(page.contains("as the paper reports it; none was reproduced") && !page.contains("<h2>Runs</h2>"));
+    for name in ["accuracy-published", "accuracy-true", "costs-published", "costs-true"] {
+        let svg = fs::read_to_string(lab.path().join(format!("out/fig1-{name}.svg"))).expect("a figure");
+        assert!(svg.contains("M2SNet") && svg.contains("mDice as reported"), "{name}");
+        assert!(image::open(lab.path().join(format!("out/fig1-{name}.png"))).is_ok(), "{name}");
+    }
+
+    // The whole experiment on phantoms, as small as can be: what was reproduced is shown, and alone.
+    let mut small: Vec<&str> =
+        vec!["--profile", "smoke", "--set", "train.epochs=1", "--filter", "model=unet"];
+    small.extend(["--jobs", "2"]);
+    let mut run = vec!["run", "fig1"];
+    run.extend(&small);
+    lab.dygl(&run).exits(0);
+    let mut report = vec!["report", "fig1", "--out", "out"];
+    report.extend(&small[..small.len() - 2]);
+    let told = lab.dygl(&report).exits(0).stdout;
+    assert!(told.contains("not comparable with the paper's") && !told.contains("those shown are"), "{told}");
+    let svg = fs::read_to_string(lab.path().join("out/fig1-accuracy-true.svg")).expect("a figure");
+    assert!(svg.contains("reproduced here (profile smoke)"), "{svg}");
+}
+
+#[test]
+fn an_ablation_has_a_row_for_each_variant() {
+    let lab = Lab::default();
+    let report = lab.dygl(&["report", "table6", "--out", "out"]).exits(7).stdout;
+    for label in ["w BiIn", "w TConv", "w/o DyT", "w/o DC", "w/o SA", "Split-DC", "Split-SA", "DyGLNet"] {
+        assert!(report.contains(label), "{label} is missing in\n{report}");
+    }
+    let plan = lab.dygl(&["plan", "ablation", "table6", "--format", "json"]).exits(0).json();
+    assert_eq!(plan["cells"].as_array().expect("cells").len(), 15 * 7, "the same cell in two tables is one");
 }

@@ -434,4 +434,25 @@ mod tests {
         holds("dyglnet,split=local", 10_521_562, [10_521_021, 11_340_773_368], 11_344_969_336);
         holds("dyglnet,split=global", 9_139_562, [9_137_425, 10_894_346_784], 11_099_064_864);
     }
+
+    #[test]
+    fn other_readings_of_the_ablations() {
+        // Published and fvcore's operations, G; where the page states them.
+        for (model, published, fvcore) in [
+            ("dyglnet,upsample=transposed-wide", 13.711, Some(11.813)),
+            ("dyglnet,norm=layer", 11.1634, None),
+            ("dyglnet,norm=batch", 11.1634, None),
+            ("dyglnet,local=nowhere", 10.899, Some(11.010)),
+            ("dyglnet,local=single", 11.142, Some(11.216)),
+            ("dyglnet,local=identity", 10.481, Some(10.563)),
+            ("dyglnet,split=half", 10.830, Some(11.079)),
+        ] {
+            let found = costs(model);
+            let close = |found: u64, stated: f64| (found as f64 / 1e9 - stated).abs() < 6e-4;
+            assert!(close(found.published.operations, published), "{model}: {}", found.published.operations);
+            if let Some(fvcore) = fvcore {
+                assert!((found.fvcore as f64 / 1e9 / fvcore - 1.0).abs() < 1e-3, "{model}: {}", found.fvcore);
+            }
+        }
+    }
 }

@@ -285,6 +285,14 @@ mod tests {
             ("dyglnet,global=none", 9_928_025),
             ("dyglnet,split=local", 10_521_562),
             ("dyglnet,split=global", 9_139_562),
+            // Other readings of the ablations.
+            ("dyglnet,upsample=transposed-wide", 10_649_378),
+            ("dyglnet,norm=layer", 9_980_089),
+            ("dyglnet,norm=batch", 9_980_089),
+            ("dyglnet,local=nowhere", 9_885_718),
+            ("dyglnet,local=single", 9_936_890),
+            ("dyglnet,local=identity", 7_902_538),
+            ("dyglnet,split=half", 8_932_274),
         ] {
             assert_eq!(build(named).parameters(), count, "{named}");
         }

@@ -6,6 +6,7 @@ mod check;
 mod claims;
 mod context;
 mod cost;
+mod costs;
 mod dataset;
 mod doctor;
 mod explain;

@@ -58,6 +58,11 @@ impl Reading {
         }
     }
 
+    /// Whether there is no result under today's key, and no failed one.
+    pub fn is_open(&self) -> bool {
+        matches!(self.state, State::Missing(_) | State::Stale(_))
+    }
+
     /// Why it is not done, for people.
     pub fn reason(&self) -> String {
         match &self.state {

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::cards;
 use super::context::{Chosen, Context};
+use super::costs;
 use super::finished::{finished, journals};
 use super::read::{self, Reading, State};
 use crate::cli::{DEFAULT_STORE, Format, Report};
@@ -37,8 +38,10 @@ pub fn report(arguments: &Report) -> Result<Exit, Failure> {
     let mut readings = Vec::new();
     for chosen in &context.chosen {
         let of_experiment = read::cells(&context, selection, &chosen.cells).or_exit(Exit::Environment)?;
-        all.push(results(&context, chosen, published.0, &of_experiment));
-        readings.extend(of_experiment);
+        all.push(results(&context, chosen, published.0, &of_experiment)?);
+        // A table of costs is whole without a single run.
+        let may_lack = chosen.experiment.table.kind.is_of_costs();
+        readings.extend(of_experiment.into_iter().filter(|reading| !may_lack || !reading.is_open()));
     }
     let store = &selection.common.store;
     let options = crate::report::Options {
@@ -90,7 +93,7 @@ fn results(
     chosen: &Chosen,
     published: &reported::Reported,
     readings: &[Reading],
-) -> Results {
+) -> Result<Results, Failure> {
     let experiment = &chosen.experiment;
     let values = serde_json::to_value(&experiment.protocol).unwrap_or_default();
     let marks = experiment
@@ -102,7 +105,7 @@ fn results(
             (path.to_owned(), text, mark.word().to_owned())
         })
         .collect();
-    Results {
+    Ok(Results {
         name: experiment.name.clone(),
         title: experiment.title.clone(),
         question: experiment.question.clone(),
@@ -114,9 +117,10 @@ fn results(
         metrics: experiment.table.metrics.clone(),
         cells: readings.iter().map(cell_result).collect(),
         datasets: cards::cards(context, chosen, published),
+        costs: costs::cards(context, chosen, published, readings)?,
         marks,
         notes: experiment.warnings.clone(),
-    }
+    })
 }
 
 fn cell_result(reading: &Reading) -> CellResult {

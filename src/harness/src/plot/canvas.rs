@@ -5,7 +5,7 @@ use plotters::coord::Shift;
 use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 
-use super::PlotError;
+use super::{PlotError, font};
 
 /// Okabe and Ito's colours.
 pub(super) const BLUE: RGBColor = RGBColor(0, 114, 178);
@@ -44,6 +44,7 @@ pub(super) fn figure(
     description: &str,
     draw: impl for<'a> FnOnce(&Area<'a>) -> Drawn,
 ) -> Result<String, PlotError> {
+    font::register()?;
     let failed = |error: &dyn std::fmt::Display| PlotError { figure: name, message: error.to_string() };
     let mut svg = String::new();
     {
@@ -51,7 +52,7 @@ pub(super) fn figure(
         draw(&area).map_err(|e| failed(&e))?;
         area.present().map_err(|e| failed(&e))?;
     }
-    Ok(finish(&svg, description))
+    Ok(finish(&svg, SIZE, description))
 }
 
 /// Axes, a light grid and their titles.
@@ -108,13 +109,23 @@ pub(super) fn plain_number(value: &f64) -> String {
 }
 
 /// The SVG without fixed size, in the page's ink and font, and described.
-fn finish(svg: &str, description: &str) -> String {
-    let (width, height) = SIZE;
+pub(super) fn finish(svg: &str, (width, height): (u32, u32), description: &str) -> String {
     let opening = format!("<svg width=\"{width}\" height=\"{height}\"");
     let described = crate::table::markup::escape(description);
     let svg =
         svg.replacen(&opening, &format!("<svg class=\"plot\" role=\"img\" aria-label=\"{described}\""), 1);
     svg.replace(INK_AS_WRITTEN, "currentColor").replace(" font-family=\"sans-serif\"", "")
+}
+
+/// The SVG as a file of its own: on white, in a font that most machines have.
+pub(super) fn alone(svg: &str, description: &str) -> String {
+    let described = crate::table::markup::escape(description);
+    let svg = svg.replacen("<svg ", &format!("<svg role=\"img\" aria-label=\"{described}\" "), 1);
+    let white = "\n<rect width=\"100%\" height=\"100%\" fill=\"#ffffff\"/>";
+    let body = svg.find('>').map_or(svg.len(), |end| end + 1);
+    let svg = format!("{}{white}{}", &svg[..body], &svg[body..]);
+    svg.replace(INK_AS_WRITTEN, "#1c1b19")
+        .replace("font-family=\"sans-serif\"", "font-family=\"DejaVu Sans, Verdana, sans-serif\"")
 }
 
 #[cfg(test)]

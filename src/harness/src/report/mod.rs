@@ -8,6 +8,7 @@
 mod attempt;
 pub mod audit;
 pub mod claims;
+mod figures;
 mod format;
 mod lettering;
 mod overlay;
@@ -67,7 +68,8 @@ pub enum ReportError {
 }
 
 /// Writes into `options.out`: a page for each run below [`PAGES`], for each of
-/// `results` its table in every notation that has files, and `index.html`.
+/// `results` its table in every notation that has files and its figures, and
+/// `index.html`.
 /// Each file appears whole or not at all; the index comes last, so that it
 /// never links to what is not there. Returns its path.
 pub fn render(
@@ -93,7 +95,7 @@ pub fn render(
         write::file(&options.out, &path, &fill(&templates, RUN, &page)?).map(|_| ())
     })?;
     for (name, content) in &files {
-        write::file(&options.out, name, content)?;
+        write::bytes(&options.out, name, content)?;
     }
     write::file(&options.out, INDEX, &index)
 }

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use super::attempt::thumbnail;
+use super::figures::{Figure, figures};
 use super::protocol::{Protocol, protocol};
 use super::{Options, ReportError, format};
 use crate::metric::Metric;
@@ -39,6 +40,7 @@ struct Experiment {
     title: String,
     question: String,
     facts: Vec<(&'static str, Vec<String>)>,
+    figures: Vec<Figure>,
     /// The table, markup of our own.
     table: String,
     files: Vec<String>,
@@ -67,7 +69,7 @@ struct Run {
 }
 
 /// Name and content of a file beside the page.
-pub(super) type File = (String, String);
+pub(super) type File = (String, Vec<u8>);
 
 /// The page, and the files beside it.
 pub(super) fn page(
@@ -85,13 +87,16 @@ pub(super) fn page(
         let mut beside = Vec::new();
         for markup in Markup::FILES {
             let file = format!("{}.{}", table.name, markup.extension());
-            files.push((file.clone(), markup.render(&table)?));
+            files.push((file.clone(), markup.render(&table)?.into_bytes()));
             beside.push(file);
         }
+        let (figures, drawn) = figures(one, &table.name)?;
+        files.extend(drawn);
         experiments.push(Experiment {
             title: one.title.clone(),
             question: one.question.clone(),
             facts: facts(one),
+            figures,
             table: Markup::Html.render(&table)?,
             files: beside,
             protocol: protocol(&one.marks),
@@ -130,10 +135,18 @@ fn unused(taken: &BTreeSet<String>, wanted: &str) -> String {
     candidates.find(|name| !taken.contains(name)).unwrap_or(stem)
 }
 
-/// The cells of all experiments; the same cell in two tables is one cell.
+/// The cells of all experiments; the same cell in two tables is one cell. Of a
+/// table of costs, which is whole without runs, only those that ran.
 pub(super) fn distinct(results: &[Results]) -> Vec<&CellResult> {
     let mut seen = BTreeSet::new();
-    results.iter().flat_map(|r| &r.cells).filter(|cell| seen.insert(cell.anchor())).collect()
+    let shown = |results: &Results, cell: &CellResult| {
+        !results.kind.is_of_costs() || !matches!(cell.state, CellState::Missing { .. })
+    };
+    results
+        .iter()
+        .flat_map(|results| results.cells.iter().filter(move |cell| shown(results, cell)))
+        .filter(|cell| seen.insert(cell.anchor()))
+        .collect()
 }
 
 fn run(cell: &CellResult, with_picture: bool, options: &Options) -> Result<Run, ReportError> {
@@ -196,8 +209,11 @@ fn facts(results: &Results) -> Vec<(&'static str, Vec<String>)> {
             }),
         ),
     ];
-    if results.kind == TableKind::Datasets {
-        facts = vec![("Profile", vec![format!("{}{paper}", results.profile)])];
+    match results.kind {
+        TableKind::Datasets => facts.truncate(1),
+        // What stands there is about the runs behind mDice; without any there is nothing to say.
+        TableKind::Cost | TableKind::Bubble if finished.is_empty() => facts.truncate(2),
+        _ => {}
     }
     facts.retain(|(_, values)| !values.is_empty());
     facts

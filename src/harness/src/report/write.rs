@@ -10,12 +10,17 @@ pub(super) fn folder(path: &Path) -> Result<(), ReportError> {
     std::fs::create_dir_all(path).map_err(|source| ReportError::Write { path: path.to_owned(), source })
 }
 
-/// Writes a temporary sibling and renames it over `folder/name`.
+/// Writes a text as [`bytes`] does.
 pub(super) fn file(folder: &Path, name: &str, content: &str) -> Result<PathBuf, ReportError> {
+    bytes(folder, name, content.as_bytes())
+}
+
+/// Writes a temporary sibling and renames it over `folder/name`.
+pub(super) fn bytes(folder: &Path, name: &str, content: &[u8]) -> Result<PathBuf, ReportError> {
     let path = folder.join(name);
     let written = || -> std::io::Result<()> {
         let mut temporary = builder().tempfile_in(folder)?;
-        temporary.write_all(content.as_bytes())?;
+        temporary.write_all(content)?;
         temporary.as_file().sync_all()?;
         temporary.persist(&path).map_err(|e| e.error)?;
         Ok(())

@@ -30,8 +30,9 @@ macro_rules! experiments {
 }
 
 /// Every shipped experiment.
-pub const EXPERIMENTS: &[EmbeddedExperiment] =
-    experiments!["smoke", "table1", "table2", "table3", "table4", "table5"];
+pub const EXPERIMENTS: &[EmbeddedExperiment] = experiments![
+    "ablation", "fig1", "smoke", "table1", "table2", "table3", "table4", "table5", "table6", "table7"
+];
 
 /// Files of `experiments/` that are no experiments.
 pub const OTHER_FILES: &[&str] = &["protocol.toml", "profiles.toml", "reported.toml", "claims.toml"];

@@ -155,17 +155,22 @@ pub enum TableKind {
     Results,
     /// A block for each metric: rows are models, columns datasets (table 6).
     Ablation,
-    /// Parameters and multiply-adds of each model beside its mean Dice (table 7).
+    /// Parameters and multiply-accumulates of each model beside its mean Dice (table 7).
     Cost,
     /// What the datasets are (table 1).
     Datasets,
-    /// Mean Dice over multiply-adds as a bubble chart (figure 1).
+    /// The same as bubble charts (figure 1).
     Bubble,
 }
 
 impl TableKind {
-    /// Whether the table makes sense without a single run.
+    /// Whether the table is about datasets alone and has no cells.
     pub fn may_lack_cells(self) -> bool {
-        matches!(self, TableKind::Cost | TableKind::Datasets)
+        self == TableKind::Datasets
+    }
+
+    /// Whether it rests on cost ledgers: it makes sense without a single run.
+    pub fn is_of_costs(self) -> bool {
+        matches!(self, TableKind::Cost | TableKind::Bubble)
     }
 }

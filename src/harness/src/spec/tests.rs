@@ -120,7 +120,10 @@ fn a_file_wins_over_the_built_in_one() {
     }
     let missing = load("smok").expect_err("no such experiment");
     assert_eq!(missing.list[0].help[0], "did you mean `smoke`?");
-    assert_eq!(known_experiments(root.path()), ["smoke", "table1", "table2", "table3", "table4", "table5"]);
+    assert_eq!(
+        known_experiments(root.path()),
+        ["ablation", "fig1", "smoke", "table1", "table2", "table3", "table4", "table5", "table6", "table7"]
+    );
     assert!(load("nowhere/x.toml").is_err());
 }
 
@@ -212,6 +215,37 @@ fn the_papers_tables_are_laid_out_as_in_the_paper() {
     let asked: Vec<&str> = table1.matrix.datasets().iter().map(|d| d.asked.name.as_str()).collect();
     let printed = reported::embedded().expect("readable");
     assert_eq!(asked, printed.datasets.iter().map(|d| d.id.as_str()).collect::<Vec<_>>());
+}
+
+#[test]
+fn the_ablation_and_the_costs_have_the_papers_rows() {
+    let printed = reported::embedded().expect("readable");
+    let rows = |name: &str| -> Vec<String> {
+        let models = experiment(name, None, &[]).matrix.models().to_vec();
+        models.iter().map(|choice| choice.model.to_string()).collect()
+    };
+    let of_table = |number: u8| -> Vec<String> {
+        let mut rows: Vec<String> =
+            printed.iter().filter(|v| v.table == number).map(|v| v.model.to_string()).collect();
+        let mut seen = std::collections::BTreeSet::new();
+        rows.retain(|model| seen.insert(model.clone()));
+        rows
+    };
+    assert_eq!(rows("table6"), of_table(6));
+    // One row more: Unet as published, and the variant that has the paper's count.
+    assert_eq!(rows("table7")[1], "unet,variant=table-exact");
+    let without: Vec<String> =
+        rows("table7").into_iter().filter(|model| model != "unet,variant=table-exact").collect();
+    assert_eq!((&without, &rows("fig1")), (&of_table(7), &of_table(7)));
+    // Every reading stands beside the numbers of the row that it reads.
+    let readings = experiment("ablation", None, &[]);
+    for choice in readings.matrix.models() {
+        for dataset in readings.matrix.datasets() {
+            let value = printed.value(6, &dataset.asked.name, &choice.model, "dice");
+            assert!(value.is_some(), "{} on {}", choice.model, dataset.asked);
+        }
+    }
+    assert_eq!(readings.matrix.models().len(), 15);
 }
 
 #[test]

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use super::costs;
 use super::datasets;
 use super::heading;
 use super::model::{Align, Block, Column, Row, RowGroup, Span, Table, TableCell};
@@ -17,13 +18,12 @@ use crate::spec::{Arrange, TableKind};
 
 mod cell;
 
-/// The paper's table that has the datasets as columns.
-const ABLATION_TABLE: u8 = 6;
-
 /// Makes the table.
 pub fn build(results: &Results, reported: &dyn Reported) -> Table {
-    if results.kind == TableKind::Datasets {
-        return datasets::table(results);
+    match results.kind {
+        TableKind::Datasets => return datasets::table(results),
+        TableKind::Cost | TableKind::Bubble => return costs::table(results),
+        TableKind::Results | TableKind::Ablation => {}
     }
     let matrix = Matrix::new(results);
     let mut footnotes = Footnotes::default();
@@ -51,6 +51,7 @@ pub fn build(results: &Results, reported: &dyn Reported) -> Table {
         footnotes: footnotes.texts,
         shows_reported,
         datasets: Vec::new(),
+        costs: Vec::new(),
     }
 }
 
@@ -146,7 +147,7 @@ fn layout(results: &Results, matrix: &Matrix<'_>) -> Vec<BlockPlan> {
         }
     };
     let titles = || matrix.datasets.iter().map(title).enumerate();
-    if results.paper_table == Some(ABLATION_TABLE) {
+    if results.kind == TableKind::Ablation {
         let columns = |metric| titles().map(|(dataset, title)| (title, dataset, metric)).collect();
         results
             .metrics
@@ -211,9 +212,10 @@ fn block(
             _ => format!("{} [{}]", id.label, distinguishing_key(matrix, *index)),
         };
         let row = Row { label, model: id.model.to_string(), cells };
+        let family = family(results.kind, id);
         match groups.last_mut() {
-            Some(group) if group.label == id.group.label() => group.rows.push(row),
-            _ => groups.push(RowGroup { label: id.group.label().to_owned(), rows: vec![row] }),
+            Some(group) if group.label == family => group.rows.push(row),
+            _ => groups.push(RowGroup { label: family.to_owned(), rows: vec![row] }),
         }
     }
     let columns: Vec<Column> = plan
@@ -234,6 +236,13 @@ fn block(
         }
     }
     block
+}
+
+/// Heading of a row's group: in an ablation the variants are told from the
+/// network that they vary.
+fn family(kind: TableKind, row: &RowId<'_>) -> &'static str {
+    let is_variant = kind == TableKind::Ablation && !row.model.options.is_empty();
+    if is_variant { "Variants" } else { row.group.label() }
 }
 
 fn distinguishing_key(matrix: &Matrix<'_>, row: usize) -> String {
@@ -356,10 +365,14 @@ mod tests {
     #[test]
     fn the_ablation_has_datasets_as_columns() {
         let mut results = samples::done();
-        results.paper_table = Some(ABLATION_TABLE);
+        results.kind = TableKind::Ablation;
+        results.paper_table = Some(6);
         let table = build(&results, &Paper);
         assert_eq!(table.blocks.len(), results.metrics.len());
         assert_eq!(table.blocks[0].title, "Dice");
+        results.cells[2].cell.model = Named::parse("dyglnet,norm=group").expect("valid");
+        let groups = &build(&results, &Paper).blocks[0].groups;
+        assert_eq!(groups.last().map(|group| group.label.as_str()), Some("Variants"));
     }
 
     #[test]

@@ -122,6 +122,7 @@ pub(super) fn table(results: &Results) -> Table {
         seeds: None,
         shows_reported: false,
         datasets: results.datasets.clone(),
+        costs: Vec::new(),
     }
 }
 

@@ -7,6 +7,7 @@
 //! `build`, `rank` and `heading`, never in a markup.
 
 mod build;
+pub mod costs;
 pub mod datasets;
 mod heading;
 pub mod markup;

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::costs::CostCard;
 use super::datasets::DatasetCard;
 use crate::metric::Metric;
 
@@ -30,6 +31,9 @@ pub struct Table {
     /// What a table of datasets is made of; empty for a table of results.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub datasets: Vec<DatasetCard>,
+    /// What a table of costs is made of; empty for every other.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub costs: Vec<CostCard>,
 }
 
 /// Rows under common columns: one dataset, several beside each other, or one

@@ -3,6 +3,7 @@
 
 use image::{GrayImage, RgbImage};
 
+use super::costs::CostCard;
 use super::datasets::DatasetCard;
 use crate::metric::Metric;
 use crate::plan::Cell;
@@ -42,6 +43,8 @@ pub struct Results {
     pub cells: Vec<CellResult>,
     /// The rows of a table of datasets; empty for every other kind.
     pub datasets: Vec<DatasetCard>,
+    /// The rows of a table of costs; empty for every other kind.
+    pub costs: Vec<CostCard>,
     /// (path, value, mark) of each value of the protocol; the mark is `paper`,
     /// `assumed`, `profile`, `experiment` or `command line`.
     pub marks: Vec<(String, String, String)>,

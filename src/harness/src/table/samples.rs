@@ -1,10 +1,11 @@
 //! Made-up results for the tests of tables and reports.
 
+mod facts;
+
 use std::collections::BTreeMap;
 
 use image::{GrayImage, Luma, Rgb, RgbImage};
 
-use super::datasets::{DatasetCard, Here, Numbers, Parts};
 use super::results::{
     CellResult, CellState, Finished, HistoryRow, ImageScores, Journal, Reported, Results, SampleImages,
 };
@@ -16,6 +17,8 @@ use crate::spec::network::Group;
 use crate::spec::protocol::{self as p, Protocol};
 use crate::spec::{Arrange, TableKind};
 use crate::store::record::{DatasetFacts, EvalRecord, Outcome, Provenance, Sample, TrainRecord, Trivial};
+
+pub(crate) use facts::{costs, datasets};
 
 /// A paper that prints something for every place of Tables 2, 4 and 6.
 pub(crate) struct Paper;
@@ -293,6 +296,7 @@ fn results(cells: Vec<CellResult>) -> Results {
         arrange: Arrange::Below,
         cells,
         datasets: Vec::new(),
+        costs: Vec::new(),
         marks: vec![
             mark("image.size", "224", "paper"),
             mark("train.epochs", "200", "paper"),
@@ -433,71 +437,6 @@ pub(crate) fn smoke() -> Results {
             facts.redistributable = false;
         }
     });
-    results
-}
-
-/// Four datasets: registered, partial, and two that are not there.
-pub(crate) fn datasets() -> Results {
-    let numbers = |images, train, validation, test, modality: &str| Numbers {
-        images,
-        parts: Parts { train, validation, test },
-        resize: Some([224, 224]),
-        modality: modality.to_owned(),
-    };
-    let found = |images, expected, (train, validation, test), sizes: &str| Here::Found {
-        images,
-        expected,
-        parts: Some(Parts { train, validation, test }),
-        trouble: String::new(),
-        sizes: sizes.to_owned(),
-        digest: digest("content"),
-        split_digest: digest("split"),
-        built_in: false,
-    };
-    let card =
-        |id: &str, title: &str, paper: Numbers, taken: Option<Numbers>, here: Option<Here>| DatasetCard {
-            asked: id.into(),
-            used: id.into(),
-            title: title.into(),
-            defined: Some(Numbers { resize: None, ..taken.unwrap_or_else(|| paper.clone()) }),
-            paper: Some(paper),
-            size: 224,
-            here: here.unwrap_or_else(|| Here::Missing {
-                command: format!("dygl dataset add {id} PATH"),
-                page: format!("https://example.org/{id}"),
-            }),
-        };
-    let mut results = results(Vec::new());
-    results.name = "table1".into();
-    results.title = "Characteristics of the datasets".into();
-    results.question = "Which images do the other tables rest on, here and in the paper?".into();
-    results.paper_table = Some(1);
-    results.kind = TableKind::Datasets;
-    let polyps = "Colon polyp images";
-    results.datasets = vec![
-        card(
-            "kvasir-seg",
-            "Kvasir-SEG",
-            numbers(1000, 800, 100, 100, polyps),
-            None,
-            Some(found(1000, 1000, (800, 100, 100), "332 to 1920 x 352 to 1072")),
-        ),
-        card(
-            "cvc-clinicdb",
-            "CVC-ClinicDB",
-            numbers(612, 489, 61, 62, polyps),
-            None,
-            Some(found(62, 612, (50, 6, 6), "384 x 288")),
-        ),
-        card(
-            "brain-mri",
-            "Brain-MRI",
-            numbers(1373, 1089, 137, 138, "MR Images"),
-            Some(numbers(1373, 1098, 137, 138, "MR Images")),
-            None,
-        ),
-        card("isic2016", "ISIC2016", numbers(1279, 900, 0, 379, "Dermoscopy Images"), None, None),
-    ];
     results
 }
 

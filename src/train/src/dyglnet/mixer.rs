@@ -5,8 +5,8 @@ use burn::module::Module;
 use burn::tensor::activation::{relu, softmax};
 use burn::tensor::{Device, Tensor};
 use dygl_nn::layer::{
-    BatchNorm2d, BatchNorm2dConfig, DynamicTanh, DynamicTanhConfig, GroupNorm, GroupNormConfig,
-    SqueezeExcitation, SqueezeExcitationConfig,
+    BatchNorm2d, BatchNorm2dConfig, DynamicTanh, DynamicTanhConfig, GroupNorm, GroupNormConfig, LayerNorm,
+    LayerNormConfig, SqueezeExcitation, SqueezeExcitationConfig,
 };
 use dygl_nn::op::gelu;
 use dygl_nn::trace::{self, Kind};
@@ -15,6 +15,8 @@ use super::block::{ConvNormGelu, ConvNormGeluConfig};
 
 /// Channels of a query and of a key.
 const QUERY: usize = 16;
+/// Of the three convolutions of eq. 5.
+const DILATIONS: [usize; 3] = [1, 2, 3];
 
 /// What stands in front of the attention.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -25,16 +27,45 @@ pub enum Norm {
     /// Group norm over all attention channels (Table 6, "w/o DyT"): what the
     /// parent design, SHViT, has there.
     Group,
+    /// Layer norm over the attention channels of each pixel: another reading
+    /// of "ordinary normalization".
+    Layer,
+    /// Batch norm: another reading.
+    Batch,
 }
 
-/// What the local branch of the encoder's mixers does.
+/// What the local branch of the mixers does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Local {
     /// Dilated depthwise convolutions (eq. 5, 6).
     #[default]
     Dilated,
-    /// Their batch norm alone (Table 6, "w/o DC").
+    /// In the encoder their batch norm alone (Table 6, "w/o DC": "in the
+    /// downsampling stage").
     None,
+    /// The same in the decoder too: another reading.
+    Nowhere,
+    /// In the encoder the convolution of dilation 1 alone: another reading.
+    Single,
+    /// In the encoder no local branch at all, as in SHViT: another reading.
+    Identity,
+}
+
+impl Local {
+    /// Dilations of the encoder's convolutions; none where it has no local branch.
+    fn encoder(self) -> Option<&'static [usize]> {
+        match self {
+            Local::Dilated => Some(&DILATIONS),
+            Local::Single => Some(&DILATIONS[..1]),
+            Local::None | Local::Nowhere => Some(&[]),
+            Local::Identity => None,
+        }
+    }
+
+    /// Dilations of the decoder's convolutions.
+    pub(super) fn decoder(self) -> &'static [usize] {
+        if self == Local::Nowhere { &[] } else { &DILATIONS }
+    }
 }
 
 /// What the global branch does.
@@ -65,9 +96,13 @@ impl MixerConfig {
             attention_norm: attends.then(|| match self.norm {
                 Norm::Dyt => AttentionNorm::Dyt(DynamicTanhConfig::new(attention).init(device)),
                 Norm::Group => AttentionNorm::Group(GroupNormConfig::new(1, attention).init(device)),
+                Norm::Layer => AttentionNorm::Layer(LayerNormConfig::new(attention).init(device)),
+                Norm::Batch => AttentionNorm::Batch(BatchNorm2dConfig::new(attention).init(device)),
             }),
             qkv: attends.then(|| ConvNormGeluConfig::new(attention, 2 * QUERY + attention, 1).init(device)),
-            local: DilatedBlockConfig { channels: self.channels - attention, local: self.local }.init(device),
+            local: self.local.encoder().map(|dilations| {
+                DilatedBlockConfig { channels: self.channels - attention, dilations }.init(device)
+            }),
             fuse: ConvNormGeluConfig::new(self.channels, self.channels, 1).init(device),
             attention,
         }
@@ -79,7 +114,7 @@ impl MixerConfig {
 pub(super) struct Mixer {
     attention_norm: Option<AttentionNorm>,
     qkv: Option<ConvNormGelu>,
-    local: DilatedBlock,
+    local: Option<DilatedBlock>,
     fuse: ConvNormGelu,
     attention: usize,
 }
@@ -88,6 +123,20 @@ pub(super) struct Mixer {
 enum AttentionNorm {
     Dyt(DynamicTanh),
     Group(GroupNorm),
+    Layer(LayerNorm),
+    Batch(BatchNorm2d),
+}
+
+impl AttentionNorm {
+    /// [B, P, H, W] to the same shape.
+    fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        match self {
+            AttentionNorm::Dyt(norm) => norm.forward(x),
+            AttentionNorm::Group(norm) => norm.forward(x),
+            AttentionNorm::Layer(norm) => norm.forward(x.permute([0, 2, 3, 1])).permute([0, 3, 1, 2]),
+            AttentionNorm::Batch(norm) => norm.forward(x),
+        }
+    }
 }
 
 impl Mixer {
@@ -97,7 +146,10 @@ impl Mixer {
         let global = x.clone().narrow(1, 0, self.attention); // [B, P, H, W]
         let local = x.narrow(1, self.attention, channels - self.attention); // [B, C-P, H, W]
         let global = self.attend(global);
-        let local = self.local.forward(local);
+        let local = match &self.local {
+            Some(block) => block.forward(local),
+            None => local,
+        };
         self.fuse.forward(relu(Tensor::cat(vec![global, local], 1))) // [B, C, H, W]
     }
 
@@ -105,11 +157,7 @@ impl Mixer {
     fn attend(&self, x: Tensor<4>) -> Tensor<4> {
         let (Some(norm), Some(qkv)) = (&self.attention_norm, &self.qkv) else { return x };
         let [batch, channels, height, width] = x.dims();
-        let x = match norm {
-            AttentionNorm::Dyt(norm) => norm.forward(x),
-            AttentionNorm::Group(norm) => norm.forward(x),
-        };
-        let qkv = qkv.forward(x).reshape([batch, 2 * QUERY + channels, height * width]);
+        let qkv = qkv.forward(norm.forward(x)).reshape([batch, 2 * QUERY + channels, height * width]);
         let query = qkv.clone().narrow(1, 0, QUERY); // [B, 16, n]
         let key = qkv.clone().narrow(1, QUERY, QUERY); // [B, 16, n]
         let value = qkv.narrow(1, 2 * QUERY, channels); // [B, P, n]
@@ -128,22 +176,19 @@ impl Mixer {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct DilatedBlockConfig {
     pub(super) channels: usize,
-    pub(super) local: Local,
+    /// Of its convolutions.
+    pub(super) dilations: &'static [usize],
 }
 
 impl DilatedBlockConfig {
     pub(super) fn init(&self, device: &Device) -> DilatedBlock {
         let channels = self.channels;
-        let dilations: &[usize] = match self.local {
-            Local::Dilated => &[1, 2, 3],
-            Local::None => &[],
-        };
         let branch = |&dilation: &usize| {
             ConvNormGeluConfig::depthwise(channels, 3).padding(dilation).dilation(dilation).init(device)
         };
         DilatedBlock {
             dilated: Dilated {
-                branches: dilations.iter().map(branch).collect(),
+                branches: self.dilations.iter().map(branch).collect(),
                 norm: BatchNorm2dConfig::new(channels).init(device),
             },
             recalibrate: SqueezeExcitationConfig::quarter(channels).init(device),

@@ -49,6 +49,8 @@ pub enum Split {
     Local,
     /// Twice as many attend (Table 6, "Split-SA").
     Global,
+    /// About half of the channels attend: another reading of "Split-SA".
+    Half,
 }
 
 impl Split {
@@ -58,12 +60,14 @@ impl Split {
             Split::Paper => [48, 68],
             Split::Local => [24, 34],
             Split::Global => [96, 136],
+            Split::Half => [112, 160],
         }
     }
 }
 
-/// Configuration of a [`DyGLNet`]: the default is the paper's network, each
-/// other value one row of its Table 6.
+/// Configuration of a [`DyGLNet`]: the default is the paper's network. Of the
+/// other values one for each row of its Table 6 is what we take that row for;
+/// the paper has a line on each, and what else it may mean are the readings.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct DyGLNetConfig {
     pub upsample: Upsample,
@@ -80,14 +84,20 @@ impl DyGLNetConfig {
             upsample: match options.word("upsample") {
                 "bilinear" => Upsample::Bilinear,
                 "transposed" => Upsample::Transposed,
+                "transposed-wide" => Upsample::TransposedWide,
                 _ => Upsample::Dysample,
             },
             norm: match options.word("norm") {
                 "group" => Norm::Group,
+                "layer" => Norm::Layer,
+                "batch" => Norm::Batch,
                 _ => Norm::Dyt,
             },
             local: match options.word("local") {
                 "none" => Local::None,
+                "nowhere" => Local::Nowhere,
+                "single" => Local::Single,
+                "identity" => Local::Identity,
                 _ => Local::Dilated,
             },
             global: match options.word("global") {
@@ -97,6 +107,7 @@ impl DyGLNetConfig {
             split: match options.word("split") {
                 "local" => Split::Local,
                 "global" => Split::Global,
+                "half" => Split::Half,
                 _ => Split::Paper,
             },
         }
@@ -115,7 +126,8 @@ impl DyGLNetConfig {
         let stem = |input, output, stride| {
             ConvNormGeluConfig::new(input, output, 3).stride(stride).padding(1).init(device)
         };
-        let up = |skip, input| UpConfig { skip, input, upsample: self.upsample }.init(device);
+        let up =
+            |skip, input| UpConfig { skip, input, upsample: self.upsample, local: self.local }.init(device);
         DyGLNet {
             stem: vec![stem(3, 16, 1), stem(16, 32, 1), stem(32, 64, 2), stem(64, 128, 2)],
             blocks1: (0..2).map(|_| BlockConfig { channels: 128, mixer: None }.init(device)).collect(),

@@ -21,8 +21,11 @@ pub enum Upsample {
     Dysample,
     /// Bilinear (Table 6, "w BiIn").
     Bilinear,
-    /// Transposed convolution (Table 6, "w TConv").
+    /// Transposed convolution that halves the channels too (Table 6, "w TConv").
     Transposed,
+    /// Transposed convolution of all channels, and the 1x1 that halves them:
+    /// another reading.
+    TransposedWide,
 }
 
 /// Configuration of an [`Up`].
@@ -30,12 +33,14 @@ pub(super) struct UpConfig {
     pub(super) skip: usize,
     pub(super) input: usize,
     pub(super) upsample: Upsample,
+    pub(super) local: Local,
 }
 
 impl UpConfig {
     pub(super) fn init(&self, device: &Device) -> Up {
         let (skip, input) = (self.skip, self.input);
         let reduce = || Conv2dConfig::new(input, input / 2, 1).init(device);
+        let transposed = |output| ConvTranspose2dConfig::new(input, output, 2, 2).init(device);
         Up {
             enlarge: match self.upsample {
                 Upsample::Dysample => Enlarge::Dynamic(Dynamic {
@@ -43,12 +48,15 @@ impl UpConfig {
                     reduce: reduce(),
                 }),
                 Upsample::Bilinear => Enlarge::Bilinear(Bilinear { reduce: reduce() }),
-                Upsample::Transposed => Enlarge::Transposed(Transposed {
-                    transposed: ConvTranspose2dConfig::new(input, input / 2, 2, 2).init(device),
-                }),
+                Upsample::Transposed => {
+                    Enlarge::Transposed(Transposed { transposed: transposed(input / 2), reduce: None })
+                }
+                Upsample::TransposedWide => {
+                    Enlarge::Transposed(Transposed { transposed: transposed(input), reduce: Some(reduce()) })
+                }
             },
             align: Conv2dConfig::new(input / 2, skip, 1).init(device),
-            refine: DilatedBlockConfig { channels: 2 * skip, local: Local::Dilated }.init(device),
+            refine: DilatedBlockConfig { channels: 2 * skip, dilations: self.local.decoder() }.init(device),
             smooth: Conv2dConfig::new(2 * skip, skip, 3).padding(1).init(device),
         }
     }
@@ -72,7 +80,13 @@ impl Up {
                 let enlarged = trace::functional(|| upsample_bilinear(x, 2, Corners::Centred));
                 layer.reduce.forward(enlarged)
             }
-            Enlarge::Transposed(layer) => layer.transposed.forward(x),
+            Enlarge::Transposed(layer) => {
+                let enlarged = layer.transposed.forward(x);
+                match &layer.reduce {
+                    Some(reduce) => reduce.forward(enlarged),
+                    None => enlarged,
+                }
+            }
         }; // [B, C/2, 2h, 2w]
         let x = self.align.forward(x); // [B, S, 2h, 2w]
         let x = self.refine.forward(Tensor::cat(vec![skip, x], 1)); // [B, 2S, 2h, 2w]
@@ -113,4 +127,5 @@ struct Bilinear {
 #[derive(Module, Debug)]
 struct Transposed {
     transposed: ConvTranspose2d,
+    reduce: Option<Conv2d>,
 }

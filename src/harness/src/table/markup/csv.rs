@@ -1,7 +1,8 @@
 //! CSV for machines: one line per value (cell, metric, seed, attempt) in full
 //! precision, with what is needed to trace it; for a table of datasets one
-//! line per dataset and source.
+//! line per dataset and source, for a table of costs one per network.
 
+use super::super::costs::CostCard;
 use super::super::datasets::{DatasetCard, Here, Numbers, Parts};
 use super::super::model::Table;
 use super::MarkupError;
@@ -33,10 +34,12 @@ const HEADER: [&str; 19] = [
 /// The table as CSV. `value` is in 0..1; `printed` and `reported` in percent.
 pub fn csv(table: &Table) -> Result<String, MarkupError> {
     let mut writer = csv::Writer::from_writer(Vec::new());
-    if table.datasets.is_empty() {
-        scores(&mut writer, table)?;
-    } else {
+    if !table.datasets.is_empty() {
         datasets(&mut writer, table)?;
+    } else if !table.costs.is_empty() {
+        costs(&mut writer, table)?;
+    } else {
+        scores(&mut writer, table)?;
     }
     let bytes = writer.into_inner().map_err(|e| MarkupError::Flush(e.to_string()))?;
     String::from_utf8(bytes).map_err(|e| MarkupError::Flush(e.to_string()))
@@ -78,6 +81,55 @@ fn scores(writer: &mut Writer, table: &Table) -> Result<(), MarkupError> {
         }
     }
     Ok(())
+}
+
+/// Single parameters and multiply-accumulates; `paper_*` as printed, in millions,
+/// thousand millions and percent; `dice` in 0..1, empty without a result.
+const COST_HEADER: [&str; 16] = [
+    "table",
+    "profile",
+    "group",
+    "label",
+    "model",
+    "size",
+    "parameters",
+    "operations",
+    "published_parameters",
+    "published_operations",
+    "paper_parameters_m",
+    "paper_operations_g",
+    "paper_dice",
+    "dice",
+    "dice_departs",
+    "keys",
+];
+
+fn costs(writer: &mut Writer, table: &Table) -> Result<(), MarkupError> {
+    writer.write_record(COST_HEADER)?;
+    for card in &table.costs {
+        writer.write_record(cost(table, card))?;
+    }
+    Ok(())
+}
+
+fn cost(table: &Table, card: &CostCard) -> Vec<String> {
+    let mut line: Vec<String> =
+        [&table.name, &table.profile, card.group.label(), &card.label, &card.model].map(str::to_owned).into();
+    let counts = [
+        card.size as u64,
+        card.parameters,
+        card.operations,
+        card.published.parameters,
+        card.published.operations,
+    ];
+    line.extend(counts.map(|count| count.to_string()));
+    line.extend(match &card.paper {
+        Some(paper) => [&paper.parameters, &paper.operations, &paper.dice].map(ToString::to_string),
+        None => Default::default(),
+    });
+    line.push(card.dice.value.map(|dice| dice.to_string()).unwrap_or_default());
+    line.extend([card.dice.departs.clone(), card.dice.keys.join(" ")]);
+    line
 }
 
 /// Counts are empty where a source does not state them; `width` and `height`

@@ -353,6 +353,7 @@ mod tests {
         both.cells.extend(second);
         let all = [
             ("table1", samples::datasets()),
+            ("table7", samples::costs()),
             ("table2", both),
             ("mixed", samples::mixed()),
             ("table4", samples::beside()),

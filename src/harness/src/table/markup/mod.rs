@@ -142,6 +142,20 @@ mod tests {
     }
 
     #[test]
+    fn every_notation_of_the_table_of_costs() {
+        let table = build(&samples::costs(), &Paper);
+        for (name, markup) in [
+            ("costs_terminal", Markup::Terminal(Style { ansi: false, width: None })),
+            ("costs_markdown", Markup::Markdown),
+            ("costs_csv", Markup::Csv),
+            ("costs_html", Markup::Html),
+            ("costs_latex", Markup::Latex),
+        ] {
+            insta::assert_snapshot!(name, markup.render(&table).expect("renders"));
+        }
+    }
+
+    #[test]
     fn no_notation_prints_a_number_for_altered_cells() {
         let mut results = samples::mixed();
         results.cells.retain(|c| c.state.word() == "altered");
