@@ -106,15 +106,10 @@ fn the_figure_is_drawn_from_the_papers_dice_until_there_is_another() {
     }
 
     // The whole experiment on phantoms, as small as can be: what was reproduced is shown, and alone.
-    let mut small: Vec<&str> =
-        vec!["--profile", "smoke", "--set", "train.epochs=1", "--filter", "model=unet"];
-    small.extend(["--jobs", "2"]);
-    let mut run = vec!["run", "fig1"];
-    run.extend(&small);
-    lab.dygl(&run).exits(0);
-    let mut report = vec!["report", "fig1", "--out", "out"];
-    report.extend(&small[..small.len() - 2]);
-    let told = lab.dygl(&report).exits(0).stdout;
+    let small = ["--profile", "smoke", "--set", "train.epochs=1", "--set", "schedule.warmup_epochs=0"];
+    let with = |verb: &[&'static str]| [verb, &small, &["--filter", "model=unet"]].concat();
+    lab.dygl(&with(&["run", "fig1"])).exits(0);
+    let told = lab.dygl(&with(&["report", "fig1", "--out", "out"])).exits(0).stdout;
     assert!(told.contains("not comparable with the paper's") && !told.contains("those shown are"), "{told}");
     let svg = fs::read_to_string(lab.path().join("out/fig1-accuracy-true.svg")).expect("a figure");
     assert!(svg.contains("reproduced here (profile smoke)"), "{svg}");

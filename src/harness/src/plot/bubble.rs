@@ -88,7 +88,7 @@ pub fn bubbles(view: View, bubbles: &[Bubble], caption: &str) -> Result<Drawing,
         chart.draw(&Pen { area: &area, scale: BITMAP, drop: 0.14 }).map_err(|e| failed(&e))?;
         area.present().map_err(|e| failed(&e))?;
     }
-    let halved = imageops::resize(&pixels, width / 2, height / 2, imageops::FilterType::Triangle);
+    let halved = imageops::thumbnail(&pixels, width / 2, height / 2);
     let mut png = std::io::Cursor::new(Vec::new());
     halved.write_to(&mut png, ImageFormat::Png).map_err(|e| failed(&e))?;
     let description = chart.description();
