@@ -9,11 +9,15 @@
 //! named, so that no colour carries a meaning alone. A filled point marks a mean
 //! Dice that was reproduced, a hollow one the paper's.
 
-use image::{ImageFormat, RgbImage, imageops};
-use plotters::coord::Shift;
-use plotters::prelude::*;
-use plotters::style::text_anchor::{HPos, Pos, VPos};
+mod axis;
+mod pen;
 
+use image::{ImageFormat, RgbImage, imageops};
+use plotters::prelude::*;
+use plotters::style::text_anchor::HPos;
+
+use self::axis::Axis;
+use self::pen::Pen;
 use super::PlotError;
 use super::canvas::{BLUE, Drawn, GREEN, INK, VERMILION, alone, finish};
 use super::font;
@@ -108,48 +112,6 @@ struct Chart<'a> {
     y: Axis,
     dice: (f64, f64),
     most_parameters: f64,
-}
-
-/// One axis: its range and the distance of its ticks.
-struct Axis {
-    title: &'static str,
-    low: f64,
-    high: f64,
-    step: f64,
-}
-
-impl Axis {
-    /// From zero, or from below the smallest value, to above the largest.
-    fn new(title: &'static str, values: impl Iterator<Item = f64> + Clone, from_zero: bool) -> Self {
-        let highest = values.clone().fold(f64::NEG_INFINITY, f64::max);
-        let lowest = if from_zero { 0.0 } else { values.fold(f64::INFINITY, f64::min) };
-        let (lowest, highest) =
-            if lowest.is_finite() && highest.is_finite() { (lowest, highest) } else { (0.0, 1.0) };
-        let reach = (highest - lowest).max(1.0);
-        let step = nice(reach / 6.0);
-        // Bubbles reach beyond their points.
-        let low = if from_zero { 0.0 } else { ((lowest - 0.1 * reach) / step).floor() * step };
-        Self { title, low, high: highest + 0.12 * reach, step }
-    }
-
-    fn ticks(&self) -> impl Iterator<Item = f64> {
-        let first = (self.low / self.step).ceil() as i64;
-        let last = (self.high / self.step).floor() as i64;
-        let step = self.step;
-        (first..=last).map(move |index| index as f64 * step)
-    }
-
-    /// Share of the axis at a value.
-    fn at(&self, value: f64) -> f64 {
-        (value - self.low) / (self.high - self.low)
-    }
-}
-
-/// 1, 2 or 5 times a power of ten, at least `step`.
-fn nice(step: f64) -> f64 {
-    let magnitude = 10_f64.powf(step.log10().floor());
-    let nice = [1.0, 2.0, 5.0, 10.0].into_iter().find(|digit| digit * magnitude >= step);
-    nice.unwrap_or(10.0) * magnitude
 }
 
 impl<'a> Chart<'a> {
@@ -268,18 +230,18 @@ impl<'a> Chart<'a> {
         for tick in self.y.ticks() {
             let y = FRAME.bottom - self.y.at(tick) * (FRAME.bottom - FRAME.top);
             pen.line(&[(FRAME.left, y), (FRAME.right, y)], INK.mix(0.14), 1.0)?;
-            pen.text(&tick_text(tick, self.y.step), (FRAME.left - 10.0, y), TEXT, HPos::Right)?;
+            pen.text(&self.y.text(tick), (FRAME.left - 10.0, y), TEXT, HPos::Right)?;
         }
         for tick in self.x.ticks() {
             let x = FRAME.left + self.x.at(tick) * (FRAME.right - FRAME.left);
             pen.line(&[(x, FRAME.bottom), (x, FRAME.bottom + 7.0)], INK.mix(0.6), 1.0)?;
-            pen.text(&tick_text(tick, self.x.step), (x, FRAME.bottom + 22.0), TEXT, HPos::Center)?;
+            pen.text(&self.x.text(tick), (x, FRAME.bottom + 22.0), TEXT, HPos::Center)?;
         }
         let frame = [(FRAME.left, FRAME.top), (FRAME.left, FRAME.bottom), (FRAME.right, FRAME.bottom)];
         pen.line(&frame, INK.mix(0.6), 1.2)?;
         let centre = ((FRAME.left + FRAME.right) / 2.0, (FRAME.top + FRAME.bottom) / 2.0);
         pen.text(self.x.title, (centre.0, FRAME.bottom + 52.0), TEXT, HPos::Center)?;
-        pen.upright(self.y.title, (24.0, centre.1))
+        pen.upright(self.y.title, (24.0, centre.1), TEXT)
     }
 
     fn legend<DB: DrawingBackend>(&self, pen: &Pen<'_, DB>) -> Drawn
@@ -352,10 +314,6 @@ impl<'a> Chart<'a> {
     }
 }
 
-fn tick_text(value: f64, step: f64) -> String {
-    if step < 1.0 { format!("{value:.1}") } else { format!("{value:.0}") }
-}
-
 fn family(group: Group) -> RGBColor {
     match group {
         Group::Cnn => BLUE,
@@ -367,67 +325,6 @@ fn family(group: Group) -> RGBColor {
 
 fn viridis(share: f64) -> RGBColor {
     ViridisRGB.get_color(share.clamp(0.0, 1.0))
-}
-
-/// Draws in units of the figure, whatever the scale.
-struct Pen<'a, DB: DrawingBackend> {
-    area: &'a DrawingArea<DB, Shift>,
-    scale: f64,
-    /// By how much of its size text is lowered: plotters centres the line of a
-    /// bitmap, not its letters.
-    drop: f64,
-}
-
-impl<DB: DrawingBackend> Pen<'_, DB>
-where
-    DB::ErrorType: 'static,
-{
-    fn at(&self, (x, y): (f64, f64)) -> (i32, i32) {
-        ((x * self.scale).round() as i32, (y * self.scale).round() as i32)
-    }
-
-    fn width(&self, units: f64) -> u32 {
-        (units * self.scale).round().max(1.0) as u32
-    }
-
-    fn circle(&self, centre: (f64, f64), radius: f64, style: ShapeStyle) -> Drawn {
-        self.area.draw(&Circle::new(self.at(centre), (radius * self.scale).round() as i32, style))?;
-        Ok(())
-    }
-
-    /// The exact place of a bubble: filled where it was reproduced.
-    fn point(&self, at: (f64, f64), is_reported: bool) -> Drawn {
-        if is_reported {
-            self.circle(at, 4.5, WHITE.filled())?;
-            self.circle(at, 4.5, INK.stroke_width(self.width(1.8)))
-        } else {
-            self.circle(at, 4.5, INK.filled())
-        }
-    }
-
-    fn line(&self, points: &[(f64, f64)], colour: RGBAColor, width: f64) -> Drawn {
-        let points: Vec<(i32, i32)> = points.iter().map(|point| self.at(*point)).collect();
-        self.area.draw(&PathElement::new(points, colour.stroke_width(self.width(width))))?;
-        Ok(())
-    }
-
-    fn text(&self, text: &str, at: (f64, f64), size: f64, anchor: HPos) -> Drawn {
-        let style = TextStyle::from(("sans-serif", size * self.scale).into_font())
-            .color(&INK)
-            .pos(Pos::new(anchor, VPos::Center));
-        self.area.draw(&Text::new(text, self.at((at.0, at.1 + self.drop * size)), style))?;
-        Ok(())
-    }
-
-    /// Text that runs upwards, centred.
-    fn upright(&self, text: &str, at: (f64, f64)) -> Drawn {
-        let style = TextStyle::from(("sans-serif", TEXT * self.scale).into_font())
-            .transform(FontTransform::Rotate270)
-            .color(&INK)
-            .pos(Pos::new(HPos::Center, VPos::Center));
-        self.area.draw(&Text::new(text, self.at(at), style))?;
-        Ok(())
-    }
 }
 
 #[cfg(test)]
@@ -485,17 +382,6 @@ mod tests {
         let coloured = picture.pixels().filter(|p| p.0.iter().max() > p.0.iter().min()).count();
         assert!(coloured > 10_000, "{coloured}");
         assert_eq!(bubbles(View::Accuracy, &paper(), caption), Ok(drawing));
-    }
-
-    #[test]
-    fn axes_hold_all_points_and_have_round_ticks() {
-        let axis = Axis::new("x", [2.6, 42.6].into_iter(), true);
-        assert_eq!((axis.low, axis.step), (0.0, 10.0));
-        assert_eq!(axis.ticks().collect::<Vec<_>>(), [0.0, 10.0, 20.0, 30.0, 40.0]);
-        let axis = Axis::new("y", [85.43, 90.72].into_iter(), false);
-        assert!(axis.low < 85.43 && axis.high > 90.72 && axis.step == 1.0);
-        assert!(Axis::new("none", std::iter::empty(), false).ticks().count() > 1);
-        assert_eq!([0.3, 1.0, 3.0, 70.0].map(nice), [0.5, 1.0, 5.0, 100.0]);
     }
 
     #[test]
