@@ -31,9 +31,18 @@ pub fn fnv1a64(text: &str) -> u64 {
 
 /// Number `index` of the stream of a name: uniform in [-1, 1), exact in f32.
 pub fn unit(name: &str, index: usize, seed: u64) -> f32 {
-    const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
-    let start = (fnv1a64(name) ^ seed.wrapping_mul(GOLDEN)).wrapping_add((index as u64).wrapping_mul(GOLDEN));
-    let mut z = start.wrapping_add(GOLDEN);
+    at(start(name, seed), index)
+}
+
+const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
+
+/// Where the stream of a name begins.
+fn start(name: &str, seed: u64) -> u64 {
+    fnv1a64(name) ^ seed.wrapping_mul(GOLDEN)
+}
+
+fn at(start: u64, index: usize) -> f32 {
+    let mut z = start.wrapping_add((index as u64).wrapping_mul(GOLDEN)).wrapping_add(GOLDEN);
     z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
     z ^= z >> 31;
@@ -78,7 +87,8 @@ pub fn target(seed: u64) -> Array {
 }
 
 fn generate(name: &str, shape: &[usize], seed: u64, value: impl Fn(f32) -> f32) -> Array {
-    let values = (0..shape.iter().product()).map(|index| value(unit(name, index, seed))).collect();
+    let start = start(name, seed);
+    let values = (0..shape.iter().product()).map(|index| value(at(start, index))).collect();
     Array { shape: shape.to_vec(), values }
 }
 

@@ -13,24 +13,14 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 
+use crate::arrays::{Array, Arrays, fill, images, read_arrays, write_arrays};
+use crate::kept::Kept;
 use crate::lab::Lab;
-use crate::parity::{Array, Arrays, SEED, fill, images, read_arrays, write_arrays};
+use crate::parity::SEED;
 
 /// Part of a map's largest value by which a value may differ, and of its norm.
-/// Rounding alone comes to a tenth of it.
-const BOUND: f64 = 1e-5;
-
-/// What is kept of a map.
-#[derive(Debug, Deserialize)]
-struct Kept {
-    shape: Vec<usize>,
-    /// Of all values, Euclidean.
-    norm: f64,
-    /// The largest magnitude.
-    largest: f64,
-    /// Value i stands at i * 2 654 435 761 modulo their number.
-    values: Vec<f64>,
-}
+/// Rounding alone comes to a fifth of it.
+const BOUND: f64 = 4e-6;
 
 type Layouts = BTreeMap<String, BTreeMap<String, Vec<usize>>>;
 
@@ -64,22 +54,12 @@ pub fn check(network: &str, backbone: &str, compute: impl Fn(&Arrays) -> Arrays)
         ensure!(found.keys().eq(kept.keys()), "{case}: {:?} instead of {:?}", found.keys(), kept.keys());
         let mut most = 0.0f64;
         for (name, map) in &found {
-            most = most.max(difference(&kept[name], map).with_context(|| format!("{case}: {name}"))?);
+            most = most.max(kept[name].difference(map).with_context(|| format!("{case}: {name}"))?);
         }
         ensure!(most <= BOUND, "{case} from {path}: {most:e} of a map's largest value is beyond {BOUND:e}");
         println!("{case} from {}: {most:.1e} / {BOUND:.0e}", file.file_name().unwrap_or_default().display());
     }
     Ok(())
-}
-
-/// The largest difference of a value, in parts of the largest, or of the norm.
-fn difference(kept: &Kept, found: &Array) -> Result<f64> {
-    ensure!(found.shape == kept.shape, "its shape is {:?} instead of {:?}", found.shape, kept.shape);
-    ensure!(found.values.iter().all(|value| value.is_finite()), "a value is not finite");
-    let norm = found.values.iter().map(|value| f64::from(*value).powi(2)).sum::<f64>().sqrt();
-    let at = |index: usize| f64::from(found.values[index * 2_654_435_761 % found.values.len()]);
-    let apart = kept.values.iter().enumerate().map(|(index, value)| (at(index) - value).abs());
-    Ok(apart.fold(0.0, f64::max) / kept.largest).map(|most: f64| most.max((norm / kept.norm - 1.0).abs()))
 }
 
 /// The files of a classifier: one written here, and those that torch wrote.

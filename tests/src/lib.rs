@@ -2,6 +2,7 @@
 
 pub mod arrays;
 pub mod classifier;
+pub mod kept;
 pub mod lab;
 pub mod malformed;
 pub mod parity;
