@@ -272,3 +272,20 @@ impl EdgeBlock {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use anyhow::Result;
+    use dygl_tests::classifier::check;
+
+    use super::*;
+    use crate::testing::{laid, tables};
+
+    #[test]
+    fn the_tables_of_a_swin_of_timm_do_the_same_here() -> Result<()> {
+        let config = BefUnetConfig { size: [224; 2], drop_path: 0.0, faithful: true };
+        check("bef_unet", "swin_tiny_patch4_window7_224", |tensors| {
+            tables(&laid(config.init(&Device::flex()), tensors).pyramid)
+        })
+    }
+}

@@ -326,10 +326,38 @@ impl Decoder {
 
 #[cfg(test)]
 mod tests {
+    use anyhow::Result;
     use burn::module::Param;
     use dygl_nn::network::matches;
+    use dygl_tests::arrays::Arrays;
+    use dygl_tests::classifier::check;
 
     use super::*;
+    use crate::testing::{image, laid, map, resnet34, square};
+
+    #[test]
+    fn a_resnet34_of_torchvision_gives_its_own_maps() -> Result<()> {
+        check("fat_net", "resnet34", |tensors| {
+            let net = laid(FatNetConfig.init(&Device::flex()), tensors);
+            let x = relu(net.stem_norm.forward(net.stem.forward(image())));
+            resnet34(x.clone(), x, [&net.encoder1, &net.encoder2, &net.encoder3, &net.encoder4])
+        })
+    }
+
+    #[test]
+    fn a_deit_of_timm_gives_its_own_maps() -> Result<()> {
+        check("fat_net", "deit_tiny_distilled_patch16_224", |tensors| {
+            let net = laid(FatNetConfig.init(&Device::flex()), tensors);
+            let patches = net.patches.forward(image());
+            let mut found = Arrays::from([("patches".to_owned(), map(&patches))]);
+            net.transformers.iter().enumerate().fold(to_tokens(patches), |x, (index, block)| {
+                let x = block.forward(x);
+                found.insert(format!("blocks.{index}"), square(&x));
+                x
+            });
+            found
+        })
+    }
 
     #[test]
     fn resnet_and_transformer_start_as_they_were_published() {

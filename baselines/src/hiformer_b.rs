@@ -180,3 +180,36 @@ impl Cnn {
         vec![first, second, third]
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use anyhow::Result;
+    use dygl_tests::arrays::Arrays;
+    use dygl_tests::classifier::check;
+
+    use super::*;
+    use crate::testing::{image, laid, map, tables};
+
+    fn net(tensors: &Arrays) -> HiFormer {
+        let config = HiFormerConfig { size: [224; 2], drop_path: 0.0, faithful: true };
+        laid(config.init(&Device::flex()), tensors)
+    }
+
+    #[test]
+    fn a_resnet50_of_torchvision_gives_its_own_maps() -> Result<()> {
+        check("hiformer_b", "resnet50", |tensors| {
+            let HiFormer { cnn, .. } = net(tensors);
+            let stem = relu(cnn.bn1.forward(cnn.conv1.forward(image())));
+            let stages = cnn.forward(image());
+            let names = ["layer1", "layer2", "layer3"].map(str::to_owned);
+            let mut found: Arrays = names.into_iter().zip(stages.iter().map(map)).collect();
+            found.insert("stem".into(), map(&stem));
+            found
+        })
+    }
+
+    #[test]
+    fn the_tables_of_a_swin_of_timm_do_the_same_here() -> Result<()> {
+        check("hiformer_b", "swin_tiny_patch4_window7_224", |tensors| tables(&net(tensors).pyramid))
+    }
+}

@@ -234,3 +234,40 @@ impl Up {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use anyhow::Result;
+    use dygl_tests::arrays::Arrays;
+    use dygl_tests::classifier::check;
+
+    use super::*;
+    use crate::testing::{image, laid, square};
+
+    /// The encoder, and beside each of its stages that of the decoder which
+    /// starts from the same weights.
+    #[test]
+    fn a_swin_of_timm_gives_its_own_maps() -> Result<()> {
+        check("swin_unet", "swin_tiny_patch4_window7_224", |tensors| {
+            let config = SwinUnetConfig { window: 7, drop_path: 0.0 };
+            let net = laid(config.init(&Device::flex()), tensors);
+            let mut x = net.patch_embed.forward(image());
+            let mut found = Arrays::from([("patches".to_owned(), square(&x))]);
+            for (level, layer) in net.layers.iter().enumerate() {
+                let size = [56 >> level; 2];
+                let encoded = layer.blocks(x.clone(), size);
+                if let Some(up) = net.ups.iter().rev().nth(level) {
+                    let decoded = up.blocks.iter().fold(x, |x, block| block.forward(x, size));
+                    assert_eq!(square(&decoded), square(&encoded), "level {level} of the decoder");
+                }
+                found.insert(format!("layers.{level}"), square(&encoded));
+                x = match &layer.downsample {
+                    Some(downsample) => downsample.forward(encoded, size),
+                    None => encoded,
+                };
+            }
+            found.insert("norm".into(), square(&net.encoder_norm.forward(x)));
+            found
+        })
+    }
+}

@@ -17,10 +17,12 @@ use std::process::Command;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Map, Value, json};
 
+pub use crate::arrays::{
+    Array, Arrays, fill, fnv1a64, images, input, read_arrays, target, tokens, unit, write_arrays,
+};
+
 /// Seed of all fixtures.
 pub const SEED: u64 = 1;
-/// Images per batch.
-const BATCH: usize = 2;
 /// Side of the images, pixels.
 const SIDE: usize = 224;
 /// Rows and columns of logits that a compact fixture keeps.
@@ -30,65 +32,6 @@ const NORMS: usize = 40;
 /// Part of the largest gradient norm that is rounding: biases before batch
 /// norm have a true gradient of 0.
 const ROUNDING: f64 = 2e-5;
-
-/// A tensor on the host.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Array {
-    pub shape: Vec<usize>,
-    pub values: Vec<f32>,
-}
-
-/// Tensors by name.
-pub type Arrays = BTreeMap<String, Array>;
-
-/// FNV-1a, 64 bit.
-pub fn fnv1a64(text: &str) -> u64 {
-    text.bytes()
-        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
-}
-
-/// Number `index` of the stream of a name: uniform in [-1, 1), exact in f32.
-pub fn unit(name: &str, index: usize, seed: u64) -> f32 {
-    const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
-    let start = (fnv1a64(name) ^ seed.wrapping_mul(GOLDEN)).wrapping_add((index as u64).wrapping_mul(GOLDEN));
-    let mut z = start.wrapping_add(GOLDEN);
-    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    z ^= z >> 31;
-    ((z >> 40) as f64 / f64::from(1u32 << 23) - 1.0) as f32
-}
-
-/// The value of a weight or running statistic by its name and shape: one f32
-/// product with a constant rounded once, then at most one f32 sum.
-pub fn fill(name: &str, shape: &[usize], seed: u64) -> Array {
-    let last = name.rsplit('.').next().unwrap_or(name);
-    let (base, factor) = match last {
-        "running_mean" => (0.0, 0.1),
-        "running_var" => (1.0, 0.5),
-        _ if last.contains("bias") => (0.0, 0.1),
-        _ if shape.len() >= 2 => {
-            let fan_in: usize = shape[1..].iter().product();
-            (0.0, (3.0 / fan_in as f64).sqrt())
-        }
-        _ => (1.0, 0.2),
-    };
-    generate(name, shape, seed, |u| base + factor as f32 * u)
-}
-
-/// The input [2, 3, 224, 224]: 2u.
-pub fn input(seed: u64) -> Array {
-    generate("input", &[BATCH, 3, SIDE, SIDE], seed, |u| 2.0 * u)
-}
-
-/// The target [2, 1, 224, 224]: 1 where u > 0.3.
-pub fn target(seed: u64) -> Array {
-    generate("target", &[BATCH, 1, SIDE, SIDE], seed, |u| if u > 0.3 { 1.0 } else { 0.0 })
-}
-
-fn generate(name: &str, shape: &[usize], seed: u64, value: impl Fn(f32) -> f32) -> Array {
-    let values = (0..shape.iter().product()).map(|index| value(unit(name, index, seed))).collect();
-    Array { shape: shape.to_vec(), values }
-}
 
 /// Factors on filled tensors that a fixture's note states: (fixture, end of
 /// the name, factor).
@@ -262,23 +205,44 @@ pub struct Outcome {
     pub norms: BTreeMap<String, f64>,
 }
 
-/// Runs the worker on the fixture's weights, input and target: once in
-/// evaluation, once in training. `model` and `device` are the worker's
-/// `--model` and `--device`.
-pub fn run(worker: &Path, fixture: &str, model: &str, device: &str) -> Result<Outcome> {
-    let folder = tempfile::tempdir()?;
-    let at = |name: &str| folder.path().join(name);
-    let shapes: BTreeMap<String, Vec<usize>> =
-        serde_json::from_str::<BTreeMap<String, Vec<usize>>>(&call(worker, &["tensors", "--model", model])?)?;
+/// The weights of a fixture, or of another seed, for images of `side` pixels.
+pub fn weights(worker: &Path, fixture: &str, model: &str, seed: u64, side: usize) -> Result<Arrays> {
+    let told = call(worker, &["tensors", "--model", model, "--size", &side.to_string()])?;
+    let shapes: BTreeMap<String, Vec<usize>> = serde_json::from_str(&told)?;
     let weights = shapes.iter().map(|(name, shape)| {
-        let mut array = fill(name, shape, SEED);
+        let mut array = fill(name, shape, seed);
         let overrides = OVERRIDES.iter().filter(|(of, end, _)| *of == fixture && name.ends_with(end));
         for (_, _, factor) in overrides {
             array.values.iter_mut().for_each(|value| *value *= factor);
         }
         (name.clone(), array)
     });
-    write_arrays(&at("weights"), &weights.collect())?;
+    Ok(weights.collect())
+}
+
+/// Logits [B, 1, H, W] in evaluation, by `dygl model forward` on `flex`, of
+/// the weights of a file.
+///
+/// # Errors
+/// The program refuses; the message is what it says.
+pub fn evaluate(worker: &Path, model: &str, weights: &Path, images: Array) -> Result<Array> {
+    let folder = tempfile::tempdir()?;
+    let at = |name: &str| folder.path().join(name);
+    write_arrays(&at("input"), &Arrays::from([("input".into(), images)]))?;
+    let path = |path: &Path| path.display().to_string();
+    let (weights, input, output) = (path(weights), path(&at("input")), path(&at("output")));
+    let arguments = ["--model", model, "--weights", &weights, "--input", &input, "--output", &output];
+    call(worker, &[&["forward", "--device", "flex"][..], &arguments].concat())?;
+    read_arrays(&at("output"))?.remove("logits").context("no tensor `logits`")
+}
+
+/// Runs the worker on the fixture's weights, input and target: once in
+/// evaluation, once in training. `model` and `device` are the worker's
+/// `--model` and `--device`.
+pub fn run(worker: &Path, fixture: &str, model: &str, device: &str) -> Result<Outcome> {
+    let folder = tempfile::tempdir()?;
+    let at = |name: &str| folder.path().join(name);
+    write_arrays(&at("weights"), &weights(worker, fixture, model, SEED, SIDE)?)?;
     write_arrays(&at("input"), &Arrays::from([("input".into(), input(SEED))]))?;
     write_arrays(&at("target"), &Arrays::from([("target".into(), target(SEED))]))?;
     let path = |name: &str| at(name).display().to_string();
@@ -318,19 +282,25 @@ pub struct Deviation {
     pub beyond: usize,
 }
 
+/// The largest absolute difference of logits from those of a fixture, by
+/// their flat index.
+///
+/// # Errors
+/// There are too few of them, or one is not finite.
+pub fn difference(wanted: &BTreeMap<usize, f64>, got: &Array) -> Result<f64> {
+    wanted.iter().try_fold(0.0f64, |most, (index, want)| {
+        let got = got.values.get(*index).context("too few logits")?;
+        let difference = (f64::from(*got) - want).abs();
+        ensure!(difference.is_finite(), "a logit is not finite");
+        Ok(most.max(difference))
+    })
+}
+
 /// Holds an outcome against a fixture.
 ///
 /// # Errors
 /// A difference is beyond its bound; the message gives all of them.
 pub fn compare(fixture: &Fixture, outcome: &Outcome) -> Result<Deviation> {
-    let difference = |wanted: &BTreeMap<usize, f64>, got: &Array| -> Result<f64> {
-        wanted.iter().try_fold(0.0f64, |most, (index, want)| {
-            let got = got.values.get(*index).context("too few logits")?;
-            let difference = (f64::from(*got) - want).abs();
-            ensure!(difference.is_finite(), "a logit is not finite");
-            Ok(most.max(difference))
-        })
-    };
     let loss = fixture.losses.iter().map(|(key, want)| (outcome.losses[key] / want - 1.0).abs());
     let mut deviation = Deviation {
         eval: difference(&fixture.eval, &outcome.eval)?,
@@ -395,43 +365,4 @@ fn call(worker: &Path, arguments: &[&str]) -> Result<String> {
 
 fn text(path: &Path) -> Result<String> {
     fs::read_to_string(path).with_context(|| path.display().to_string())
-}
-
-/// Reads a safetensors file of f32. Written here a second time, so that a
-/// mistake in the worker's own reader cannot hide.
-pub fn read_arrays(path: &Path) -> Result<Arrays> {
-    let bytes = fs::read(path).with_context(|| path.display().to_string())?;
-    let (length, rest) = bytes.split_first_chunk::<8>().context("too short")?;
-    let length = usize::try_from(u64::from_le_bytes(*length))?;
-    let header: Map<String, Value> = serde_json::from_slice(rest.get(..length).context("too short")?)?;
-    let data = &rest[length..];
-    let mut arrays = Arrays::new();
-    for (name, entry) in header.iter().filter(|(name, _)| *name != "__metadata__") {
-        ensure!(entry["dtype"] == "F32", "{name} is {}", entry["dtype"]);
-        let shape: Vec<usize> = serde_json::from_value(entry["shape"].clone())?;
-        let [from, to]: [usize; 2] = serde_json::from_value(entry["data_offsets"].clone())?;
-        let (chunks, _) = data.get(from..to).context("too short")?.as_chunks::<4>();
-        let values = chunks.iter().map(|chunk| f32::from_le_bytes(*chunk)).collect();
-        arrays.insert(name.clone(), Array { shape, values });
-    }
-    Ok(arrays)
-}
-
-/// Writes a safetensors file of f32.
-pub fn write_arrays(path: &Path, arrays: &Arrays) -> Result<()> {
-    let mut header = Map::new();
-    let mut data = Vec::new();
-    for (name, array) in arrays {
-        let from = data.len();
-        data.extend(array.values.iter().flat_map(|value| value.to_le_bytes()));
-        header.insert(
-            name.clone(),
-            json!({ "dtype": "F32", "shape": array.shape, "data_offsets": [from, data.len()] }),
-        );
-    }
-    let header = serde_json::to_vec(&header)?;
-    let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
-    bytes.extend(header);
-    bytes.extend(data);
-    fs::write(path, bytes).with_context(|| path.display().to_string())
 }

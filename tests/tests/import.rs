@@ -1,12 +1,16 @@
-//! Weights of others: imported, started from, kept apart in the store.
+//! Weights of others: imported, started from, kept apart in the store. What
+//! imported parts of networks compute is tested where their fields are seen:
+//! `baselines`, with [`dygl_tests::classifier`].
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use anyhow::Result;
 use dygl::weight_file::WeightFile;
+use dygl_tests::arrays::{Arrays, fill, input, read_arrays, write_arrays};
 use dygl_tests::lab::Lab;
-use dygl_tests::parity::{SEED, fill, read_arrays};
+use dygl_tests::parity::{Fixture, SEED, difference, evaluate, weights, worker};
 use serde_json::Value;
 
 fn golden(name: &str) -> String {
@@ -196,4 +200,92 @@ fn whole_checkpoints_are_read_to_the_bit_and_fill_their_parts() {
             }
         }
     }
+}
+
+/// Imports a file of a whole network and gives what was written.
+fn imported(lab: &Lab, file: &Path, model: &str) -> PathBuf {
+    let file = file.display().to_string();
+    lab.dygl(&["model", "import", &file, "--model", model, "--force", "--output", "whole"]).exits(0);
+    lab.path().join("whole")
+}
+
+/// How far the logits of imported weights are from the reference's, and how
+/// far they may be.
+fn deviation(fixture: &str, model: &str, weights: &Path) -> Result<(f64, f64)> {
+    let path = format!("{}/golden/parity/{fixture}.json", env!("CARGO_MANIFEST_DIR"));
+    let fixture = Fixture::from_json(&serde_json::from_str(&fs::read_to_string(path)?)?)?;
+    let apart = difference(&fixture.eval, &evaluate(&worker()?, model, weights, input(SEED))?)?;
+    Ok((apart, fixture.bounds.eval))
+}
+
+/// Tensors that HiFormer's code registers a second time, under other names.
+const TWICE: [(&str, &str); 3] =
+    [(".resnet_layers.5.", ".p2."), (".resnet_layers.6.", ".p3."), (".conv_tower.", ".convs_level.")];
+
+#[test]
+fn a_network_under_all_its_names_is_imported_and_computes_as_the_reference() -> Result<()> {
+    let lab = Lab::default();
+    let own = weights(&worker()?, "hiformer_b", "hiformer_b", SEED, 224)?;
+    let mut given = Arrays::new();
+    for (name, array) in &own {
+        given.insert(format!("module.{name}"), array.clone());
+        for (run, other) in TWICE.iter().filter(|(run, _)| name.contains(run)) {
+            given.insert(format!("module.{}", name.replace(run, other)), array.clone());
+        }
+    }
+    assert!(given.len() > own.len() + 100, "{} names of {} tensors", given.len(), own.len());
+    let file = lab.path().join("given.safetensors");
+    write_arrays(&file, &given)?;
+    let written = imported(&lab, &file, "hiformer_b");
+    assert!(read_arrays(&written)? == own);
+    let (apart, bound) = deviation("hiformer_b", "hiformer_b", &written)?;
+    assert!(apart <= bound, "{apart:e} is beyond {bound:e}");
+    Ok(())
+}
+
+/// Networks whose files `make.py whole WORKER DIR` has torch.save write, and
+/// their fixtures.
+const WHOLE: [(&str, &str); 3] = [("unet", "unet_p0"), ("dyglnet", "dyglnet"), ("hiformer_b", "hiformer_b")];
+
+/// How far the logits of weights rounded to 11 bits may be.
+const HALF: f64 = 1e-2;
+
+/// Whole networks as torch writes them: in both formats, wrapped, prefixed, in
+/// half precision. Skipped unless `DYGL_CHECKPOINTS` names DIR.
+#[test]
+fn whole_networks_that_torch_wrote_compute_as_the_reference() -> Result<()> {
+    let Some(folder) = std::env::var_os("DYGL_CHECKPOINTS") else {
+        println!(
+            "skipped: DYGL_CHECKPOINTS is not set (python3 tests/golden/import/make.py whole WORKER DIR)"
+        );
+        return Ok(());
+    };
+    let lab = Lab::default();
+    for (model, fixture) in WHOLE {
+        let own = weights(&worker()?, fixture, model, SEED, 224)?;
+        let mut tried = 0;
+        for form in ["zip", "legacy", "parallel", "nested", "f16"] {
+            let file = Path::new(&folder).join(format!("{model}.{form}.pth"));
+            if !file.is_file() {
+                continue;
+            }
+            let written = imported(&lab, &file, model);
+            let found = read_arrays(&written)?;
+            assert!(found.keys().eq(own.keys()), "{model} ({form})");
+            for (name, array) in &own {
+                let same = |(got, want): (&f32, &f32)| match form {
+                    "f16" => (got - want).abs() <= (want.abs() / 2048.0).max(1.0 / (1u32 << 25) as f32),
+                    _ => got == want,
+                };
+                assert!(found[name].values.iter().zip(&array.values).all(same), "{model} ({form}): {name}");
+            }
+            let (apart, bound) = deviation(fixture, model, &written)?;
+            let bound = if form == "f16" { HALF } else { bound };
+            println!("{model} ({form}): logits {apart:.1e} / {bound:.1e}");
+            assert!(apart <= bound, "{model} ({form}): {apart:e} is beyond {bound:e}");
+            tried += 1;
+        }
+        assert!(tried > 1, "{model}: no files in DYGL_CHECKPOINTS");
+    }
+    Ok(())
 }

@@ -4,6 +4,7 @@ mod audit;
 mod cli;
 mod datasets;
 mod devices;
+mod forward;
 mod import;
 mod malformed;
 mod matrix;

@@ -234,7 +234,23 @@ impl Decoder {
 
 #[cfg(test)]
 mod tests {
+    use anyhow::Result;
+    use dygl_tests::classifier::check;
+
     use super::*;
+    use crate::testing::{image, laid, resnet34};
+
+    /// The stages one behind the other, without the Swin blocks between them.
+    #[test]
+    fn a_resnet34_of_torchvision_gives_its_own_maps() -> Result<()> {
+        check("h2former", "resnet34", |tensors| {
+            let config = H2FormerConfig { side: 224, drop_path: 0.0, faithful: true };
+            let net = laid(config.init(&Device::flex()), tensors);
+            let stem = relu(net.bn1.forward(net.conv1.forward(image())));
+            let pooled = max_pool_stem(stem.clone());
+            resnet34(stem, pooled, [0, 1, 2, 3].map(|stage| net.stages[stage].convs.as_slice()))
+        })
+    }
 
     #[test]
     fn windows_follow_the_size_of_the_images() {

@@ -269,12 +269,24 @@ impl Sum {
 
 #[cfg(test)]
 mod tests {
+    use anyhow::Result;
     use burn::tensor::Distribution;
     use burn::tensor::module::conv2d;
     use burn::tensor::ops::ConvOptions;
     use dygl_nn::network::matches;
+    use dygl_tests::classifier::check;
 
     use super::*;
+    use crate::testing::{image, laid, map};
+
+    #[test]
+    fn a_res2net50_of_timm_gives_its_own_maps() -> Result<()> {
+        check("m2snet", "res2net50_v1b_26w_4s", |tensors| {
+            let maps = laid(M2SNetConfig.init(&Device::flex()), tensors).resnet.forward(image());
+            let names = ["stem", "layer1", "layer2", "layer3", "layer4"].map(str::to_owned);
+            names.into_iter().zip(maps.iter().map(map)).collect()
+        })
+    }
 
     #[test]
     fn a_sum_is_the_convolution_with_ones() {
