@@ -32,7 +32,7 @@ pub(crate) enum Mode {
 
 /// A recorded pass.
 pub(crate) struct Pass {
-    /// What the layers told.
+    /// What the layers tell of one image in inference.
     pub(crate) events: Vec<Event>,
     /// What was computed behind the images, in order.
     pub(crate) operations: Vec<OperationIr>,
@@ -75,22 +75,26 @@ fn pass(named: &Named, size: usize, batch: usize, mode: Mode, device: &Device) -
     let mut found = Weights { sites: &sites, found: HashMap::new() };
     net.visit(&mut found);
     let weights = found.found;
+    // While events are recorded, a network also does what only its reference
+    // does: the pass that is kept comes behind.
+    let image = Tensor::<4>::zeros([1, 3, size, size], device);
+    let (_, events) = trace::record(|| net.forward(image));
     let images = Tensor::<4>::zeros([batch, 3, size, size], device);
     let identity = id(&images)?;
-    let (logits, events) = trace::record(|| match mode {
+    let logits = match mode {
         Mode::Inference => vec![net.forward(images)],
         Mode::Training => {
             let _drops = op::noise(|| 0.5);
             net.outputs(images)
         }
-    });
+    };
     let logits = logits.iter().map(id).collect::<Result<_, _>>()?;
     let aliases = net.aliases();
     Ok(Pass { events, operations: Vec::new(), images: identity, logits, weights, sites, aliases })
 }
 
 /// The identity of a tensor in the graph.
-fn id<const D: usize>(tensor: &Tensor<D>) -> Result<TensorId, CostError> {
+pub(crate) fn id<const D: usize>(tensor: &Tensor<D>) -> Result<TensorId, CostError> {
     let primitive = tensor.clone().try_into_primitive::<Capture>();
     primitive.map(|tensor| tensor.id()).map_err(|_| CostError::Elsewhere)
 }
@@ -142,6 +146,7 @@ impl<'a> Flow<'a> {
         flow
     }
 
+    #[cfg(test)]
     pub(crate) fn origin(&self, tensor: &TensorIr) -> Origin {
         self.of_tensor(tensor).0
     }

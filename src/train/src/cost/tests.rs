@@ -3,6 +3,7 @@
 use super::*;
 
 mod capture;
+mod memory;
 
 fn costs(model: &str) -> Ledger {
     ledger(&Named::parse(model).expect("valid"), 224, 1).expect("known")
