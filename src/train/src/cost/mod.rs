@@ -23,6 +23,12 @@
 //! is of one of these kinds. A module that is registered under two names is
 //! hooked twice, and its two hooks' sums are added up twice: operations x 4,
 //! parameters x 2.
+//!
+//! True operations are those of the network as its authors wrote it. Where one
+//! here comes to the same by less (sums in M2SNet, the head of H2Former), the
+//! events tell of the former; `tests/capture.rs` names each such place, and holds
+//! everything else against the graph that burn captures. Nothing is computed for
+//! a ledger: the pass runs on the device that captures.
 
 use dygl::ledger::Ledger;
 use dygl::spec::name::{NameError, Named};
