@@ -68,7 +68,7 @@ fn memory_is_told_and_bad_questions_are_refused() {
     // What only a measurement has is refused without one.
     lab.dygl(&["cost", "unet", "--repeats", "3"]).exits(2);
     lab.dygl(&["cost", "unet", "--measure", "--device", "abacus"]).exits(2);
-    let refused = lab.dygl(&["cost", "unet", "--measure", "--size", "65"]).exits(2);
+    let refused = lab.dygl(&["cost", "dyglnet", "--measure", "--size", "100"]).exits(2);
     assert!(refused.stderr.contains("nearest valid size"), "{}", refused.stderr);
     let absent = lab.dygl(&["cost", "unet", "--measure", "--device", "wgpu:0"]).exits(3);
     assert!(absent.stderr.contains("wgpu:0"), "{}", absent.stderr);
