@@ -2,6 +2,7 @@
 
 mod audit;
 mod cli;
+mod cost;
 mod datasets;
 mod devices;
 mod forward;

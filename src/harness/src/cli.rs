@@ -63,8 +63,11 @@ pub enum Verb {
                       dygl predict --model dyglnet --weights w.safetensors 'frames/**/*.png' --out masks\n  \
                       dygl predict --run 3fa9c2d1 images --truth masks --out out")]
     Predict(Predict),
-    /// What networks cost: parameters and operations, truly and as published
-    #[command(after_help = "Example:\n  dygl cost\n  dygl cost fat_net dyglnet,upsample=transposed --layers")]
+    /// What networks cost: parameters, operations and memory, truly and as published
+    #[command(
+        after_help = "Example:\n  dygl cost\n  dygl cost fat_net dyglnet,upsample=transposed --layers\n  \
+                      dygl cost dyglnet unet --measure --batch 4"
+    )]
     Cost(Cost),
     /// Datasets: list, register, divide, audit, verify
     #[command(subcommand, after_help = "Example:\n  dygl dataset add cvc-clinicdb ~/CVC-ClinicDB --partial")]
@@ -141,6 +144,19 @@ pub struct Cost {
     /// List every layer
     #[arg(long)]
     pub layers: bool,
+    /// Measure latency, throughput and memory on this machine, too
+    #[arg(long)]
+    pub measure: bool,
+    /// Images at once, for memory and --measure (default: 1; of --measure 2)
+    #[arg(long, value_name = "N", value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=4096))]
+    pub batch: Option<usize>,
+    /// Timed passes of --measure, behind one that is not timed
+    #[arg(long, value_name = "R", default_value_t = 5, requires = "measure",
+          value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=10_000))]
+    pub repeats: usize,
+    /// What --measure computes on: auto, flex, tch-cpu, tch:0, wgpu:0
+    #[arg(long, value_name = "D", default_value = "auto", requires = "measure")]
+    pub device: Device,
     #[command(flatten)]
     pub common: Common,
 }

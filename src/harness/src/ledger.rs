@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 /// Costs of one image through a network.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Ledger {
     /// NAME or NAME,option=value,...
     pub model: String,
@@ -27,11 +27,42 @@ pub struct Ledger {
     pub by_kind: Vec<KindCost>,
     /// What the published convention leaves out or counts too often.
     pub differences: Vec<Difference>,
-    /// Values that the layers of a training step give, which its backward
-    /// pass reads.
+    /// Values that the forward pass of a training step of one image leaves for
+    /// its backward pass, as f32.
     pub activations: u64,
+    /// What a pass must hold.
+    pub memory: Memory,
     /// Each thing that was done, in order.
     pub layers: Vec<LayerCost>,
+}
+
+/// What a network holds in memory on the CPU, bytes, computed from the pass.
+/// The workspace of kernels, the loss and the gradients on their way back are
+/// not in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Memory {
+    /// Images at once.
+    pub batch: usize,
+    /// Inference: the most activations that are alive at once, each from where
+    /// it is computed to its last reader, the images among them.
+    pub inference: u64,
+    /// Training: the activations that the forward pass leaves for the backward
+    /// pass.
+    pub kept: u64,
+    /// Parameters and running statistics.
+    pub weights: u64,
+    /// Gradients of the parameters.
+    pub gradients: u64,
+    /// The two moments of AdamW.
+    pub optimizer: u64,
+}
+
+impl Memory {
+    /// What a training step holds when its forward pass ends, with what the
+    /// optimizer holds between steps.
+    pub fn training(&self) -> u64 {
+        self.kept + self.weights + self.gradients + self.optimizer
+    }
 }
 
 /// Parameters and operations by a convention.
@@ -73,6 +104,18 @@ pub enum DifferenceKind {
     OtherRule,
     /// The reference computes it in vain.
     InVain,
+}
+
+impl DifferenceKind {
+    /// What the convention does, before what it does it to.
+    pub fn words(self) -> &'static str {
+        match self {
+            DifferenceKind::NotCounted => "not counted",
+            DifferenceKind::RegisteredTwice => "counted for each name",
+            DifferenceKind::OtherRule => "counted by another rule",
+            DifferenceKind::InVain => "counted, though in vain",
+        }
+    }
 }
 
 /// One thing that was done.

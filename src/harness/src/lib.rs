@@ -14,7 +14,6 @@ pub mod audit;
 pub mod claims;
 pub mod cli;
 pub mod command;
-pub mod cost;
 pub mod data;
 pub mod exec;
 pub mod exit;

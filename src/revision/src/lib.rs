@@ -33,7 +33,7 @@ const NOT_TRAIN: &[(&str, &str)] = &[
     ("dyglnet", "a network: network.dyglnet"),
     ("net.rs", "the registry: adding a network moves nobody's results"),
     ("augment", "revision data"),
-    ("cost.rs", "counts, and makes no result"),
+    ("cost", "counts and measures, and makes no result"),
     ("evaluate", "revision metric"),
     ("views.rs", "draws pictures for people"),
     ("forward.rs", "the verb `model forward` makes no result"),
@@ -83,7 +83,7 @@ pub fn of_workspace(root: &Path) -> io::Result<Revisions> {
     let shared = shared(root)?;
     let training = read(root, training)?;
     revisions.insert("train".into(), digest(&with_used(training, &shared)));
-    let mut costs = rust_files(&train.join("cost.rs"))?;
+    let mut costs = rust_files(&train.join("cost"))?;
     costs.extend(rust_files(&root.join(TRACE))?);
     let costs = read(root, costs)?;
     revisions.insert("cost".into(), digest(&with_used(costs, &shared)));

@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 /// The crates that bind libtorch: they compute nothing for other backends.
 const BINDINGS: &[&str] = &["burn-tch", "tch", "torch-sys"];
 
+/// The crates that only record what a pass does.
+const RECORDERS: &[&str] = &["burn-capture", "burn-router"];
+
 /// Revision name and the crates (by prefix of their names) it covers.
 const LIBRARIES: &[(&str, &[&str])] = &[
     ("library.tensor", &["burn", "gemm", "macerator", "cubecl"]),
@@ -25,6 +28,7 @@ pub(crate) fn libraries(lock: &str) -> BTreeMap<String, String> {
             for (library, prefixes) in LIBRARIES {
                 let is_bound = BINDINGS.iter().any(|prefix| is_of(name, prefix));
                 if prefixes.iter().any(|prefix| is_of(name, prefix))
+                    && !RECORDERS.contains(&name)
                     && (is_bound == (*library == "library.libtorch"))
                     && let Some(list) = found.get_mut(*library)
                 {
@@ -58,7 +62,7 @@ mod tests {
 
     #[test]
     fn only_what_computes_is_listed() {
-        let lock = "[[package]]\nname = \"serde\"\nversion = \"1.0.0\"\n\n[[package]]\nname = \"burn-flex\"\nversion = \"0.22.1\"\n\n[[package]]\nname = \"burn-tch\"\nversion = \"0.22.1\"\n";
+        let lock = "[[package]]\nname = \"burn-capture\"\nversion = \"0.22.1\"\n\n[[package]]\nname = \"serde\"\nversion = \"1.0.0\"\n\n[[package]]\nname = \"burn-flex\"\nversion = \"0.22.1\"\n\n[[package]]\nname = \"burn-tch\"\nversion = \"0.22.1\"\n";
         let found = libraries(lock);
         assert_eq!(found["library.tensor"], "burn-flex 0.22.1");
         assert_eq!(found["library.libtorch"], "burn-tch 0.22.1");

@@ -45,7 +45,13 @@ enum Verb {
         /// Side of the image, pixels
         #[arg(long, value_name = "PIXELS", default_value_t = 224)]
         size: usize,
+        /// Images at once, for the memory
+        #[arg(long, value_name = "N", default_value_t = 1)]
+        batch: usize,
     },
+    /// Times and memory of a pass of a network on this machine, as a line of JSON
+    /// (`dygl cost --measure` starts this)
+    Measure(cost::measure::Arguments),
     /// Names and shapes of the tensors that a weights file of a model holds
     Tensors(forward::TensorsArguments),
 }
@@ -86,13 +92,22 @@ fn main() -> ExitCode {
             };
         }
         Verb::Devices { format } => return devices(format),
-        Verb::Cost { models, size } => {
-            return match cost::run(&models, size) {
+        Verb::Cost { models, size, batch } => {
+            return match cost::run(&models, size, batch) {
                 Ok(line) => {
                     println!("{line}");
                     ExitCode::SUCCESS
                 }
                 Err(error) => complain(&error, Exit::Usage),
+            };
+        }
+        Verb::Measure(arguments) => {
+            return match cost::measure::run(&arguments) {
+                Ok(line) => {
+                    println!("{line}");
+                    ExitCode::SUCCESS
+                }
+                Err(error) => complain(&error, error.exit()),
             };
         }
         Verb::Forward(arguments) => forward::run(&arguments),

@@ -1,6 +1,6 @@
 //! Sentences about costs: by the printed columns, and by the ledger of true costs.
 
-use crate::cost::Cost;
+use crate::ledger::Ledger;
 use crate::spec::name::Named;
 use crate::spec::reported::Printed;
 
@@ -18,18 +18,19 @@ impl Expense {
         if metric == "params_m" { Expense::Parameters } else { Expense::Operations }
     }
 
-    fn of(self, cost: &Cost) -> u64 {
+    fn of(self, ledger: &Ledger) -> u64 {
         match self {
-            Expense::Parameters => cost.parameters,
-            Expense::Operations => cost.true_operations,
+            Expense::Parameters => ledger.parameters,
+            Expense::Operations => ledger.operations,
         }
     }
 }
 
 impl Judge<'_> {
-    /// The entry of a network in the ledger.
-    pub fn cost(&self, model: &Named) -> Option<&Cost> {
-        self.costs?.iter().find(|cost| cost.model == *model)
+    /// The ledger of a network.
+    pub fn cost(&self, model: &Named) -> Option<&Ledger> {
+        let name = model.to_string();
+        self.costs?.iter().find(|ledger| ledger.model == name)
     }
 
     pub(super) fn cheaper(&self, cheaper: &Cheaper) -> Judged {

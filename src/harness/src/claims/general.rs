@@ -3,7 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::cost::Cost;
+use crate::ledger::Ledger;
+use crate::spec::name::Named;
 
 use super::expense::{NO_LEDGER, millions};
 use super::judge::{Judge, table_1};
@@ -207,17 +208,20 @@ fn ledger(judge: &Judge<'_>) -> (usize, Drafts) {
     };
     let place = format!("Table {COSTS}");
     let mut examined = 0;
-    let mut counted: Vec<(&str, &Cost)> = Vec::new();
+    let mut counted: Vec<(&str, &Ledger)> = Vec::new();
     let mut draft = Draft::new(Topic::Costs, Severity::Contradiction, "");
+    let is_of = |ledger: &Ledger, model: &Named| {
+        Named::parse(&ledger.model).is_ok_and(|named| numbers.id(&named) == *model)
+    };
     for (model, printed) in block.column("flops_g") {
-        let of: Vec<&Cost> = costs.iter().filter(|cost| numbers.id(&cost.model) == *model).collect();
+        let of: Vec<&Ledger> = costs.iter().filter(|cost| is_of(cost, model)).collect();
         let Some(parameters) = block.get(model, "params_m").filter(|_| !of.is_empty()) else { continue };
         examined += 1;
         let label = numbers.model(model);
         // The network as its paper has it may not be the one that was counted.
-        let fits = |cost: &&&Cost| {
-            (cost.thop_operations as f64 / 1e9 - printed.value).abs() <= printed.rounding() + 1e-9
-                && (cost.thop_parameters as f64 / 1e6 - parameters.value).abs()
+        let fits = |cost: &&&Ledger| {
+            (cost.published.operations as f64 / 1e9 - printed.value).abs() <= printed.rounding() + 1e-9
+                && (cost.published.parameters as f64 / 1e6 - parameters.value).abs()
                     <= parameters.rounding() + 1e-9
         };
         let Some(cost) = of.iter().find(fits) else {
@@ -227,8 +231,8 @@ fn ledger(judge: &Judge<'_>) -> (usize, Drafts) {
                     format!(
                         "{}: {} and {}",
                         cost.model,
-                        millions(cost.thop_parameters),
-                        millions(cost.thop_operations)
+                        millions(cost.published.parameters),
+                        millions(cost.published.operations)
                     )
                 })
                 .collect();
@@ -242,35 +246,35 @@ fn ledger(judge: &Judge<'_>) -> (usize, Drafts) {
             continue;
         };
         counted.push((label, cost));
-        let (thop, truth) = (cost.thop_operations as f64, cost.true_operations as f64);
+        let (thop, truth) = (cost.published.operations as f64, cost.operations as f64);
         draft.figures.insert(format!("true operations {model}"), truth);
         draft.figures.insert(format!("printed over true {model}"), thop / truth);
         draft.figures.insert(format!("parameters {model}"), cost.parameters as f64);
         draft.cells.extend(block.cell(model, "flops_g"));
         let mut words = format!(
             "{label}: {printed} G printed, {} multiply-accumulates ({:+.0} %)",
-            millions(cost.true_operations),
+            millions(cost.operations),
             100.0 * (thop / truth - 1.0)
         );
-        if cost.parameters != cost.thop_parameters {
+        if cost.parameters != cost.published.parameters {
             words.push_str(&format!("; {parameters} M parameters printed, {}", millions(cost.parameters)));
         }
-        for note in &cost.notes {
-            words.push_str(&format!("; {}: {}", note.kind.words(), note.words));
+        for difference in &cost.differences {
+            words.push_str(&format!("; {}: {}", difference.kind.words(), difference.what));
         }
         draft.details.push(words);
     }
     if counted.is_empty() {
         return (examined, found);
     }
-    let order = |of: fn(&Cost) -> u64| -> Vec<&str> {
+    let order = |of: fn(&Ledger) -> u64| -> Vec<&str> {
         let mut sorted = counted.clone();
         sorted.sort_by_key(|(_, cost)| of(cost));
         sorted.into_iter().map(|(label, _)| label).collect()
     };
-    let (printed, truly) = (order(|cost| cost.thop_operations), order(|cost| cost.true_operations));
+    let (printed, truly) = (order(|cost| cost.published.operations), order(|cost| cost.operations));
     let moved = printed.iter().zip(&truly).filter(|(a, b)| a != b).count();
-    let ratio = |(_, cost): &(&str, &Cost)| cost.thop_operations as f64 / cost.true_operations as f64;
+    let ratio = |(_, cost): &(&str, &Ledger)| cost.published.operations as f64 / cost.operations as f64;
     let (low, high) =
         counted.iter().map(ratio).fold((f64::INFINITY, 0.0_f64), |(l, h), r| (l.min(r), h.max(r)));
     // A counter that errs for all alike would leave every comparison as it is.

@@ -1,6 +1,6 @@
 //! Sentences about single numbers: values, differences, counts, parts.
 
-use crate::cost::Cost;
+use crate::ledger::Ledger;
 use crate::spec::name::Named;
 use crate::spec::reported::Printed;
 
@@ -13,7 +13,7 @@ use super::{Cell, Draft, Missing, Severity, Topic, Verdict};
 /// Who holds checks against numbers.
 pub(super) struct Judge<'a> {
     pub numbers: &'a Numbers<'a>,
-    pub costs: Option<&'a [Cost]>,
+    pub costs: Option<&'a [Ledger]>,
 }
 
 pub(super) type Judged = Result<Vec<Verdict>, Missing>;

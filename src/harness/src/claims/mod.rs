@@ -24,7 +24,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::cost::Cost;
+use crate::ledger::Ledger;
 use crate::spec::diagnostic::{Diagnostic, Diagnostics};
 use crate::spec::embedded;
 use crate::spec::reported::Reported;
@@ -333,7 +333,7 @@ struct Missing(String);
 ///
 /// # Errors
 /// Checks that ask for a number that is not printed, each with its place.
-pub fn audit(claims: &Claims, reported: &Reported, costs: Option<&[Cost]>) -> Result<Audit, Diagnostics> {
+pub fn audit(claims: &Claims, reported: &Reported, costs: Option<&[Ledger]>) -> Result<Audit, Diagnostics> {
     let numbers = numbers::Numbers::new(reported);
     let judge = judge::Judge { numbers: &numbers, costs };
     let mut missing = Vec::new();

@@ -7,10 +7,10 @@ use std::path::Path;
 use crate::claims::{self, Claims, Severity, text};
 use crate::cli::{Format, PaperAudit};
 use crate::command;
-use crate::cost::Cost;
 use crate::exec;
 use crate::exec::local::Local;
 use crate::exit::{Exit, Failure, OrExit};
+use crate::ledger::Ledger;
 use crate::report;
 use crate::spec::diagnostic::Diagnostics;
 use crate::spec::embedded;
@@ -52,14 +52,12 @@ pub fn audit(arguments: &PaperAudit) -> Result<Exit, Failure> {
 
 /// The ledger of every network of the paper; without it (no worker) what needs
 /// it is told as not checked. U-Net's printed figures are those of a variant.
-fn costs(arguments: &PaperAudit) -> Option<Vec<Cost>> {
+fn costs(arguments: &PaperAudit) -> Option<Vec<Ledger>> {
     let mut models: Vec<Named> = NETWORKS.iter().map(|network| Named::plain(network.name)).collect();
     models.extend(Named::parse("unet,variant=table-exact"));
-    let ledgers = Local::beside_this_program().ok().and_then(|local| {
-        let found = exec::cost::ledgers(&local, &arguments.common.store, &models, PAPER_SIZE);
-        found.map_err(|error| eprintln!("warning: no ledger of costs: {error}")).ok()
-    })?;
-    ledgers.iter().map(|ledger| Cost::try_from(ledger).ok()).collect()
+    let local = Local::beside_this_program().ok()?;
+    let found = exec::cost::ledgers(&local, &arguments.common.store, &models, PAPER_SIZE);
+    found.map_err(|error| eprintln!("warning: no ledger of costs: {error}")).ok()
 }
 
 /// The file that was asked for, else the one at `place` of the working directory, else

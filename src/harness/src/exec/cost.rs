@@ -27,24 +27,39 @@ pub enum CostError {
     Answer { worker: PathBuf },
 }
 
-/// The ledgers of networks (resolved names) for a square image, in their order.
+/// The ledgers of networks (resolved names) for a square image, in their order;
+/// their memory is that of one image.
 ///
 /// # Errors
 /// The worker cannot be started, or does not answer.
 pub fn ledgers(local: &Local, root: &Path, models: &[Named], size: usize) -> Result<Vec<Ledger>, CostError> {
+    ledgers_of_batch(local, root, models, size, 1)
+}
+
+/// [`ledgers`] with the memory of `batch` images.
+///
+/// # Errors
+/// As [`ledgers`].
+pub fn ledgers_of_batch(
+    local: &Local,
+    root: &Path,
+    models: &[Named],
+    size: usize,
+    batch: usize,
+) -> Result<Vec<Ledger>, CostError> {
     let mut known: Vec<Option<Ledger>> =
-        models.iter().map(|model| remembered(&place(root, model, size))).collect();
+        models.iter().map(|model| remembered(&place(root, model, size, batch))).collect();
     let wanted: Vec<&Named> =
         models.iter().zip(&known).filter(|(_, ledger)| ledger.is_none()).map(|(model, _)| model).collect();
     if !wanted.is_empty() {
-        let mut found = ask(local.worker(), &wanted, size)?.into_iter();
+        let mut found = ask(local.worker(), &wanted, size, batch)?.into_iter();
         for (model, slot) in models.iter().zip(&mut known).filter(|(_, ledger)| ledger.is_none()) {
             let ledger =
                 found.next().ok_or_else(|| CostError::Answer { worker: local.worker().to_owned() })?;
             // Where it cannot be kept, the worker is asked again; a store that is
             // not there yet is not made for this.
             if root.is_dir() {
-                let _ = keep(&place(root, model, size), &ledger);
+                let _ = keep(&place(root, model, size, batch), &ledger);
             }
             *slot = Some(ledger);
         }
@@ -53,12 +68,12 @@ pub fn ledgers(local: &Local, root: &Path, models: &[Named], size: usize) -> Res
 }
 
 /// Named by all that a ledger depends on.
-fn place(root: &Path, model: &Named, size: usize) -> PathBuf {
+fn place(root: &Path, model: &Named, size: usize, batch: usize) -> PathBuf {
     let revisions = Revisions::of_this_build();
-    let basis =
-        [&model.to_string(), &size.to_string(), revisions.network(&model.name), revisions.get("cost")]
-            .map(|part| format!("{}:{part}", part.len()))
-            .concat();
+    let (name, size, batch) = (model.to_string(), size.to_string(), batch.to_string());
+    let basis = [&name, &size, &batch, revisions.network(&model.name), revisions.get("cost")]
+        .map(|part| format!("{}:{part}", part.len()))
+        .concat();
     root.join("costs").join(format!("{}.json", &blake3::hash(basis.as_bytes()).to_hex()[..32]))
 }
 
@@ -75,10 +90,10 @@ fn keep(path: &Path, ledger: &Ledger) -> io::Result<()> {
     Ok(())
 }
 
-fn ask(worker: &Path, models: &[&Named], size: usize) -> Result<Vec<Ledger>, CostError> {
+fn ask(worker: &Path, models: &[&Named], size: usize, batch: usize) -> Result<Vec<Ledger>, CostError> {
     let worker = worker.to_owned();
     let mut command = Command::new(&worker);
-    command.arg("cost").args(["--size", &size.to_string()]).envs(ENVIRONMENT);
+    command.arg("cost").args(["--size", &size.to_string(), "--batch", &batch.to_string()]).envs(ENVIRONMENT);
     command.args(models.iter().map(|model| model.to_string()));
     let output = match command.output() {
         Ok(output) => output,

@@ -14,6 +14,7 @@ mod inputs;
 pub mod job;
 pub mod local;
 pub mod machine;
+pub mod measure;
 pub mod mock;
 pub mod predict;
 pub mod preflight;

@@ -8,7 +8,7 @@ use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::ops::ConvOptions;
 use burn::backend::tensor::FloatTensor;
-use burn::backend::{Autodiff, Backend, Dispatch, TensorMetadata, backend_extension};
+use burn::backend::{Autodiff, Backend, Capture, Dispatch, TensorMetadata, backend_extension};
 use burn::tensor::{DType, Tensor};
 
 use super::backend::is_torch;
@@ -46,7 +46,7 @@ impl Window {
 
 /// One filter per channel on a backend. Shapes: x [B, C, H, W],
 /// weight [C, 1, k, k], grad [B, C, H', W'].
-#[backend_extension(Flex: cfg(feature = "flex"), Autodiff)]
+#[backend_extension(Flex: cfg(feature = "flex"), Capture, Autodiff)]
 pub trait DepthwiseOps: Backend {
     /// [B, C, H', W'].
     fn depthwise(x: FloatTensor<Self>, weight: FloatTensor<Self>, window: Window) -> FloatTensor<Self> {
@@ -108,6 +108,8 @@ impl<B: Backend + DepthwiseOps, C: CheckpointStrategy> DepthwiseOps for Autodiff
         }
     }
 }
+
+impl DepthwiseOps for Capture {}
 
 #[cfg(feature = "flex")]
 mod flex {

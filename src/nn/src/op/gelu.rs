@@ -6,8 +6,9 @@ use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind, unary};
+use burn::backend::ops::ActivationOps;
 use burn::backend::tensor::FloatTensor;
-use burn::backend::{Autodiff, Backend, Dispatch, Scalar, backend_extension};
+use burn::backend::{Autodiff, Backend, Capture, Dispatch, Scalar, backend_extension};
 use burn::tensor::Tensor;
 
 use crate::trace::{self, Kind};
@@ -19,7 +20,7 @@ pub fn gelu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
 }
 
 /// GELU and its gradient on a backend.
-#[backend_extension(Flex: cfg(feature = "flex"), LibTorch: cfg(feature = "tch"), Autodiff)]
+#[backend_extension(Flex: cfg(feature = "flex"), LibTorch: cfg(feature = "tch"), Capture, Autodiff)]
 pub trait GeluOps: Backend {
     /// x Phi(x), Phi the standard normal distribution function.
     fn gelu_exact(x: FloatTensor<Self>) -> FloatTensor<Self> {
@@ -60,6 +61,13 @@ impl<B: Backend + GeluOps, C: CheckpointStrategy> GeluOps for Autodiff<B, C> {
             OpsKind::Tracked(prep) => prep.finish(x.clone(), B::gelu_exact(x)),
             OpsKind::UnTracked(prep) => prep.finish(B::gelu_exact(x)),
         }
+    }
+}
+
+/// Recorded as one operation.
+impl GeluOps for Capture {
+    fn gelu_exact(x: FloatTensor<Self>) -> FloatTensor<Self> {
+        <Self as ActivationOps<Self>>::gelu(x)
     }
 }
 

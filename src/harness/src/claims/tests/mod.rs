@@ -7,7 +7,7 @@ mod predicates;
 use toml::{Table, Value};
 
 use super::{Audit, Cell, Claims, Finding, Severity, audit};
-use crate::cost::Cost;
+use crate::ledger::{Counted, Ledger};
 use crate::spec::embedded;
 use crate::spec::reported::Reported;
 use crate::spec::source::Origin;
@@ -17,6 +17,19 @@ use crate::spec::source::Origin;
 struct Copy {
     numbers: Table,
     sentences: Table,
+}
+
+/// What an audit takes from a ledger; `published` are parameters and operations.
+fn ledger(model: &str, parameters: u64, published: [u64; 2], operations: u64) -> Ledger {
+    let [counted, published] = published;
+    Ledger {
+        model: model.to_owned(),
+        size: 224,
+        parameters,
+        published: Counted { parameters: counted, operations: published },
+        operations,
+        ..Ledger::default()
+    }
 }
 
 impl Copy {
@@ -41,7 +54,7 @@ impl Copy {
             .unwrap_or_else(|mistakes| panic!("{mistakes}"))
     }
 
-    fn audit(&self, costs: Option<&[Cost]>) -> Audit {
+    fn audit(&self, costs: Option<&[Ledger]>) -> Audit {
         let reported = self.reported();
         audit(&self.claims(&reported), &reported, costs).unwrap_or_else(|mistakes| panic!("{mistakes}"))
     }

@@ -251,15 +251,8 @@ fn costs_less_needs_a_ledger() {
     let check = "{ says = 'costs-less', model = 'o', than = ['a'], by = ['parameters', 'operations'] }";
     let copy = Copy::of(NUMBERS, &sentences(check));
     assert_eq!(copy.audit(None).unchecked.iter().filter(|one| one.id == "s/costs-less").count(), 1);
-    let cost = |model: &str, parameters, operations| Cost {
-        model: crate::spec::name::Named::plain(model),
-        size: 224,
-        parameters,
-        thop_parameters: parameters,
-        thop_operations: operations,
-        true_operations: operations,
-        notes: Vec::new(),
-    };
+    let cost =
+        |model: &str, parameters, operations| ledger(model, parameters, [parameters, operations], operations);
     let held =
         copy.audit(Some(&[cost("o", 10_000_000, 3_000_000_000), cost("a", 30_000_000, 9_000_000_000)]));
     assert!(held.held.iter().any(|one| one.id == "s/costs-less"), "{held:#?}");

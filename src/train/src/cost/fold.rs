@@ -1,84 +1,25 @@
-//! The verb `cost`: folds the cost ledger of networks from forward passes.
-//!
-//! | kind | true operations (multiply-accumulates) | thop 0.1.1 | fvcore |
-//! |---|---|---|---|
-//! | convolution | outputs x taps | the same | the same |
-//! | transposed convolution | inputs x taps | outputs x taps of the input side | as true |
-//! | linear, 1-D convolution | outputs x terms | the same | the same |
-//! | product of activations | outputs x terms | - | as true |
-//! | batch norm | 1 per value | 4 | 2 |
-//! | layer norm | 3 per value (sum, squares, scale and shift) | 4 | 5 |
-//! | group norm | 3 per value | - | 5 |
-//! | dynamic tanh | 2 per value | - | - |
-//! | softmax | 2 per value (sum, division) | 3 n - 1 per row of n | - |
-//! | average pool | outputs x area | outputs | - |
-//! | adaptive average pool | 1 per input | area + 1 per output | 1 per input |
-//! | mean | 1 per input | - | - |
-//! | bilinear resize, samples | 4 per output | 11 per output, - | 4 per output |
-//! | nearest resize | 0 | 1 per output | 1 per output |
-//! | max pool, GELU | 0 | - | - |
-//!
-//! thop sees modules only: what the reference does by a function counts
-//! nothing. It counts a parameter if the module that holds it was called, and
-//! is of one of these kinds. A module that is registered under two names is
-//! hooked twice, and its two hooks' sums are added up twice: operations x 4,
-//! parameters x 2.
+//! Folds the events of a pass into a ledger, by the rules of each convention.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use burn::module::ParamId;
-use burn::tensor::{Device, Tensor};
-use dygl::ledger::{Counted, Difference, DifferenceKind, KindCost, LayerCost, Ledger};
-use dygl::spec::name::{NameError, Named};
-use dygl::spec::network::{self, NetworkError};
+use dygl::ledger::{Counted, Difference, DifferenceKind, KindCost, LayerCost, Ledger, Memory};
 use dygl_nn::network::reference_name;
-use dygl_nn::trace::{self, Event, Kind, Standing};
+use dygl_nn::trace::{Event, Kind, Standing};
 
-use crate::net::Net;
-use crate::weights::{self, Site};
+use super::graph::Pass;
+use crate::weights::Site;
 
-/// Why there is no ledger; completes "failed to".
-#[derive(Debug, thiserror::Error)]
-pub enum CostError {
-    #[error("read the model `{model}`: {source}")]
-    Name { model: String, source: NameError },
-    #[error("find the model: {0}")]
-    Network(#[from] NetworkError),
-    #[error("build `{model}` for {size} px: the nearest valid size is {nearest}")]
-    Size { model: String, size: usize, nearest: usize },
-    #[error("write the ledgers: {0}")]
-    Json(#[from] serde_json::Error),
+/// The ledger of a pass of one image.
+pub(super) fn ledger(pass: &Pass, model: String, size: usize, activations: u64, memory: Memory) -> Ledger {
+    let layers = pass.events.iter().map(|event| Layer::new(event, &pass.sites, pass.aliases)).collect();
+    Fold { sites: &pass.sites, layers }.ledger(model, size, activations, memory)
 }
 
-/// Runs the verb: a JSON list of ledgers, in the order of the models.
-///
-/// # Errors
-/// A model is unknown or takes no such images.
-pub fn run(models: &[String], size: usize) -> Result<String, CostError> {
-    let device = Device::flex();
-    let mut ledgers = Vec::with_capacity(models.len());
-    for model in models {
-        let named = Named::parse(model).map_err(|source| CostError::Name { model: model.clone(), source })?;
-        let (network, named) = network::resolve(&named)?;
-        if let Err(nearest) = network.check_size(size) {
-            return Err(CostError::Size { model: model.clone(), size, nearest });
-        }
-        ledgers.push(ledger(&named, size, &device)?);
-    }
-    Ok(serde_json::to_string(&ledgers)?)
-}
-
-/// The ledger of a network for one square image.
-///
-/// # Errors
-/// The name or an option is unknown.
-pub fn ledger(named: &Named, size: usize, device: &Device) -> Result<Ledger, NetworkError> {
-    let net = Net::build(named, [size; 2], device)?;
-    let image = Tensor::<4>::zeros([1, 3, size, size], device);
-    let (_, events) = trace::record(|| net.forward(image));
-    let sites = weights::sites_with_ids(&net).into_iter().collect();
-    let layers = events.iter().map(|event| Layer::new(event, &sites, net.aliases())).collect();
-    Ok(Fold { sites: &sites, layers }.ledger(named.to_string(), size))
+/// Multiply-accumulates of what was done.
+#[cfg(test)]
+pub(super) fn operations(event: &Event) -> u64 {
+    Layer::new(event, &BTreeMap::new(), &[]).operations()
 }
 
 /// An event with the layer it came from.
@@ -199,7 +140,7 @@ struct Fold<'a> {
 }
 
 impl Fold<'_> {
-    fn ledger(&self, model: String, size: usize) -> Ledger {
+    fn ledger(&self, model: String, size: usize, activations: u64, memory: Memory) -> Ledger {
         let parameters = self.sites.values().filter(|site| !site.is_buffer());
         let live = || self.layers.iter().filter(|layer| layer.event.standing == Standing::Live);
         Ledger {
@@ -214,7 +155,8 @@ impl Fold<'_> {
             operations: live().map(Layer::operations).sum(),
             by_kind: self.by_kind(),
             differences: self.differences(),
-            activations: live().map(|layer| layer.event.outputs()).sum(),
+            activations,
+            memory,
             layers: self.layers.iter().map(cost).collect(),
         }
     }
@@ -279,7 +221,7 @@ impl Fold<'_> {
                 Standing::Live => {
                     add(
                         DifferenceKind::OtherRule,
-                        format!("{kind}: counted by another rule"),
+                        format!("{kind}: {}", other_rule(layer.event.kind)),
                         hooked - operations,
                         0,
                     );
@@ -318,13 +260,10 @@ impl Fold<'_> {
                     add(DifferenceKind::RegisteredTwice, what, 0, *times as i64 - values);
                 }
                 None => {
+                    // One that lies bare in the network has no layer: its name says whose it is.
+                    let of = if site.layer.is_empty() { top(&site.name) } else { site.layer.clone() };
                     let why = if called.contains(id) { "no rule" } else { "bare, or never called" };
-                    add(
-                        DifferenceKind::NotCounted,
-                        format!("parameters of {}: {why}", site.layer),
-                        0,
-                        -values,
-                    );
+                    add(DifferenceKind::NotCounted, format!("parameters of {of}: {why}"), 0, -values);
                 }
             }
         }
@@ -335,6 +274,21 @@ impl Fold<'_> {
 /// its name.
 fn top(name: &str) -> String {
     name.split('.').take(2).collect::<Vec<_>>().join(".")
+}
+
+/// What thop counts of a kind in place of its operations.
+fn other_rule(kind: Kind) -> &'static str {
+    match kind {
+        Kind::ConvolutionTransposed => "by the values of its output, not of its input",
+        Kind::BatchNorm => "4 per value, not 1",
+        Kind::LayerNorm => "4 per value, not 3",
+        Kind::Softmax => "3 n - 1 per row of n, not 2 n",
+        Kind::AveragePool => "1 per output, whatever its area",
+        Kind::GlobalAverage => "1 more per output",
+        Kind::ResizeBilinear => "11 per output, not 4",
+        Kind::ResizeNearest => "1 per output, not 0",
+        _ => "another figure per value",
+    }
 }
 
 fn cost(layer: &Layer<'_>) -> LayerCost {
@@ -378,81 +332,5 @@ fn name(kind: Kind) -> &'static str {
         Kind::ResizeNearest => "nearest resize",
         Kind::Sample => "sampling",
         Kind::Gelu => "GELU",
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn costs(model: &str) -> Ledger {
-        ledger(&Named::parse(model).expect("valid"), 224, &Device::flex()).expect("known")
-    }
-
-    /// Parameters, thop's parameters and operations, fvcore's total.
-    fn holds(model: &str, parameters: u64, published: [u64; 2], fvcore: u64) {
-        let found = costs(model);
-        assert_eq!(found.parameters, parameters, "{model}");
-        assert_eq!([found.published.parameters, found.published.operations], published, "{model}");
-        let off = found.fvcore.abs_diff(fvcore) as f64 / fvcore as f64;
-        assert!(off < 1e-3, "{model}: fvcore {} and {fvcore}", found.fvcore);
-        let way: i64 = found.differences.iter().map(|difference| difference.operations).sum();
-        assert_eq!(found.operations as i64 + way, found.published.operations as i64, "{model}: operations");
-        let way: i64 = found.differences.iter().map(|difference| difference.parameters).sum();
-        assert_eq!(found.parameters as i64 + way, found.published.parameters as i64, "{model}: parameters");
-    }
-
-    #[test]
-    fn convolutional_networks() {
-        holds("unet,variant=table-exact", 31_037_633, [31_037_633, 41_479_340_032], 36_927_127_552);
-        holds("unet", 31_037_633, [31_037_633, 41_908_600_832], 36_927_127_552);
-        holds("attention_unet", 34_878_573, [34_878_573, 51_015_008_576], 50_941_819_040);
-        holds("unetpp", 9_163_329, [9_163_329, 26_722_934_784], 26_533_470_208);
-        holds("dcsau_net", 2_598_785, [2_598_785, 5_294_790_656], 5_147_949_312);
-        holds("m2snet", 29_741_585, [27_692_585, 6_910_570_352], 13_479_194_400);
-        holds("cmunext_l", 8_286_721, [8_286_721, 13_155_896_320], 13_020_621_824);
-    }
-
-    #[test]
-    fn transformers_and_hybrids() {
-        holds("missformer", 42_462_017, [35_452_225, 7_250_833_408], 9_860_336_640);
-        holds("swin_unet", 27_168_132, [27_145_824, 5_910_806_496], 6_125_624_064);
-        holds("hiformer_b", 25_510_955, [34_136_545, 17_754_722_720], 7_955_838_272);
-        holds("h2former", 33_678_656, [33_634_916, 24_671_281_024], 24_824_383_936);
-        holds("fat_net", 28_758_657, [29_615_073, 42_799_557_632], 22_957_708_288);
-        holds("bef_unet", 41_692_449, [42_607_129, 7_953_323_392], 5_926_526_272);
-    }
-
-    #[test]
-    fn dyglnet_and_its_ablations() {
-        holds("dyglnet", 9_980_098, [9_979_025, 11_162_572_368], 11_233_609_040);
-        holds("dyglnet,upsample=bilinear", 9_956_418, [9_955_345, 11_116_410_448], 11_187_447_120);
-        holds("dyglnet,upsample=transposed", 10_216_002, [10_214_929, 12_089_423_440], 11_164_366_160);
-        holds("dyglnet,norm=group", 9_980_089, [9_979_025, 11_162_572_368], 11_234_694_880);
-        holds("dyglnet,local=none", 9_915_286, [9_914_213, 11_131_415_424], 11_207_245_472);
-        holds("dyglnet,global=none", 9_928_025, [9_928_025, 11_142_470_608], 11_040_718_384);
-        holds("dyglnet,split=local", 10_521_562, [10_521_021, 11_340_773_368], 11_344_969_336);
-        holds("dyglnet,split=global", 9_139_562, [9_137_425, 10_894_346_784], 11_099_064_864);
-    }
-
-    #[test]
-    fn other_readings_of_the_ablations() {
-        // Published and fvcore's operations, G; where the page states them.
-        for (model, published, fvcore) in [
-            ("dyglnet,upsample=transposed-wide", 13.711, Some(11.813)),
-            ("dyglnet,norm=layer", 11.1634, None),
-            ("dyglnet,norm=batch", 11.1634, None),
-            ("dyglnet,local=nowhere", 10.899, Some(11.010)),
-            ("dyglnet,local=single", 11.142, Some(11.216)),
-            ("dyglnet,local=identity", 10.481, Some(10.563)),
-            ("dyglnet,split=half", 10.830, Some(11.079)),
-        ] {
-            let found = costs(model);
-            let close = |found: u64, stated: f64| (found as f64 / 1e9 - stated).abs() < 6e-4;
-            assert!(close(found.published.operations, published), "{model}: {}", found.published.operations);
-            if let Some(fvcore) = fvcore {
-                assert!((found.fvcore as f64 / 1e9 / fvcore - 1.0).abs() < 1e-3, "{model}: {}", found.fvcore);
-            }
-        }
     }
 }

@@ -1,4 +1,8 @@
-//! `dygl cost`: what networks cost, by the paper's convention and truly.
+//! `dygl cost`: what networks cost, by the paper's convention and truly, and
+//! measured on this machine.
+
+mod measured;
+mod memory;
 
 use crate::cli::{Cost, Format};
 use crate::exec::cost;
@@ -8,12 +12,22 @@ use crate::ledger::Ledger;
 use crate::spec::name::Named;
 use crate::spec::network::{self, NETWORKS};
 
+/// Images at once of a measured training step unless `--batch` says otherwise.
+const MEASURED_BATCH: usize = 2;
+
 pub fn cost(arguments: &Cost) -> Result<Exit, Failure> {
     let models = models(&arguments.models, arguments.size)?;
+    let batch = arguments.batch.unwrap_or(if arguments.measure { MEASURED_BATCH } else { 1 });
     let local = Local::beside_this_program()?;
-    std::fs::create_dir_all(&arguments.common.store).or_exit(Exit::Environment)?;
+    let store = &arguments.common.store;
+    std::fs::create_dir_all(store).or_exit(Exit::Environment)?;
+    // A device that is not there is told before minutes have passed.
+    let device = if arguments.measure { Some(measured::choose(&local, arguments)?) } else { None };
     let ledgers =
-        cost::ledgers(&local, &arguments.common.store, &models, arguments.size).or_exit(Exit::Environment)?;
+        cost::ledgers_of_batch(&local, store, &models, arguments.size, batch).or_exit(Exit::Environment)?;
+    let measured = device.map(|device| measured::measure(&local, &models, arguments, batch, &device));
+    let (found, failed) = measured.map_or((None, 0), |(found, failed)| (Some(found), failed));
+    let exit = if failed > 0 { Exit::Failed } else { Exit::Ok };
     if arguments.common.format == Format::Json {
         let mut listed = serde_json::json!(ledgers);
         if !arguments.layers {
@@ -21,8 +35,12 @@ pub fn cost(arguments: &Cost) -> Result<Exit, Failure> {
                 ledger.as_object_mut().map(|ledger| ledger.remove("layers"));
             }
         }
-        super::answer_json(&serde_json::json!({ "ledgers": listed }))?;
-        return Ok(Exit::Ok);
+        let mut answer = serde_json::json!({ "ledgers": listed });
+        if let (Some(found), Some(answer)) = (&found, answer.as_object_mut()) {
+            answer.insert("measured".into(), serde_json::json!(found));
+        }
+        super::answer_json(&answer)?;
+        return Ok(exit);
     }
     super::answer(&overview(&ledgers));
     // A few networks are told of one by one.
@@ -31,7 +49,10 @@ pub fn cost(arguments: &Cost) -> Result<Exit, Failure> {
             super::answer(&format!("\n{}", account(ledger, arguments.layers)));
         }
     }
-    Ok(Exit::Ok)
+    if let Some(found) = &found {
+        super::answer(&format!("\n{}", measured::text(found, &ledgers)));
+    }
+    Ok(exit)
 }
 
 /// The networks asked for, all mistakes at once; without any, every network.
@@ -64,7 +85,16 @@ fn models(asked: &[String], size: usize) -> Result<Vec<Named>, Failure> {
 }
 
 fn overview(ledgers: &[Ledger]) -> String {
-    let heading = ["model", "parameters", "as published", "operations", "as published", "fvcore"];
+    let heading = [
+        "model",
+        "parameters",
+        "as published",
+        "operations",
+        "as published",
+        "fvcore",
+        "inference",
+        "training step",
+    ];
     let mut rows = vec![heading.map(str::to_owned).to_vec()];
     rows.extend(ledgers.iter().map(|ledger| {
         vec![
@@ -74,13 +104,17 @@ fn overview(ledgers: &[Ledger]) -> String {
             billions(ledger.operations),
             billions(ledger.published.operations),
             billions(ledger.fvcore),
+            memory::mebibytes(ledger.memory.weights + ledger.memory.inference),
+            memory::mebibytes(ledger.memory.training()),
         ]
     }));
-    let size = ledgers.first().map_or(0, |ledger| ledger.size);
+    let (size, batch) = ledgers.first().map_or((0, 1), |ledger| (ledger.size, ledger.memory.batch));
     format!(
         "{}Multiply-accumulates of one image of {size} x {size} px. \"As published\" is the counter behind the\n\
-         paper's Table 7 (thop 0.1.1), with its errors; `dygl cost MODEL` says where the two part.\n",
-        super::columns(&rows)
+         paper's Table 7 (thop 0.1.1), with its errors; `dygl cost MODEL` says where the two part. The last two\n\
+         columns are the memory that a pass of {} must hold, weights included, without the workspace of kernels.\n",
+        super::columns(&rows),
+        memory::images(batch)
     )
 }
 
@@ -104,11 +138,14 @@ fn account(ledger: &Ledger, layers: bool) -> String {
     let mut rows = vec![heading.map(str::to_owned).to_vec()];
     rows.push(vec!["true".into(), grouped(operations), grouped(ledger.parameters as i64)]);
     rows.extend(ledger.differences.iter().map(|difference| {
-        vec![difference.what.clone(), signed(difference.operations), signed(difference.parameters)]
+        let what = format!("{}: {}", difference.kind.words(), difference.what);
+        vec![what, signed(difference.operations), signed(difference.parameters)]
     }));
     rows.push(vec!["published".into(), grouped(published), grouped(ledger.published.parameters as i64)]);
     text.push('\n');
     text.push_str(&super::columns(&rows));
+    text.push('\n');
+    text.push_str(&memory::text(&ledger.memory));
     if layers {
         let heading = ["layer", "kind", "input", "output", "parameters", "operations", "as published", ""];
         let mut rows = vec![heading.map(str::to_owned).to_vec()];

@@ -1,0 +1,197 @@
+//! The verb `measure`: times passes of a network on a device, and tells the
+//! memory of this process, which does nothing else.
+
+use std::time::Instant;
+
+use burn::module::Module;
+use burn::tensor::{Device, Distribution, Tensor};
+use clap::{Args, ValueEnum};
+use dygl::exec::measure::{Measured, Pass, Timing};
+use dygl::exit::Exit;
+use dygl::spec::protocol::Protocol;
+use dygl::spec::standard_protocol;
+
+use super::CostError;
+use crate::checkpoint::State;
+use crate::device::{self, Backend, DeviceError};
+use crate::fit::{FitError, Training};
+use crate::init;
+use crate::net::Net;
+use crate::optim::AdamW;
+use crate::work;
+
+/// The seed of the weights; no time depends on it.
+const SEED: u64 = 42;
+
+/// What to measure.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// NAME or NAME,option=value,...
+    #[arg(value_name = "MODEL")]
+    model: String,
+    #[arg(long, value_name = "PASS")]
+    pass: Which,
+    /// Side of the images, pixels
+    #[arg(long, value_name = "PIXELS", default_value_t = 224)]
+    size: usize,
+    /// Images at once; inference is measured with one, too
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    batch: usize,
+    /// Timed passes, behind one that is not timed
+    #[arg(long, value_name = "R", default_value_t = 5)]
+    repeats: usize,
+    /// auto, flex, tch-cpu, tch:0, wgpu:0
+    #[arg(long, value_name = "D", default_value = "auto")]
+    device: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Which {
+    Inference,
+    TrainingStep,
+}
+
+/// Why nothing could be measured; completes "failed to".
+#[derive(Debug, thiserror::Error)]
+pub enum MeasureError {
+    #[error(transparent)]
+    Cost(#[from] CostError),
+    #[error(transparent)]
+    Device(#[from] DeviceError),
+    #[error("measure nothing: --repeats must be 1 at least")]
+    Repeats,
+    #[error("read the standard protocol: {0}")]
+    Protocol(String),
+    #[error("train a step: {0}")]
+    Fit(Box<FitError>),
+    #[error("wait for the device: {0}")]
+    Sync(String),
+    #[error("write the measurement: {0}")]
+    Json(#[from] serde_json::Error),
+}
+
+impl MeasureError {
+    /// The exit code that says what kind of failure it is.
+    pub fn exit(&self) -> Exit {
+        match self {
+            Self::Cost(_) | Self::Repeats | Self::Protocol(_) => Exit::Usage,
+            Self::Device(error) => error.exit(),
+            Self::Fit(_) | Self::Sync(_) | Self::Json(_) => Exit::Environment,
+        }
+    }
+}
+
+/// Measures; a line of JSON.
+///
+/// # Errors
+/// The network, the batch or the device cannot be used, or a step fails.
+pub fn run(arguments: &Arguments) -> Result<String, MeasureError> {
+    work::die_with_parent();
+    let Arguments { size, batch, repeats, .. } = *arguments;
+    let named = super::read(&arguments.model, size, batch)?;
+    if repeats == 0 {
+        return Err(MeasureError::Repeats);
+    }
+    let backend = device::parse(&arguments.device)?;
+    let net = Net::build(&named, [size; 2], &backend.device).map_err(CostError::from)?;
+    let net = init::initialise_for(&named, net, SEED);
+    let (pass, (start, timings)) = match arguments.pass {
+        Which::Inference => (Pass::Inference, inference(&net, size, batch, repeats, &backend)?),
+        Which::TrainingStep => (Pass::TrainingStep, training(net, size, batch, repeats, &backend)?),
+    };
+    let measured = Measured {
+        model: named.to_string(),
+        size,
+        pass,
+        device: backend.description,
+        numerics: backend.numerics,
+        threads: rayon::current_num_threads(),
+        timings,
+        start_memory_bytes: start,
+        peak_memory_bytes: work::peak_memory(),
+    };
+    Ok(serde_json::to_string(&measured)?)
+}
+
+/// Memory before the first pass, and times.
+type Found = (u64, Vec<Timing>);
+
+fn images(batch: usize, channels: usize, size: usize, device: &Device) -> Tensor<4> {
+    Tensor::random([batch, channels, size, size], Distribution::Uniform(0.0, 1.0), device)
+}
+
+fn inference(
+    net: &Net,
+    size: usize,
+    batch: usize,
+    repeats: usize,
+    backend: &Backend,
+) -> Result<Found, MeasureError> {
+    let mut batches = vec![1, batch];
+    batches.dedup();
+    let inputs: Vec<Tensor<4>> =
+        batches.iter().map(|batch| images(*batch, 3, size, &backend.device)).collect();
+    settle(backend)?;
+    let start = work::peak_memory();
+    // Reading the logits waits for a device that runs behind.
+    let pass = |input: &Tensor<4>| net.forward(input.clone()).into_data();
+    for input in &inputs {
+        pass(input);
+    }
+    let mut seconds = vec![Vec::with_capacity(repeats); batches.len()];
+    for _ in 0..repeats {
+        for (input, seconds) in inputs.iter().zip(&mut seconds) {
+            let clock = Instant::now();
+            pass(input);
+            seconds.push(clock.elapsed().as_secs_f64());
+        }
+    }
+    let timings = batches.into_iter().zip(seconds).filter_map(|(batch, seconds)| Timing::of(batch, seconds));
+    Ok((start, timings.collect()))
+}
+
+fn training(
+    net: Net,
+    size: usize,
+    batch: usize,
+    repeats: usize,
+    backend: &Backend,
+) -> Result<Found, MeasureError> {
+    let protocol = protocol()?;
+    let mut training = Training {
+        net: net.train(),
+        optimizer: AdamW::new(&protocol.optimizer),
+        best: None,
+        state: State::default(),
+        seed: SEED,
+    };
+    let device = backend.device.clone().autodiff();
+    let input = images(batch, 3, size, &device);
+    let target = images(batch, 1, size, &device).greater_elem(0.5).float();
+    settle(backend)?;
+    let start = work::peak_memory();
+    let mut seconds = Vec::with_capacity(repeats);
+    for step in 0..=repeats {
+        let clock = Instant::now();
+        training
+            .step(input.clone(), target.clone(), &protocol, 0, step, protocol.optimizer.learning_rate)
+            .map_err(|error| MeasureError::Fit(Box::new(error)))?;
+        settle(backend)?;
+        // The first step meets cold caches and makes the optimizer's state.
+        if step > 0 {
+            seconds.push(clock.elapsed().as_secs_f64());
+        }
+    }
+    Ok((start, Timing::of(batch, seconds).into_iter().collect()))
+}
+
+/// The standard protocol: what a training step is.
+fn protocol() -> Result<Protocol, MeasureError> {
+    let folder = std::env::current_dir().map_err(|error| MeasureError::Protocol(error.to_string()))?;
+    standard_protocol(&folder).map_err(|mistakes| MeasureError::Protocol(mistakes.render(false)))
+}
+
+/// Waits until a device has done what it was asked for.
+fn settle(backend: &Backend) -> Result<(), MeasureError> {
+    backend.device.sync().map_err(|error| MeasureError::Sync(error.to_string()))
+}

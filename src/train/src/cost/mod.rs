@@ -1,0 +1,112 @@
+//! The verb `cost`: folds the cost ledger of networks from forward passes.
+//!
+//! | kind | true operations (multiply-accumulates) | thop 0.1.1 | fvcore |
+//! |---|---|---|---|
+//! | convolution | outputs x taps | the same | the same |
+//! | transposed convolution | inputs x taps | outputs x taps of the input side | as true |
+//! | linear, 1-D convolution | outputs x terms | the same | the same |
+//! | product of activations | outputs x terms | - | as true |
+//! | batch norm | 1 per value | 4 | 2 |
+//! | layer norm | 3 per value (sum, squares, scale and shift) | 4 | 5 |
+//! | group norm | 3 per value | - | 5 |
+//! | dynamic tanh | 2 per value | - | - |
+//! | softmax | 2 per value (sum, division) | 3 n - 1 per row of n | - |
+//! | average pool | outputs x area | outputs | - |
+//! | adaptive average pool | 1 per input | area + 1 per output | 1 per input |
+//! | mean | 1 per input | - | - |
+//! | bilinear resize, samples | 4 per output | 11 per output, - | 4 per output |
+//! | nearest resize | 0 | 1 per output | 1 per output |
+//! | max pool, GELU | 0 | - | - |
+//!
+//! thop sees modules only: what the reference does by a function counts
+//! nothing. It counts a parameter if the module that holds it was called, and
+//! is of one of these kinds. A module that is registered under two names is
+//! hooked twice, and its two hooks' sums are added up twice: operations x 4,
+//! parameters x 2.
+//!
+//! True operations are those of the network as its authors wrote it. Where one
+//! here comes to the same by less (sums in M2SNet, the head of H2Former), the
+//! events tell of the former; `tests/capture.rs` names each such place, and holds
+//! everything else against the graph that burn captures. Nothing is computed for
+//! a ledger: the pass runs on the device that captures.
+
+use dygl::ledger::Ledger;
+use dygl::spec::name::{NameError, Named};
+use dygl::spec::network::{self, NetworkError};
+
+use graph::{Mode, capture};
+
+mod fold;
+mod graph;
+pub mod measure;
+mod memory;
+
+/// Why there is no ledger; completes "failed to".
+#[derive(Debug, thiserror::Error)]
+pub enum CostError {
+    #[error("read the model `{model}`: {source}")]
+    Name { model: String, source: NameError },
+    #[error("find the model: {0}")]
+    Network(#[from] NetworkError),
+    #[error("build `{model}` for {size} px: the nearest valid size is {nearest}")]
+    Size { model: String, size: usize, nearest: usize },
+    #[error("hold {batch} images: a batch has 1 to {MOST_IMAGES}; `--batch` says how many")]
+    Batch { batch: usize },
+    #[error("record a pass of `{model}`: {message}")]
+    Capture { model: String, message: String },
+    #[error("record a pass: one of its tensors is not on the device that records")]
+    Elsewhere,
+    #[error("say what a training step keeps: there is no rule for `{operation}`; add it to cost/memory.rs")]
+    Unknown { operation: String },
+    #[error("write the ledgers: {0}")]
+    Json(#[from] serde_json::Error),
+}
+
+/// A batch is not larger.
+const MOST_IMAGES: usize = 4096;
+
+/// Runs the verb: a JSON list of ledgers, in the order of the models; their
+/// memory is that of `batch` images.
+///
+/// # Errors
+/// A model is unknown or takes no such images, or the batch is empty or huge.
+pub fn run(models: &[String], size: usize, batch: usize) -> Result<String, CostError> {
+    let ledgers = models
+        .iter()
+        .map(|model| ledger(&read(model, size, batch)?, size, batch))
+        .collect::<Result<Vec<_>, _>>()?;
+    Ok(serde_json::to_string(&ledgers)?)
+}
+
+/// The network of that name, which takes such a batch.
+fn read(model: &str, size: usize, batch: usize) -> Result<Named, CostError> {
+    let named = Named::parse(model).map_err(|source| CostError::Name { model: model.to_owned(), source })?;
+    let (network, named) = network::resolve(&named)?;
+    if let Err(nearest) = network.check_size(size) {
+        return Err(CostError::Size { model: model.to_owned(), size, nearest });
+    }
+    if batch == 0 || batch > MOST_IMAGES {
+        return Err(CostError::Batch { batch });
+    }
+    Ok(named)
+}
+
+/// The ledger of a network for one square image, with the memory of a batch.
+///
+/// # Errors
+/// The name or an option is unknown.
+pub fn ledger(named: &Named, size: usize, batch: usize) -> Result<Ledger, CostError> {
+    let one = capture(named, size, 1, Mode::Inference)?;
+    let one_trained = capture(named, size, 1, Mode::Training)?;
+    let of_one = memory::memory(&one, &one_trained, 1)?;
+    let held = if batch == 1 {
+        of_one
+    } else {
+        let inference = capture(named, size, batch, Mode::Inference)?;
+        memory::memory(&inference, &capture(named, size, batch, Mode::Training)?, batch)?
+    };
+    Ok(fold::ledger(&one, named.to_string(), size, of_one.kept / 4, held))
+}
+
+#[cfg(test)]
+mod tests;
