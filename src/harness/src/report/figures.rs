@@ -5,6 +5,7 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use super::ReportError;
+use super::page::File;
 use crate::plot::{self, Bubble, Drawing, View};
 use crate::spec::TableKind;
 use crate::table::costs::{CostCard, PUBLISHED_RULE, ShownDice, TRUE_RULE, shown_dice};
@@ -29,10 +30,7 @@ enum Counting {
 
 /// Draws the figures of a bubble chart, with their files; none for a table. The
 /// files' names begin with `stem`.
-pub(super) fn figures(
-    results: &Results,
-    stem: &str,
-) -> Result<(Vec<Figure>, Vec<(String, Vec<u8>)>), ReportError> {
+pub(super) fn figures(results: &Results, stem: &str) -> Result<(Vec<Figure>, Vec<File>), ReportError> {
     if results.kind != TableKind::Bubble {
         return Ok((Vec::new(), Vec::new()));
     }

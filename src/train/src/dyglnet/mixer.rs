@@ -119,6 +119,7 @@ pub(super) struct Mixer {
     attention: usize,
 }
 
+#[allow(clippy::large_enum_variant, reason = "a network has nine")]
 #[derive(Module, Debug)]
 enum AttentionNorm {
     Dyt(DynamicTanh),
