@@ -40,7 +40,7 @@ FIXTURES = {
     "dcsau_net": "dcsau_net",
     "swin_unet": "swin_unet",
     "missformer": "missformer",
-    "m2snet": "m2snet",
+    "m2snet": "m2snet,ones=dense",
     "fat_net": "fat_net",
     "hiformer_b": "hiformer_b",
     "h2former": "h2former",

@@ -7,13 +7,35 @@ here either, although its parameters are there. Weights start as PyTorch's
 layers do.
 """
 
+from .attention_unet import AttentionUNet
+from .bef_unet import BEFUNet
+from .cmunext_l import CMUNeXt
+from .dcsau_net import DCSAUNet
 from .dyglnet import DyGLNet
+from .fat_net import FATNet
+from .h2former import H2Former
+from .hiformer_b import HiFormer
+from .m2snet import M2SNet
+from .missformer import MISSFormer
+from .swin_unet import SwinUNet
 from .unet import UNet
+from .unetpp import UNetPlusPlus
 
 # Name, class and options, the first value being the default (a number: any
 # rate). Classes with `SIZED` are laid out for one image size.
 NETWORKS = {
     "unet": (UNet, {"variant": ("published", "table-exact")}),
+    "attention_unet": (AttentionUNet, {}),
+    "unetpp": (UNetPlusPlus, {}),
+    "dcsau_net": (DCSAUNet, {}),
+    "m2snet": (M2SNet, {"ones": ("box", "dense")}),
+    "cmunext_l": (CMUNeXt, {}),
+    "missformer": (MISSFormer, {}),
+    "swin_unet": (SwinUNet, {"drop_path": 0.2}),
+    "hiformer_b": (HiFormer, {"drop_path": 0.1}),
+    "h2former": (H2Former, {"drop_path": 0.1}),
+    "fat_net": (FATNet, {}),
+    "bef_unet": (BEFUNet, {"drop_path": 0.1}),
     "dyglnet": (
         DyGLNet,
         {
