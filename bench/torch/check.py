@@ -1,17 +1,15 @@
-"""Holds the networks of this folder against the fixtures of the published ones.
+"""Holds the networks of this folder against the published ones.
 
-    python bench/torch/check.py [--parity FOLDER] [--threads N] [FIXTURE...]
+    python bench/torch/check.py [--parity FOLDER | --compact] [--threads N] [FIXTURE...]
 
-FOLDER (default: `parity` in the folder that DYGL_SHARED names) has, for each
-fixture, what the published network gave for weights and inputs that `fixture.py`
-makes anew, and `bounds.csv` with what counts as equal. Prints a table; each
-difference stands before its bound. Exit code 1 if one is beyond it, 2 if there
-are no fixtures.
+What the published networks gave for weights and inputs that `fixture.py` makes
+anew is read from FOLDER (default: `parity` in the folder that DYGL_SHARED
+names), or, where neither is given, from the compact form in this repository.
+Prints a table; each difference stands before its bound. Exit code 1 if one is
+beyond it.
 """
 
 import argparse
-import csv
-import json
 import math
 import os
 import sys
@@ -20,43 +18,46 @@ from pathlib import Path
 import torch
 
 import fixture
+import published
 from networks import build
 
 # Fixture and model.
-FIXTURES = {
-    "dyglnet": "dyglnet",
-    "dyglnet_bi": "dyglnet,upsample=bilinear",
-    "dyglnet_tconv": "dyglnet,upsample=transposed",
-    "dyglnet_wo_dyt": "dyglnet,norm=group",
-    "dyglnet_wo_dc": "dyglnet,local=none",
-    "dyglnet_wo_sa": "dyglnet,global=none",
-    "dyglnet_split_dc": "dyglnet,split=local",
-    "dyglnet_split_sa": "dyglnet,split=global",
-    "unet": "unet,variant=table-exact",
-    "unet_p0": "unet",
-    "attention_unet": "attention_unet",
-    "unetpp": "unetpp",
-    "cmunext_l": "cmunext_l",
-    "dcsau_net": "dcsau_net",
-    "swin_unet": "swin_unet",
-    "missformer": "missformer",
-    "m2snet": "m2snet,ones=dense",
-    "fat_net": "fat_net",
-    "hiformer_b": "hiformer_b",
-    "h2former": "h2former",
-    "bef_unet": "bef_unet",
-}
-
-# Relative differences of the loss; 1e-5 for the others.
-LOSS = {"dcsau_net": 1e-4, "m2snet": 1e-4, "cmunext_l": 1e-4}
+FIXTURES = [
+    ("dyglnet", "dyglnet"),
+    ("dyglnet_bi", "dyglnet,upsample=bilinear"),
+    ("dyglnet_tconv", "dyglnet,upsample=transposed"),
+    ("dyglnet_wo_dyt", "dyglnet,norm=group"),
+    ("dyglnet_wo_dc", "dyglnet,local=none"),
+    ("dyglnet_wo_sa", "dyglnet,global=none"),
+    ("dyglnet_split_dc", "dyglnet,split=local"),
+    ("dyglnet_split_sa", "dyglnet,split=global"),
+    ("unet_p0", "unet"),
+    ("unet", "unet,variant=table-exact"),
+    ("attention_unet", "attention_unet"),
+    ("unetpp", "unetpp"),
+    ("dcsau_net", "dcsau_net"),
+    ("m2snet", "m2snet"),
+    ("m2snet", "m2snet,ones=dense"),
+    ("cmunext_l", "cmunext_l"),
+    ("missformer", "missformer"),
+    ("swin_unet", "swin_unet"),
+    ("hiformer_b", "hiformer_b"),
+    ("h2former", "h2former"),
+    ("fat_net", "fat_net"),
+    ("bef_unet", "bef_unet"),
+]
 
 # Rounding alone moves the f32 gradients of this network by several percent (a
 # batch norm over two values), so they are computed in f64.
 GRADIENTS_IN_F64 = {"dcsau_net"}
 
+# Share of the largest gradient norm that is rounding: biases before batch norm
+# have a true gradient of 0.
+ROUNDING = 2e-5
+
 HEAD = (
-    f"{'fixture':17} {'eval':>8} {'bound':>7} {'train':>9} {'bound':>7} {'loss':>9} {'bound':>6}"
-    f" {'gradients':>10} {'bound':>7} {'all':>8} {'bound':>7}"
+    f"{'model':28} {'eval':>7} {'bound':>7}  {'train':>7} {'bound':>7}  {'loss':>7} {'bound':>7}"
+    f"  {'99 % of':>7} {'bound':>7}  {'all grad':>8}{'bound':>7}"
 )
 
 
@@ -66,96 +67,92 @@ class Mismatch(Exception):
 
 def compare_tensors(network, tensors, expected):
     """Names and shapes of the state dict, and the number of parameters."""
-    published = {name: shape for name, shape in expected["tensors"]}
-    if tensors != published:
-        odd = [f"{name} {shape}" for name, shape in tensors.items() if published.get(name) != shape]
-        lacks = [f"{name} {shape}" for name, shape in published.items() if tensors.get(name) != shape]
+    if tensors != expected.tensors:
+        odd = [f"{name} {shape}" for name, shape in tensors.items() if expected.tensors.get(name) != shape]
+        lacks = [f"{name} {shape}" for name, shape in expected.tensors.items() if tensors.get(name) != shape]
         raise Mismatch(f"has {', '.join(odd[:4]) or 'no others'}; lacks {', '.join(lacks[:4]) or 'none'}")
-    params = sum(parameter.numel() for parameter in network.parameters())
-    if params != expected["params"]:
-        raise Mismatch(f"{params} parameters, not {expected['params']}")
+    parameters = sum(parameter.numel() for parameter in network.parameters())
+    if parameters != expected.parameters:
+        raise Mismatch(f"{parameters} parameters, not {expected.parameters}")
 
 
-def gradient_norms(network):
-    return {
-        name: 0.0 if parameter.grad is None else parameter.grad.double().norm().item()
-        for name, parameter in network.named_parameters()
-    }
-
-
-def gradient_differences(norms, published):
-    """For each parameter the relative difference, less an absolute share for
-    gradients whose true value is 0 and which show only rounding."""
-    floor = 2e-5 * max(norm or 0.0 for norm in published.values())
+def gradient_differences(network, expected):
+    """Relative differences of the gradients' norms, less the rounding, sorted."""
+    gradients = {name: parameter.grad for name, parameter in network.named_parameters()}
     differences = []
-    for name, norm in published.items():
-        beyond = max(abs(norms[name] - (norm or 0.0)) - floor, 0.0)
-        differences.append(beyond / norm if norm else (math.inf if beyond else 0.0))
+    for name, wanted in expected.gradient_norms.items():
+        if name not in gradients:
+            raise Mismatch(f"no parameter {name}")
+        norm = 0.0 if gradients[name] is None else gradients[name].double().norm().item()
+        beyond = abs(norm - wanted) - ROUNDING * expected.largest_norm
+        differences.append(0.0 if beyond <= 0 else beyond / wanted if wanted else math.inf)
     return sorted(differences)
 
 
-def differences(name, folder):
-    """(difference, bound) of eval logits, train logits, loss, the gradients of
-    99 % of the parameters, and all gradients."""
-    model = FIXTURES[name]
-    expected = json.loads((folder / f"{name}.seed1.json").read_text(encoding="utf-8"))
-    logits = fixture.read_tensors(folder / f"{name}.seed1.safetensors")
-    with open(folder / "bounds.csv", newline="", encoding="utf-8") as lines:
-        bounds = {row["fixture"]: row for row in csv.DictReader(lines)}[name]
+def furthest(logits, expected):
+    """Largest absolute difference at the fixture's positions."""
+    positions, values = expected
+    return (logits.detach().flatten()[positions] - values).abs().max().item()
 
-    network = build(model, expected["size"], drop_path=0.0)
-    compare_tensors(network, fixture.fill(network, model), expected)
-    images, target = fixture.batch(expected["size"], expected["batch"])
+
+def differences(name, model, expected):
+    """In the order of the bounds."""
+    network = build(model, published.SIZE, drop_path=0.0)
+    tensors = fixture.fill(network, model)
+    if expected.tensors is not None:
+        compare_tensors(network, tensors, expected)
+    images, target = fixture.batch(published.SIZE, published.BATCH)
     with torch.inference_mode():
-        evaluated = network.eval()(images)
-    trained = network.train()(images)
-    loss = fixture.loss(trained, target)
+        evaluated = furthest(network.eval()(images), expected.eval_logits)
+    logits = network.train()(images)
+    trained = furthest(logits, expected.train_logits)
+    loss = fixture.loss(logits, target)
+    lost = abs(loss.item() / expected.loss - 1)
     if name in GRADIENTS_IN_F64:
-        trained = trained.detach()
         network = network.double()
-        fixture.loss(network(images.double()), target.double()).backward()
-    else:
-        loss.backward()
-    gradients = gradient_differences(gradient_norms(network), expected["grad_norms"])
+        loss = fixture.loss(network(images.double()), target.double())
+    loss.backward()
+    gradients = gradient_differences(network, expected)
     most = gradients[len(gradients) - 1 - len(gradients) // 100]
-    return [
-        ((evaluated - logits["eval_logits"]).abs().max().item(), float(bounds["eval_logits_max_abs"])),
-        ((trained.detach() - logits["train_logits"]).abs().max().item(), float(bounds["train_logits_max_abs"])),
-        (abs(loss.item() / expected["loss"] - 1), LOSS.get(name, 1e-5)),
-        (most, float(bounds["gradient_norm_rel_99pct"])),
-        (gradients[-1], float(bounds["gradient_norm_rel_all"])),
-    ]
+    return evaluated, trained, lost, most, gradients[-1]
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("fixtures", nargs="*", metavar="FIXTURE", help="default: all")
     parser.add_argument("--parity", type=Path, metavar="FOLDER")
+    parser.add_argument("--compact", action="store_true", help="the form in this repository")
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
+    known = [name for name, _ in FIXTURES]
     for name in arguments.fixtures:
-        if name not in FIXTURES:
-            parser.error(f"unknown fixture `{name}`: there are {', '.join(FIXTURES)}")
-    folder = arguments.parity
+        if name not in known:
+            parser.error(f"unknown fixture `{name}`: there are {', '.join(known)}")
+    folder, read = arguments.parity, published.complete
     if folder is None and os.environ.get("DYGL_SHARED"):
         folder = Path(os.environ["DYGL_SHARED"]) / "parity"
-    if folder is None or not (folder / "bounds.csv").is_file():
-        parser.error(f"no fixtures in {folder}: give --parity FOLDER or set DYGL_SHARED")
+    if arguments.compact or folder is None:
+        folder, read = published.COMPACT, published.compact
+    elif not (folder / "bounds.csv").is_file():
+        parser.error(f"no fixtures in {folder}: give --parity FOLDER or --compact")
 
     torch.set_num_threads(arguments.threads)
-    print(HEAD)
+    print(f"{read.__name__} fixtures\n{HEAD}")
     failed = False
-    for name in arguments.fixtures or FIXTURES:
+    for name, model in FIXTURES:
+        if arguments.fixtures and name not in arguments.fixtures:
+            continue
+        expected = read(folder, name)
         try:
-            found = differences(name, folder)
+            found = differences(name, model, expected)
         except Mismatch as error:
-            print(f"{name:17} FAILED: {error}", flush=True)
+            print(f"{model:28} FAILED: {error}", flush=True)
             failed = True
             continue
         # A NaN is beyond every bound.
-        good = all(difference <= bound for difference, bound in found)
-        row = " ".join(f"{difference:9.1e} {bound:7.0e}" for difference, bound in found)
-        print(f"{name:17} {row} {'' if good else ' FAILED'}".rstrip(), flush=True)
+        good = all(difference <= bound for difference, bound in zip(found, expected.bounds))
+        row = "  ".join(f"{difference:7.1e} {bound:7.1e}" for difference, bound in zip(found, expected.bounds))
+        print(f"{model:28} {row}  {'' if good else 'FAILED'}".rstrip(), flush=True)
         failed |= not good
     return int(failed)
 
