@@ -20,7 +20,7 @@ from contextlib import nullcontext
 import torch
 
 import fixture
-from networks import UnknownNetwork, build
+from networks import InvalidModel, build
 
 WARM_UP = 2
 MEBIBYTE = 2**20
@@ -127,8 +127,10 @@ def main():
 
     try:
         network = build(arguments.model, arguments.size).to(device)
-    except UnknownNetwork as error:
+    except InvalidModel as error:
         parser.error(str(error))
+    if arguments.batch < getattr(network, "SMALLEST_BATCH", 1) and not arguments.eval:
+        parser.error(f"`{arguments.model}` trains on batches of {network.SMALLEST_BATCH} or more")
     images = torch.empty(arguments.batch, 3, arguments.size, arguments.size, device=device).uniform_(-1, 1)
     target = torch.rand(arguments.batch, 1, arguments.size, arguments.size, device=device)
     network.train(not arguments.eval)

@@ -21,7 +21,7 @@ from pathlib import Path
 import torch
 
 import fixture
-from networks import UnknownNetwork, build
+from networks import InvalidModel, build
 
 
 def train(network, images, target, steps, rate):
@@ -56,7 +56,7 @@ def main():
         torch.set_num_threads(arguments.threads)
     try:
         network = build(arguments.model, arguments.size, drop_path=0.0).train()
-    except UnknownNetwork as error:
+    except InvalidModel as error:
         parser.error(str(error))
     names = fixture.fill(network, arguments.model, arguments.seed)
     images, target = fixture.batch(arguments.size, arguments.batch, arguments.seed)

@@ -7,6 +7,10 @@ here either, although its parameters are there. Weights start as PyTorch's
 layers do.
 """
 
+from typing import Any, NamedTuple
+
+from torch import nn
+
 from .attention_unet import AttentionUNet
 from .bef_unet import BEFUNet
 from .cmunext_l import CMUNeXt
@@ -21,36 +25,49 @@ from .swin_unet import SwinUNet
 from .unet import UNet
 from .unetpp import UNetPlusPlus
 
-# Name, class and options, the first value being the default (a number: any
-# rate). Classes with `SIZED` are laid out for one image size.
+
+
+class Entry(NamedTuple):
+    """A network, the sizes of its images and its options.
+
+    `options`: the values of each, the first being the default; a number is the
+    default of a rate. `sized`: the module is laid out for one image size.
+    """
+
+    network: type[nn.Module]
+    size_multiple: int
+    size_min: int
+    options: dict[str, Any] = {}
+    sized: bool = False
+
+
+DYGLNET = {
+    "upsample": ("dysample", "bilinear", "transposed"),
+    "norm": ("dyt", "group"),
+    "local": ("dilated", "none"),
+    "global": ("attention", "none"),
+    "split": ("paper", "local", "global"),
+}
+
 NETWORKS = {
-    "unet": (UNet, {"variant": ("published", "table-exact")}),
-    "attention_unet": (AttentionUNet, {}),
-    "unetpp": (UNetPlusPlus, {}),
-    "dcsau_net": (DCSAUNet, {}),
-    "m2snet": (M2SNet, {"ones": ("box", "dense")}),
-    "cmunext_l": (CMUNeXt, {}),
-    "missformer": (MISSFormer, {}),
-    "swin_unet": (SwinUNet, {"drop_path": 0.2}),
-    "hiformer_b": (HiFormer, {"drop_path": 0.1}),
-    "h2former": (H2Former, {"drop_path": 0.1}),
-    "fat_net": (FATNet, {}),
-    "bef_unet": (BEFUNet, {"drop_path": 0.1}),
-    "dyglnet": (
-        DyGLNet,
-        {
-            "upsample": ("dysample", "bilinear", "transposed"),
-            "norm": ("dyt", "group"),
-            "local": ("dilated", "none"),
-            "global": ("attention", "none"),
-            "split": ("paper", "local", "global"),
-        },
-    ),
+    "unet": Entry(UNet, 1, 32, {"variant": ("published", "table-exact")}),
+    "attention_unet": Entry(AttentionUNet, 16, 32),
+    "unetpp": Entry(UNetPlusPlus, 16, 32),
+    "dcsau_net": Entry(DCSAUNet, 1, 32),
+    "m2snet": Entry(M2SNet, 1, 32, {"ones": ("box", "dense")}),
+    "cmunext_l": Entry(CMUNeXt, 16, 32),
+    "missformer": Entry(MISSFormer, 32, 32),
+    "swin_unet": Entry(SwinUNet, 32, 64, {"drop_path": 0.2}, sized=True),
+    "hiformer_b": Entry(HiFormer, 32, 64, {"drop_path": 0.1}, sized=True),
+    "h2former": Entry(H2Former, 16, 32, {"drop_path": 0.1}, sized=True),
+    "fat_net": Entry(FATNet, 16, 32),
+    "bef_unet": Entry(BEFUNet, 32, 64, {"drop_path": 0.1}, sized=True),
+    "dyglnet": Entry(DyGLNet, 16, 32, DYGLNET),
 }
 
 
-class UnknownNetwork(ValueError):
-    """A name or option that no network here has; the text lists what there is."""
+class InvalidModel(ValueError):
+    """A name, option or size that no network here has; the text lists what there is."""
 
 
 def build(model, size, drop_path=None):
@@ -60,30 +77,35 @@ def build(model, size, drop_path=None):
     """
     name, *given = model.split(",")
     if name not in NETWORKS:
-        raise UnknownNetwork(f"unknown network `{name}`: there are {', '.join(NETWORKS)}")
-    network, known = NETWORKS[name]
-    options = {option: values if isinstance(values, float) else values[0] for option, values in known.items()}
+        raise InvalidModel(f"unknown network `{name}`: there are {', '.join(NETWORKS)}")
+    entry = NETWORKS[name]
+    if size < entry.size_min or size % entry.size_multiple:
+        raise InvalidModel(
+            f"`{name}` takes no images of side {size}: multiples of {entry.size_multiple} from {entry.size_min}"
+        )
+    options = {option: values[0] if isinstance(values, tuple) else values for option, values in entry.options.items()}
     for text in given:
         option, _, value = text.partition("=")
-        values = known.get(option)
-        if values is None:
-            raise UnknownNetwork(f"`{name}` has no option `{option}`: there are {', '.join(known) or 'none'}")
-        options[option] = rate(name, option, value) if isinstance(values, float) else value
-        if not isinstance(values, float) and value not in values:
-            raise UnknownNetwork(f"option `{option}` of `{name}` has no value `{value}`: {', '.join(values)}")
+        if option not in options:
+            raise InvalidModel(f"`{name}` has no option `{option}`: there are {', '.join(options) or 'none'}")
+        options[option] = read_option(entry.options[option], text, value)
     if drop_path is not None and "drop_path" in options:
         options["drop_path"] = drop_path
-    if getattr(network, "SIZED", False):
+    if entry.sized:
         options["size"] = size
-    return network(**options)
+    return entry.network(**options)
 
 
-def rate(name, option, text):
-    """A probability below 1."""
+def read_option(values, text, value):
+    """One of the values, or a rate."""
+    if isinstance(values, tuple):
+        if value not in values:
+            raise InvalidModel(f"`{text}`: the values are {', '.join(values)}")
+        return value
     try:
-        value = float(text)
+        rate = float(value)
     except ValueError:
-        value = -1.0
-    if not 0 <= value < 1:
-        raise UnknownNetwork(f"option `{option}` of `{name}` is a number from 0 to below 1, not `{text}`")
-    return value
+        rate = -1.0
+    if not 0 <= rate < 1:
+        raise InvalidModel(f"`{text}`: it is a number from 0 to below 1")
+    return rate

@@ -120,7 +120,5 @@ class Pyramid(nn.Module):
 
 
 class BEFUNet(DoubleLevelNet):
-    SIZED = True
-
     def __init__(self, size, drop_path):
         super().__init__(Pyramid(size, drop_path), [FEATURES[0], FEATURES[3]], size, 3)

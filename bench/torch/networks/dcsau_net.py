@@ -103,6 +103,8 @@ def up_to(x, skip):
 class DCSAUNet(nn.Module):
     """[B, 3, H, W] -> logits [B, 1, H, W]."""
 
+    SMALLEST_BATCH = 2  # In training.
+
     def __init__(self):
         super().__init__()
         self.pfc = PrimaryFeatures(64)

@@ -97,8 +97,6 @@ class Decoder(nn.Module):
 class H2Former(nn.Module):
     """[B, 3, S, S] -> logits [B, 1, S, S]."""
 
-    SIZED = True
-
     def __init__(self, size, drop_path):
         super().__init__()
         self.sides = [size // 2 >> level for level in range(4)]

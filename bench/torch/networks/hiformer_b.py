@@ -62,7 +62,5 @@ class Pyramid(nn.Module):
 
 
 class HiFormer(DoubleLevelNet):
-    SIZED = True
-
     def __init__(self, size, drop_path):
         super().__init__(Pyramid(size, drop_path), [FEATURES[0], FEATURES[2]], size, 2)

@@ -87,8 +87,6 @@ class Transformer(nn.Module):
 class SwinUNet(nn.Module):
     """[B, 3, S, S] -> logits [B, 1, S, S]."""
 
-    SIZED = True
-
     def __init__(self, size, drop_path):
         super().__init__()
         self.swin_unet = Transformer(size, drop_path)
