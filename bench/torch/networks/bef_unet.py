@@ -7,7 +7,6 @@ stride 4, which never read most of their pixels; PiDiNet's own output heads are
 left over (their parameters are there).
 """
 
-import torch
 from torch import nn
 from torch.nn import functional as F
 

@@ -149,6 +149,8 @@ class M2SNet(nn.Module):
         level2 = self.level2(x3_2 + x4_3_2 + x5_4_3_2)
         level1 = self.level1(x2_1 + x3_2_1 + x4_3_2_1 + x5_4_3_2_1)
         x = self.x5_dem_5(maps[3])
-        for output, level in ((self.output4, x5_4), (self.output3, level3), (self.output2, level2), (self.output1, level1)):
-            x = output(resize(x, level) + level)
+        x = self.output4(resize(x, x5_4) + x5_4)
+        x = self.output3(resize(x, level3) + level3)
+        x = self.output2(resize(x, level2) + level2)
+        x = self.output1(resize(x, level1) + level1)
         return resize(x, image)
