@@ -5,9 +5,10 @@
 
 A step is forward and loss (0.5 BCE + 0.5 Dice), backward, clipping to a global
 norm of 1 and AdamW (`update`). Prints one line of JSON: of STEPS steps behind
-some that warm up, minimum and median of each part in ms, images per second of
-the whole step, and the peak of the process's resident memory (PyTorch's own
-libraries included). `--eval` times the forward pass alone, in evaluation mode.
+some that warm up, minimum and median of each part and of the whole in ms, and of
+what the processors spent on it (all threads); images per second; the peak of the
+process's resident memory, with PyTorch's own libraries. `--eval` times the
+forward pass alone, in evaluation mode.
 """
 
 import argparse
@@ -146,7 +147,11 @@ def main():
 
     for _ in range(WARM_UP):
         step()
-    timed = [step() for _ in range(arguments.steps)]
+    timed, busy = [], []
+    for _ in range(arguments.steps):
+        before = time.process_time()
+        timed.append(step())
+        busy.append(1e3 * (time.process_time() - before))
     totals = [sum(parts) for parts in timed]
     names = ["evaluation"] if arguments.eval else ["forward", "backward", "update"]
     result = {
@@ -161,6 +166,7 @@ def main():
         "steps": arguments.steps,
         **{f"{name}_ms": spread(values) for name, values in zip(names, zip(*timed))},
         "step_ms": spread(totals),
+        "cpu_ms": spread(busy),
         "images_per_second": {
             "max": round(1e3 * arguments.batch / min(totals), 3),
             "median": round(1e3 * arguments.batch / statistics.median(totals), 3),
