@@ -15,25 +15,33 @@ mod autocast;
 mod backend;
 mod batch_norm;
 mod convolution;
+#[cfg(feature = "flex")]
+mod correlate;
 mod depthwise;
 mod gelu;
 #[cfg(feature = "flex")]
 mod host;
 mod noise;
+#[cfg(feature = "flex")]
+mod outer;
 mod pointwise;
 mod resize;
 mod sample;
 #[cfg(all(test, feature = "flex", feature = "tch"))]
 mod testing;
+#[cfg(feature = "flex")]
+mod tile;
 #[cfg(feature = "tch")]
 mod torch;
 mod update;
+#[cfg(feature = "flex")]
+mod windows;
 
 pub use attention::attention;
 pub use autocast::{Autocast, autocast};
 pub(crate) use autocast::{is_on as is_autocast, narrow, widen};
 pub use batch_norm::{BatchNormOps, batch_norm, batch_norm_train};
-pub use convolution::{Convolution, convolution};
+pub use convolution::{Convolution, ConvolutionBackward, ConvolutionOps, convolution};
 pub use depthwise::{DepthwiseOps, Window, depthwise};
 pub use gelu::{GeluOps, gelu};
 pub use noise::{Noise, drop_path, dropout, noise};
