@@ -145,7 +145,8 @@ impl Network for BefUnet {
     const ALIASES: &'static [(&'static str, &'static str)] = &DoubleLevelDecoder::ALIASES;
 
     const BACKBONES: &'static [Backbone] = &[
-        // PiDiNet-small on BSDS500, as its authors released it.
+        // PiDiNet-small on BSDS500, as its authors released it. No package holds
+        // this network: its names on the left were not checked against a file.
         Backbone {
             name: "table5_pidinet-small",
             parts: &[
