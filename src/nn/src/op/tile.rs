@@ -113,12 +113,20 @@ fn tile<S: Simd, const M: usize, const N: usize>(
             }
         }
     }
+    // A copy goes to memory, so that the sums above stay in registers.
+    let mut done = [[0.0f32.splat::<S>(); N]; M];
     for m in 0..M {
-        let row = &mut c[m * pitch + column..][..N * lanes];
         for n in 0..N {
-            let at = &mut row[n * lanes..][..lanes];
-            let sum = if adds { load::<S>(at) + sums[m][n] } else { sums[m][n] };
-            bytemuck::cast_slice_mut(at).copy_from_slice(bytemuck::bytes_of(&sum));
+            done[m][n] = sums[m][n];
+        }
+    }
+    for (m, done) in done.iter().enumerate() {
+        let row = &mut c[m * pitch + column..][..N * lanes];
+        let done: &[f32] = bytemuck::cast_slice(done);
+        if adds {
+            row.iter_mut().zip(done).for_each(|(value, done)| *value += *done);
+        } else {
+            row.copy_from_slice(done);
         }
     }
 }
