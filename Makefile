@@ -10,6 +10,7 @@
 #   JOBS     cells at once (default: what the profile says)
 #   STORE    folder of results (default: .dygl)
 #   VENV     folder of a Python environment, for bench
+#   MODEL    network of bench (default: dyglnet)
 
 PROFILE ?= paper
 DEVICE  ?= auto
@@ -41,6 +42,7 @@ TABLES  := table1 table2 table3 table4 table5 table6 ablation
 COSTS   := table7 fig1
 # The experiments of `make report`.
 TABLE   ?= table2
+MODEL   ?= dyglnet
 
 .PHONY: help build demo test check fmt clippy bench parity libtorch $(TABLES) $(COSTS) regress report audit clean again
 .DEFAULT_GOAL := help
@@ -96,13 +98,14 @@ check: fmt clippy test  ## formatting, lints, tests
 
 # With VENV=FOLDER the Python side is measured too; a folder that is not there
 # is made from bench/requirements.txt (a download of some gigabytes).
-bench: build        ## image pipeline beside PyTorch's DataLoader (DATA=..., VENV=...); a training step of DyGLNet on DEVICE
+bench: build        ## image pipeline and a step of MODEL (dyglnet) on DEVICE beside PyTorch's (DATA=..., VENV=...)
 	@if [ -n '$(VENV)' ] && [ ! -x '$(VENV)/bin/python' ]; then \
 	 python3 -m venv '$(VENV)' && '$(VENV)/bin/pip' install -r bench/requirements.txt; fi
 	@RAYON_NUM_THREADS=2 $(TARGET)/debug/examples/pipeline --data '$(or $(DATA),datasets)' \
 	 $(if $(VENV),--python '$(VENV)/bin/python')
 	@for device in $(or $(filter-out auto any,$(DEVICE)),flex $(if $(filter tch,$(BACKEND)),tch-cpu)); do \
-	   RAYON_NUM_THREADS=2 '$(TARGET)/debug/examples/step' dyglnet 224 2 3 $$device || exit; done
+	   RAYON_NUM_THREADS=2 '$(TARGET)/debug/examples/step' '$(MODEL)' 224 2 3 $$device || exit; done
+	@$(if $(VENV),'$(VENV)/bin/python' bench/torch/step.py '$(MODEL)' 224 2 3 --threads 2)
 
 table1:             ## Table 1: the datasets; needs none of them
 table2:             ## Table 2: polyp segmentation (Kvasir-SEG, CVC-ClinicDB)
