@@ -18,9 +18,7 @@ use crate::spec::name::Named;
 use crate::spec::network::NETWORKS;
 use crate::spec::reported::Reported;
 use crate::spec::source::Origin;
-
-/// Side of the images whose costs the paper prints, pixels.
-const PAPER_SIZE: usize = 224;
+use crate::table::PAPER_SIZE;
 
 pub fn audit(arguments: &PaperAudit) -> Result<Exit, Failure> {
     let (origin, numbers) =

@@ -14,11 +14,10 @@ use crate::spec::network::{self, Group};
 use crate::spec::reported::Reported;
 use crate::spec::{DatasetChoice, ModelChoice};
 use crate::stats;
+use crate::table::PAPER_SIZE;
 use crate::table::costs::{CostCard, MeanDice, PaperCost};
 use crate::table::results::short;
 
-/// Side of the images that the paper's figures are for, pixels.
-const PAPER_SIZE: usize = 224;
 /// Where the paper prints costs.
 const TABLE: u8 = 7;
 

@@ -10,7 +10,7 @@ use crate::plan::Cell;
 use crate::spec::protocol::{Exposure, Part, SplitSource};
 
 /// Side of the network input in the paper, pixels.
-pub(super) const PAPER_SIZE: usize = 224;
+pub(crate) const PAPER_SIZE: usize = 224;
 const COMMAND_LINE: &str = "command line";
 
 /// Whether the paper's value may stand beside this result: same dataset,

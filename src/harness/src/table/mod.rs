@@ -18,6 +18,6 @@ pub mod results;
 pub(crate) mod samples;
 
 pub use build::build;
-pub(crate) use heading::part_name;
+pub(crate) use heading::{PAPER_SIZE, part_name};
 pub use markup::Markup;
 pub use model::{Align, Block, Column, Emphasis, Entry, Row, RowGroup, Span, Table, TableCell};

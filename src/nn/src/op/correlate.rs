@@ -219,7 +219,7 @@ impl Correlation<'_> {
 
     /// Rows from `first` on of the output channels from `from` on, of one image
     /// and group (`set`).
-    #[allow(clippy::too_many_arguments)]
+    #[allow(clippy::too_many_arguments, reason = "one caller, which has taken a task apart")]
     fn strip(
         &self,
         strip: &Strip,
