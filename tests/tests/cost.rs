@@ -38,8 +38,9 @@ fn a_measurement_says_what_it_is_and_stands_beside_the_computed_memory() {
         }
     }
     // What is computed must have been there; workspace and fragments are more.
+    // Gradients come while what was kept goes, so they need not add to the peak.
     let of = |name: &str| number(&memory[name]);
-    let step = of("kept") + of("gradients") + of("optimizer");
+    let step = of("kept") + of("optimizer");
     for (one, held) in measured.iter().zip([of("inference"), step]) {
         let [start, peak] = ["start_memory_bytes", "peak_memory_bytes"].map(|name| number(&one[name]));
         assert!(peak > of("weights") + held, "a peak of {peak} bytes, {held} computed beside weights");
