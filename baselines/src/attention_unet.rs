@@ -15,14 +15,14 @@
 //! follows.
 
 use burn::module::Module;
-use burn::tensor::activation::{relu, sigmoid};
+use burn::tensor::activation::sigmoid;
 use burn::tensor::{Device, Tensor};
 use dygl_nn::layer::{
     BatchNorm2d, BatchNorm2dConfig, Conv2d, Conv2dConfig, ConvNormRelu, ConvNormReluConfig, DoubleConv,
     DoubleConvConfig, max_pool,
 };
 use dygl_nn::network::{Initial, Network, Options};
-use dygl_nn::op::upsample_nearest;
+use dygl_nn::op::{relu, upsample_nearest};
 
 /// Channels of the five levels.
 const WIDTHS: [usize; 5] = [64, 128, 256, 512, 1024];

@@ -28,7 +28,6 @@
 //! side / 32 tokens, so that each level is cut into as many windows as at 224.
 
 use burn::module::Module;
-use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 use dygl_nn::layer::{
     Conv2d, Conv2dConfig, DoubleLevelDecoder, DoubleLevelDecoderConfig, DoubleLevelFusion,
@@ -36,6 +35,7 @@ use dygl_nn::layer::{
     SwinPyramid, SwinPyramidConfig, max_pool, to_image,
 };
 use dygl_nn::network::{Backbone, Initial, Network, Options, joined};
+use dygl_nn::op::relu;
 
 /// The pyramid's levels; the channels are those of the edge maps.
 const LEVELS: [PyramidLevel; 4] = [

@@ -19,14 +19,14 @@
 //! program and are shared by all networks in it, belong to the network here.
 
 use burn::module::Module;
-use burn::tensor::activation::{relu, softmax};
+use burn::tensor::activation::softmax;
 use burn::tensor::{Device, Tensor};
 use dygl_nn::layer::{
     BatchNorm2d, BatchNorm2dConfig, Conv2d, Conv2dConfig, Shortcut, avg_pool_3x3, global_average_double,
     max_pool, pad_to,
 };
 use dygl_nn::network::{Initial, Network, Options};
-use dygl_nn::op::{Corners, upsample_bilinear};
+use dygl_nn::op::{Activation, Corners, relu, upsample_bilinear};
 use dygl_nn::trace::{self, Kind, Standing};
 
 /// Channels of the stem.
@@ -231,7 +231,7 @@ struct Block {
 impl Block {
     /// [B, I, H, W] to [B, 4W, H, W].
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let y = relu(self.reduce_norm.forward(self.reduce.forward(x.clone()))); // [B, W, H, W]
+        let y = self.reduce_norm.forward_then(self.reduce.forward(x.clone()), Activation::Relu); // [B, W, H, W]
         let mut y = self.attention.forward(y); // [B, W, H, W]
         if self.smooth {
             y = avg_pool_3x3(y, 1);
@@ -284,10 +284,10 @@ impl SplitAttention {
     /// between them for each image and channel.
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         let [batch, width, ..] = x.dims();
-        let both = relu(self.split_norm.forward(self.split.forward(x))); // [B, 2W, H, W]
+        let both = self.split_norm.forward_then(self.split.forward(x), Activation::Relu); // [B, 2W, H, W]
         let first = both.clone().narrow(1, 0, width);
         let second = both.narrow(1, width, width) + first.clone();
-        let second = relu(self.second_norm.forward(self.second.forward(second)));
+        let second = self.second_norm.forward_then(self.second.forward(second), Activation::Relu);
 
         // In f64: behind sixteen norms over the batch alone the last bit of a
         // mean would decide over the gradient.

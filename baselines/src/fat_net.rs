@@ -29,7 +29,7 @@
 //! 5. The decoder's convolutions have biases in front of batch norm.
 
 use burn::module::Module;
-use burn::tensor::activation::{relu, sigmoid};
+use burn::tensor::activation::sigmoid;
 use burn::tensor::{Device, Tensor};
 use dygl_nn::layer::{
     BasicBlock, BasicBlockConfig, BatchNorm2d, BatchNorm2dConfig, Conv2d, Conv2dConfig, ConvTranspose2d,
@@ -37,6 +37,7 @@ use dygl_nn::layer::{
     global_average, to_image, to_tokens,
 };
 use dygl_nn::network::{Backbone, Initial, Network, Options};
+use dygl_nn::op::{Activation, relu};
 
 /// Channels of the ResNet's four stages, and their blocks.
 const WIDTHS: [usize; 4] = [64, 128, 256, 512];
@@ -198,7 +199,7 @@ impl Network for FatNet {
 
     fn forward(&self, images: Tensor<4>) -> Tensor<4> {
         let through = |stage: &[BasicBlock], x| stage.iter().fold(x, |x, block| block.forward(x));
-        let x = relu(self.stem_norm.forward(self.stem.forward(images.clone()))); // [B, 64, H/2, W/2]
+        let x = self.stem_norm.forward_then(self.stem.forward(images.clone()), Activation::Relu); // [B, 64, H/2, W/2]
         let e1 = through(&self.encoder1, x); // [B, 64, H/2, W/2]
         let e2 = through(&self.encoder2, e1.clone()); // [B, 128, H/4, W/4]
         let e3 = through(&self.encoder3, e2.clone()); // [B, 256, H/8, W/8]
@@ -318,9 +319,9 @@ struct Decoder {
 impl Decoder {
     /// [B, in, h, w] to [B, out, 2h, 2w].
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let x = relu(self.narrow_norm.forward(self.narrow.forward(x))); // [B, in / 4, h, w]
-        let x = relu(self.up_norm.forward(self.up.forward(x))); // [B, in / 4, 2h, 2w]
-        relu(self.widen_norm.forward(self.widen.forward(x)))
+        let x = self.narrow_norm.forward_then(self.narrow.forward(x), Activation::Relu); // [B, in / 4, h, w]
+        let x = self.up_norm.forward_then(self.up.forward(x), Activation::Relu); // [B, in / 4, 2h, 2w]
+        self.widen_norm.forward_then(self.widen.forward(x), Activation::Relu)
     }
 }
 
@@ -339,7 +340,7 @@ mod tests {
     fn a_resnet34_of_torchvision_gives_its_own_maps() -> Result<()> {
         check("fat_net", "resnet34", |tensors| {
             let net = laid(FatNetConfig.init(&Device::flex()), tensors);
-            let x = relu(net.stem_norm.forward(net.stem.forward(image())));
+            let x = net.stem_norm.forward_then(net.stem.forward(image()), Activation::Relu);
             resnet34(x.clone(), x, [&net.encoder1, &net.encoder2, &net.encoder3, &net.encoder4])
         })
     }

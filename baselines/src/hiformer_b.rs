@@ -25,7 +25,6 @@
 //! side / 32 tokens, so that each level is cut into as many windows as at 224.
 
 use burn::module::Module;
-use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 use dygl_nn::layer::{
     BatchNorm2d, BatchNorm2dConfig, Bottleneck, BottleneckConfig, Conv2d, Conv2dConfig, DoubleLevelDecoder,
@@ -33,6 +32,7 @@ use dygl_nn::layer::{
     SwinPyramid, SwinPyramidConfig, max_pool_stem, to_image,
 };
 use dygl_nn::network::{Backbone, Initial, Network, Options, joined};
+use dygl_nn::op::Activation;
 
 /// The pyramid's levels; the channels are those of ResNet-50.
 const LEVELS: [PyramidLevel; 3] = [
@@ -173,7 +173,7 @@ impl Cnn {
     /// [B, 1024, H/16, W/16].
     fn forward(&self, images: Tensor<4>) -> Vec<Tensor<4>> {
         let stage = |x, blocks: &[Bottleneck]| blocks.iter().fold(x, |x, block| block.forward(x));
-        let x = relu(self.bn1.forward(self.conv1.forward(images))); // [B, 64, H/2, W/2]
+        let x = self.bn1.forward_then(self.conv1.forward(images), Activation::Relu); // [B, 64, H/2, W/2]
         let first = stage(max_pool_stem(x), &self.layer1);
         let second = stage(first.clone(), &self.layer2);
         let third = stage(second.clone(), &self.layer3);
@@ -199,7 +199,7 @@ mod tests {
     fn a_resnet50_of_torchvision_gives_its_own_maps() -> Result<()> {
         check("hiformer_b", "resnet50", |tensors| {
             let HiFormer { cnn, .. } = net(tensors);
-            let stem = relu(cnn.bn1.forward(cnn.conv1.forward(image())));
+            let stem = cnn.bn1.forward_then(cnn.conv1.forward(image()), Activation::Relu);
             let stages = cnn.forward(image());
             let names = ["layer1", "layer2", "layer3"].map(str::to_owned);
             let mut found: Arrays = names.into_iter().zip(stages.iter().map(map)).collect();

@@ -28,7 +28,6 @@
 mod scales;
 
 use burn::module::Module;
-use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 use dygl_nn::layer::{
     BasicBlock, BasicBlockConfig, BatchNorm2d, BatchNorm2dConfig, Conv2d, Conv2dConfig, ConvTranspose2d,
@@ -36,7 +35,7 @@ use dygl_nn::layer::{
     to_tokens,
 };
 use dygl_nn::network::{Backbone, Initial, Network, Options};
-use dygl_nn::op::{Corners, upsample_bilinear};
+use dygl_nn::op::{Activation, Corners, upsample_bilinear};
 use dygl_nn::trace;
 
 use scales::{ChannelMlp, Embedding, Merging};
@@ -161,7 +160,7 @@ impl Network for H2Former {
 
     fn forward(&self, images: Tensor<4>) -> Tensor<4> {
         let mut scales = Some(self.embed.forward(images.clone())); // [B, H W / 4, 64]
-        let mut x = max_pool_stem(relu(self.bn1.forward(self.conv1.forward(images)))); // [B, 64, H/2, W/2]
+        let mut x = max_pool_stem(self.bn1.forward_then(self.conv1.forward(images), Activation::Relu)); // [B, 64, H/2, W/2]
         let mut skips = Vec::with_capacity(self.stages.len());
         for stage in &self.stages {
             (x, scales) = stage.forward(x, scales);
@@ -228,7 +227,7 @@ impl Decoder {
     /// x [B, 2 C, h, w], skip [B, C, 2 h, 2 w] to the skip's shape.
     fn forward(&self, x: Tensor<4>, skip: Tensor<4>) -> Tensor<4> {
         let x = Tensor::cat(vec![self.up.forward(x), skip], 1);
-        relu(self.fused_norm.forward(self.fuse.forward(x)))
+        self.fused_norm.forward_then(self.fuse.forward(x), Activation::Relu)
     }
 }
 
@@ -246,7 +245,7 @@ mod tests {
         check("h2former", "resnet34", |tensors| {
             let config = H2FormerConfig { side: 224, drop_path: 0.0, faithful: true };
             let net = laid(config.init(&Device::flex()), tensors);
-            let stem = relu(net.bn1.forward(net.conv1.forward(image())));
+            let stem = net.bn1.forward_then(net.conv1.forward(image()), Activation::Relu);
             let pooled = max_pool_stem(stem.clone());
             resnet34(stem, pooled, [0, 1, 2, 3].map(|stage| net.stages[stage].convs.as_slice()))
         })

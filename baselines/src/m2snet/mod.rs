@@ -39,13 +39,12 @@ mod res2net;
 use std::array;
 
 use burn::module::Module;
-use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 use dygl_nn::layer::{
     BatchNorm2d, BatchNorm2dConfig, Conv2d, Conv2dConfig, ConvNormRelu, ConvNormReluConfig,
 };
 use dygl_nn::network::{Backbone, Initial, Network, Options};
-use dygl_nn::op::{Corners, Window, depthwise, resize_bilinear};
+use dygl_nn::op::{Corners, Window, depthwise, relu, resize_bilinear};
 use dygl_nn::trace::{self, Kind};
 
 use res2net::{Res2Net, Res2NetConfig};
@@ -297,7 +296,7 @@ mod tests {
         let ours = sum.forward(x.clone());
         let ones = Tensor::ones([WIDTH, WIDTH, 5, 5], &device);
         let dense = conv2d(x, ones, None, ConvOptions::new([1; 2], [2; 2], [1; 2], 1));
-        let dense = relu(sum.norm.forward(dense));
+        let dense = sum.norm.forward_then(dense, dygl_nn::op::Activation::Relu);
         let scale = dense.clone().max().into_scalar::<f32>();
         assert!(scale > 1.0);
         let difference = (ours - dense).abs().max().into_scalar::<f32>();

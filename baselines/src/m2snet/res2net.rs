@@ -7,12 +7,12 @@
 //! part even where nothing is strided.
 
 use burn::module::Module;
-use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 use dygl_nn::layer::{
     BatchNorm2d, BatchNorm2dConfig, Conv2d, Conv2dConfig, Linear, LinearConfig, Shortcut, avg_pool_3x3,
     avg_pool_ceil, max_pool_stem,
 };
+use dygl_nn::op::{Activation, relu};
 use dygl_nn::trace::{self, Kind, Standing};
 
 /// Planes of the four stages, and their blocks.
@@ -81,9 +81,9 @@ impl Res2Net {
     /// [B, 1024, H/16, W/16], [B, 2048, H/32, W/32]; all sides are rounded up.
     pub(super) fn forward(&self, images: Tensor<4>) -> [Tensor<4>; 5] {
         let through = |stage: &[Block], x| stage.iter().fold(x, |x, block| block.forward(x));
-        let x = relu(self.stem_norm1.forward(self.stem1.forward(images))); // [B, 32, H/2, W/2]
-        let x = relu(self.stem_norm2.forward(self.stem2.forward(x))); // [B, 32, H/2, W/2]
-        let x = relu(self.bn1.forward(self.stem3.forward(x))); // [B, 64, H/2, W/2]
+        let x = self.stem_norm1.forward_then(self.stem1.forward(images), Activation::Relu); // [B, 32, H/2, W/2]
+        let x = self.stem_norm2.forward_then(self.stem2.forward(x), Activation::Relu); // [B, 32, H/2, W/2]
+        let x = self.bn1.forward_then(self.stem3.forward(x), Activation::Relu); // [B, 64, H/2, W/2]
         let x1 = max_pool_stem(x);
         let x2 = through(&self.layer1, x1.clone());
         let x3 = through(&self.layer2, x2.clone());
@@ -138,7 +138,7 @@ struct Block {
 impl Block {
     /// [B, in, H, W] to [B, 4 planes, ceil(H / stride), ceil(W / stride)].
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let parts = relu(self.bn1.forward(self.conv1.forward(x.clone()))).chunk(SCALE, 1);
+        let parts = self.bn1.forward_then(self.conv1.forward(x.clone()), Activation::Relu).chunk(SCALE, 1);
         let mut done: Vec<Tensor<4>> = Vec::with_capacity(SCALE);
         let mut parts = parts.into_iter();
         for ((conv, norm), part) in self.convs.iter().zip(&self.bns).zip(parts.by_ref()) {
@@ -146,7 +146,7 @@ impl Block {
                 Some(before) if self.shortcut.is_none() => before.clone() + part,
                 _ => part,
             };
-            done.push(relu(norm.forward(conv.forward(part))));
+            done.push(norm.forward_then(conv.forward(part), Activation::Relu));
         }
         // The last part has no convolution.
         let first = self.shortcut.is_some();

@@ -1,8 +1,9 @@
 //! The paper's loss (eq. 13-15): lambda BCE + (1 - lambda) Dice.
 
 use burn::tensor::Tensor;
-use burn::tensor::activation::{relu, sigmoid};
+use burn::tensor::activation::sigmoid;
 use dygl::spec::protocol::{Loss, Pooling};
+use dygl_nn::op::relu;
 
 /// The loss and its two parts, one value each, on the gradient tape.
 #[derive(Debug, Clone)]

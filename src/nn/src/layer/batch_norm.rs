@@ -5,7 +5,7 @@ use burn::module::{Module, Param};
 use burn::tensor::{Device, FloatDType, Tensor};
 
 use super::{Buffer, ones, zeros};
-use crate::op;
+use crate::op::{self, Activation};
 use crate::trace::{self, Kind};
 
 /// Weight of the newest batch in the running statistics.
@@ -57,6 +57,12 @@ pub struct BatchNorm2d {
 impl BatchNorm2d {
     /// [B, C, H, W] to the same shape. Trains if the input is on an autodiff device.
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        self.forward_then(x, Activation::Identity)
+    }
+
+    /// [`Self::forward`] with an activation behind it, in one go where the
+    /// backend can.
+    pub fn forward_then(&self, x: Tensor<4>, activation: Activation) -> Tensor<4> {
         trace::tell(
             Kind::BatchNorm,
             x.dims(),
@@ -66,17 +72,11 @@ impl BatchNorm2d {
         );
         let (weight, bias) = (self.weight.val(), self.bias.val());
         if !x.device().is_autodiff() {
-            return op::batch_norm(
-                x,
-                weight,
-                bias,
-                self.running_mean.value(),
-                self.running_var.value(),
-                EPSILON,
-            );
+            let given = [weight, bias, self.running_mean.value(), self.running_var.value()];
+            return op::batch_norm_then(x, given, EPSILON, activation);
         }
         let n = per_channel(&x);
-        let (y, mean, var) = op::batch_norm_train(x, weight, bias, EPSILON);
+        let (y, mean, var) = op::batch_norm_train_then(x, weight, bias, EPSILON, activation);
         self.follow(n, mean, var);
         y
     }

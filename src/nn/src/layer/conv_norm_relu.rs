@@ -1,10 +1,10 @@
 //! The step that most convolutional networks are made of.
 
 use burn::module::Module;
-use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 
 use super::{BatchNorm2d, BatchNorm2dConfig, Conv2d, Conv2dConfig};
+use crate::op::Activation;
 
 /// Configuration of a [`ConvNormRelu`].
 #[derive(Debug, Clone, Copy)]
@@ -41,7 +41,7 @@ pub struct ConvNormRelu {
 impl ConvNormRelu {
     /// [B, in, H, W] to [B, out, H, W].
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        relu(self.norm.forward(self.conv.forward(x)))
+        self.norm.forward_then(self.conv.forward(x), Activation::Relu)
     }
 }
 

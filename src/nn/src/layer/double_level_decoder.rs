@@ -3,11 +3,10 @@
 //! added and turned into logits.
 
 use burn::module::Module;
-use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 
 use super::{Conv2d, Conv2dConfig, GroupNorm, GroupNormConfig};
-use crate::op::{Corners, upsample_bilinear};
+use crate::op::{Corners, relu, upsample_bilinear};
 use crate::trace;
 
 /// Channels of both towers.

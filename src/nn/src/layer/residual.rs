@@ -2,10 +2,10 @@
 //! names them.
 
 use burn::module::Module;
-use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 
 use super::{BatchNorm2d, BatchNorm2dConfig, Conv2d, Conv2dConfig};
+use crate::op::{Activation, relu};
 
 /// A 1 x 1 convolution (no bias) and a batch norm beside a block that changes
 /// channels or size. Reference names: `downsample.0`, `downsample.1`.
@@ -87,7 +87,7 @@ pub struct BasicBlock {
 impl BasicBlock {
     /// [B, in, H, W] to [B, out, H / stride, W / stride].
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let y = relu(self.bn1.forward(self.conv1.forward(x.clone())));
+        let y = self.bn1.forward_then(self.conv1.forward(x.clone()), Activation::Relu);
         let y = self.bn2.forward(self.conv2.forward(y));
         relu(y + Shortcut::beside(&self.downsample, x))
     }
@@ -146,8 +146,8 @@ pub struct Bottleneck {
 impl Bottleneck {
     /// [B, in, H, W] to [B, 4 width, H / stride, W / stride].
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let y = relu(self.bn1.forward(self.conv1.forward(x.clone())));
-        let y = relu(self.bn2.forward(self.conv2.forward(y)));
+        let y = self.bn1.forward_then(self.conv1.forward(x.clone()), Activation::Relu);
+        let y = self.bn2.forward_then(self.conv2.forward(y), Activation::Relu);
         let y = self.bn3.forward(self.conv3.forward(y));
         relu(y + Shortcut::beside(&self.downsample, x))
     }

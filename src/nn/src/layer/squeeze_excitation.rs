@@ -1,10 +1,11 @@
 //! Squeeze-and-excitation (Hu et al. 2018).
 
 use burn::module::Module;
-use burn::tensor::activation::{relu, sigmoid};
+use burn::tensor::activation::sigmoid;
 use burn::tensor::{Device, Tensor};
 
 use super::{Conv2d, Conv2dConfig};
+use crate::op::relu;
 use crate::trace::{self, Kind};
 
 /// Configuration of a [`SqueezeExcitation`].

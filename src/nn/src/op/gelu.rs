@@ -72,47 +72,33 @@ impl GeluOps for Capture {
 }
 
 #[cfg(feature = "flex")]
-mod flex {
+pub(crate) mod flex {
     use burn::backend::Flex;
-    use burn::tensor::TensorData;
-    use rayon::prelude::*;
 
     use super::GeluOps;
-    use crate::op::host::{CHUNK, Host, values, vectorised};
-    use burn::backend::TensorMetadata;
+    use crate::op::activation::flex::{Curve, Gelu};
+    use crate::op::host::{Host, altered, contiguous, values};
+
+    /// 1 / sqrt(2 pi).
+    pub(crate) const INV_SQRT_TAU: f32 = 0.398_942_3;
 
     impl GeluOps for Flex {
         fn gelu_exact(x: Host) -> Host {
-            let x = x.to_contiguous();
-            let input = values(&x);
-            let mut output = vec![0.0; input.len()];
-            output.par_chunks_mut(CHUNK).zip(input.par_chunks(CHUNK)).for_each(|(y, x)| {
-                vectorised(
-                    #[inline(always)]
-                    || y.iter_mut().zip(x).for_each(|(y, x)| *y = x * parts(*x).0),
-                );
-            });
-            Host::from_data(TensorData::new(output, x.shape()))
+            altered(
+                x,
+                #[inline(always)]
+                |_, x| x.iter_mut().for_each(|x| *x = Gelu::value(*x)),
+            )
         }
 
         fn gelu_exact_backward(x: Host, grad: Host) -> Host {
-            const INV_SQRT_TAU: f32 = 0.398_942_3;
-            let (x, grad) = (x.to_contiguous(), grad.to_contiguous());
-            let (input, slope) = (values(&x), values(&grad));
-            let mut output = vec![0.0; input.len()];
-            let chunks = input.par_chunks(CHUNK).zip(slope.par_chunks(CHUNK));
-            output.par_chunks_mut(CHUNK).zip(chunks).for_each(|(y, (x, g))| {
-                vectorised(
-                    #[inline(always)]
-                    || {
-                        for ((y, x), g) in y.iter_mut().zip(x).zip(g) {
-                            let (cdf, bell) = parts(*x);
-                            *y = g * (cdf + x * (bell * INV_SQRT_TAU));
-                        }
-                    },
-                );
-            });
-            Host::from_data(TensorData::new(output, x.shape()))
+            let x = contiguous(x);
+            let input = values(&x);
+            altered(
+                grad,
+                #[inline(always)]
+                |at, g| g.iter_mut().zip(&input[at..]).for_each(|(g, x)| *g *= Gelu::slope(*x)),
+            )
         }
     }
 
@@ -122,7 +108,7 @@ mod flex {
     /// degree 9 was fitted at Chebyshev nodes to 4e-9 relative over a <= 14,
     /// beyond which the exponential is below f32.
     #[inline(always)]
-    pub(super) fn parts(x: f32) -> (f32, f32) {
+    pub(crate) fn parts(x: f32) -> (f32, f32) {
         let bell = exp_negative(x * x * -0.5);
         let t = 1.0 / (1.0 + 0.3 * x.abs());
         let mut p = -0.020_914_36;

@@ -3,9 +3,10 @@
 //! Results do not depend on the number of threads: work is divided by fixed
 //! sizes and every sum has one fixed order.
 
-use burn::backend::Flex;
 use burn::backend::tensor::FloatTensor;
+use burn::backend::{Flex, TensorMetadata};
 use burn::tensor::TensorData;
+use rayon::prelude::*;
 
 pub(crate) use crate::vector::vectorised;
 
@@ -47,4 +48,99 @@ pub(crate) fn sum2(a: &[f32], b: &[f32], f: impl Fn(f32, f32) -> f32) -> f64 {
         total += lanes.iter().map(|lane| f64::from(*lane)).sum::<f64>();
     }
     total
+}
+
+/// The sums of both parts of f(a, b) over two slices, each as [`sum2`]; `f`
+/// may write to a.
+#[inline(always)]
+pub(crate) fn pair_sums(a: &mut [f32], b: &[f32], f: impl Fn(&mut f32, f32) -> (f32, f32)) -> (f64, f64) {
+    const HALF: usize = LANES / 2;
+    let mut total = (0.0, 0.0);
+    for (a, b) in a.chunks_mut(1 << 12).zip(b.chunks(1 << 12)) {
+        let mut lanes = [[0.0f32; HALF]; 2];
+        let (a, a_rest) = a.as_chunks_mut::<HALF>();
+        let (b, b_rest) = b.as_chunks::<HALF>();
+        for (a, b) in a.iter_mut().zip(b) {
+            for lane in 0..HALF {
+                let (first, second) = f(&mut a[lane], b[lane]);
+                lanes[0][lane] += first;
+                lanes[1][lane] += second;
+            }
+        }
+        for (lane, (a, b)) in a_rest.iter_mut().zip(b_rest).enumerate() {
+            let (first, second) = f(a, *b);
+            lanes[0][lane] += first;
+            lanes[1][lane] += second;
+        }
+        let [first, second] = lanes.map(|lanes| lanes.iter().map(|lane| f64::from(*lane)).sum::<f64>());
+        total = (total.0 + first, total.1 + second);
+    }
+    total
+}
+
+/// `n` values, of which `fill` computes those from an index on, block by block
+/// on all threads.
+pub(crate) fn filled(n: usize, fill: impl Fn(usize, &mut [f32]) + Send + Sync) -> Vec<f32> {
+    let mut values = vec![0.0; n];
+    values.par_chunks_mut(CHUNK).enumerate().for_each(|(index, block)| {
+        vectorised(
+            #[inline(always)]
+            || fill(index * CHUNK, block),
+        );
+    });
+    values
+}
+
+/// Each value of a tensor changed. `change` gets blocks of it, with the index
+/// of their first value, and writes over them; in place if nobody else holds
+/// the tensor.
+pub(crate) fn altered(x: Host, change: impl Fn(usize, &mut [f32]) + Send + Sync) -> Host {
+    let mut x = contiguous(x);
+    if x.layout().start_offset() == 0
+        && x.storage::<f32>().len() == x.shape().num_elements()
+        && let Some(values) = x.try_storage_mut::<f32>()
+    {
+        values.par_chunks_mut(CHUNK).enumerate().for_each(|(index, block)| {
+            vectorised(
+                #[inline(always)]
+                || change(index * CHUNK, block),
+            );
+        });
+        return x;
+    }
+    let input = values(&x);
+    let output = filled(
+        input.len(),
+        #[inline(always)]
+        |at, y| {
+            y.copy_from_slice(&input[at..][..y.len()]);
+            change(at, y);
+        },
+    );
+    Host::from_data(TensorData::new(output, x.shape()))
+}
+
+/// In row-major order and held by nobody else, so that it can be written to.
+pub(crate) fn owned(x: Host) -> Host {
+    altered(x, |_, _| ())
+}
+
+/// In row-major order; the same memory if it is so already.
+pub(crate) fn contiguous(x: Host) -> Host {
+    x.to_contiguous()
+}
+
+/// The parts of `len` values from index `at` on that lie in one plane of
+/// `pixels` values each: (index of the plane, where in the `len` values).
+#[inline(always)]
+pub(crate) fn pieces(
+    at: usize,
+    len: usize,
+    pixels: usize,
+) -> impl Iterator<Item = (usize, std::ops::Range<usize>)> {
+    let planes = if len == 0 { 0..0 } else { at / pixels..(at + len).div_ceil(pixels) };
+    planes.map(move |plane| {
+        let (start, end) = ((plane * pixels).max(at), ((plane + 1) * pixels).min(at + len));
+        (plane, start - at..end - at)
+    })
 }

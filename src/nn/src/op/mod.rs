@@ -10,6 +10,7 @@
     allow(deprecated, reason = "burn means to drop libtorch: pinned until it has another CUDA")
 )]
 
+mod activation;
 mod attention;
 mod autocast;
 mod backend;
@@ -22,6 +23,7 @@ mod gelu;
 #[cfg(feature = "flex")]
 mod host;
 mod noise;
+mod normalise;
 #[cfg(feature = "flex")]
 mod outer;
 mod pointwise;
@@ -37,6 +39,7 @@ mod update;
 #[cfg(feature = "flex")]
 mod windows;
 
+pub use activation::{Activation, ReluOps, relu};
 pub use attention::attention;
 pub use autocast::{Autocast, autocast};
 pub(crate) use autocast::{is_on as is_autocast, narrow, widen};
@@ -45,6 +48,7 @@ pub use convolution::{Convolution, ConvolutionBackward, ConvolutionOps, convolut
 pub use depthwise::{DepthwiseOps, Window, depthwise};
 pub use gelu::{GeluOps, gelu};
 pub use noise::{Noise, drop_path, dropout, noise};
+pub use normalise::{NormaliseBackward, NormaliseOps, Normalised, batch_norm_then, batch_norm_train_then};
 pub use pointwise::pointwise;
 pub use resize::{Corners, resize_bilinear, upsample_bilinear, upsample_nearest};
 pub use sample::{SampleBackward, SampleOps, dynamic_upsample};

@@ -82,14 +82,7 @@ mod flex {
     use rayon::prelude::*;
 
     use super::{AdamWStep, UpdateOps};
-    use crate::op::host::{CHUNK, Host, sum2, tensor, values, vectorised};
-
-    /// The values, to be written to; in place if nobody else holds them.
-    fn owned(x: Host) -> Host {
-        let x = x.to_contiguous();
-        let whole = x.layout().start_offset() == 0 && x.storage::<f32>().len() == values(&x).len();
-        if whole { x } else { tensor(values(&x).to_vec(), [values(&x).len()]) }
-    }
+    use crate::op::host::{CHUNK, Host, owned, sum2, tensor, values, vectorised};
 
     impl UpdateOps for Flex {
         fn sum_of_squares(x: Host) -> Host {

@@ -16,7 +16,9 @@
 //! | batch norm | its input, and mean and variance per channel |
 //! | layer norm | the centred and the normalised input, three values per row |
 //! | softmax | the shifted input, its exponential, one value per row |
-//! | ReLU, GELU, sigmoid, tanh, exponential, root, power ... | its input |
+//! | GELU, sigmoid, tanh, exponential, root, power ... | its input |
+//! | ReLU | its output |
+//! | ReLU or GELU right behind a batch norm | nothing: both are one operation |
 //! | samples | the map and the positions |
 //! | sum, difference, mean, look, cut, concatenation, scaling by a constant | nothing |
 //!
@@ -24,7 +26,7 @@
 //! gradients that flow back and what the allocator does with all of it are in
 //! neither figure.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use burn::backend::ir::{
     ActivationOperationIr as Activation, BaseOperationIr as Base, FloatOperationIr as Float,
@@ -239,11 +241,17 @@ fn is_elementwise(operation: &OperationIr) -> bool {
 fn kept(pass: &Pass) -> Result<u64, CostError> {
     let flow = Flow::of(pass);
     let mut storages = Storages::of(pass);
+    let normalised = normalised(pass);
     let mut kept = BTreeSet::new();
     // What a composed operation keeps beside tensors of the graph.
     let mut inside = 0;
     for operation in &pass.operations {
         if !operation.inputs().any(|input| flow.is_tracked(input)) {
+            continue;
+        }
+        if let OperationIr::Activation(Activation::Relu(op) | Activation::Gelu(op)) = operation
+            && normalised.contains(&op.input.id)
+        {
             continue;
         }
         let rule = rule(operation, &flow)?;
@@ -254,6 +262,19 @@ fn kept(pass: &Pass) -> Result<u64, CostError> {
     }
     let held = kept.iter().map(|storage| &storages.all[*storage]);
     Ok(inside + held.filter(|storage| !storage.is_weight).map(|storage| storage.bytes).sum::<u64>())
+}
+
+/// Results of batch norms that one operation reads.
+fn normalised(pass: &Pass) -> HashSet<TensorId> {
+    let mut readers: HashMap<TensorId, usize> = HashMap::new();
+    for input in pass.operations.iter().flat_map(OperationIr::inputs) {
+        *readers.entry(input.id).or_default() += 1;
+    }
+    let norms = pass.operations.iter().filter_map(|operation| match operation {
+        OperationIr::Module(Module::BatchNorm(op)) => Some(op.out.id),
+        _ => None,
+    });
+    norms.filter(|id| readers.get(id) == Some(&1)).collect()
 }
 
 /// What an operation keeps: tensors of the graph, and bytes beside them.
@@ -325,7 +346,8 @@ fn rule<'a>(operation: &'a OperationIr, flow: &Flow<'_>) -> Result<Kept<'a>, Cos
             _ => return Err(unknown()),
         },
         OperationIr::Activation(activation) => match activation {
-            Activation::Relu(op) | Activation::Sigmoid(op) | Activation::Gelu(op) => of(vec![&op.input]),
+            Activation::Relu(op) => of(vec![&op.out]),
+            Activation::Sigmoid(op) | Activation::Gelu(op) => of(vec![&op.input]),
             Activation::Softmax(op) => {
                 let (all, bytes) = (values(&op.input), op.input.dtype.size() as u64);
                 let rows = all / op.input.shape[op.axis].max(1) as u64;

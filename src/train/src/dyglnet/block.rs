@@ -1,12 +1,11 @@
 //! Blocks and stages of the encoder.
 
 use burn::module::Module;
-use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 use dygl_nn::layer::{
     BatchNorm2d, BatchNorm2dConfig, Conv2d, Conv2dConfig, SqueezeExcitation, SqueezeExcitationConfig,
 };
-use dygl_nn::op::gelu;
+use dygl_nn::op::{Activation, relu};
 
 use super::mixer::{Mixer, MixerConfig};
 
@@ -57,7 +56,7 @@ pub(super) struct ConvNormGelu {
 
 impl ConvNormGelu {
     pub(super) fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        gelu(self.norm.forward(self.conv.forward(x)))
+        self.norm.forward_then(self.conv.forward(x), Activation::Gelu)
     }
 }
 

@@ -2,13 +2,13 @@
 //! convolutions on the others, fused by a projection.
 
 use burn::module::Module;
-use burn::tensor::activation::{relu, softmax};
+use burn::tensor::activation::softmax;
 use burn::tensor::{Device, Tensor};
 use dygl_nn::layer::{
     BatchNorm2d, BatchNorm2dConfig, DynamicTanh, DynamicTanhConfig, GroupNorm, GroupNormConfig, LayerNorm,
     LayerNormConfig, SqueezeExcitation, SqueezeExcitationConfig,
 };
-use dygl_nn::op::gelu;
+use dygl_nn::op::{gelu, relu};
 use dygl_nn::trace::{self, Kind};
 
 use super::block::{ConvNormGelu, ConvNormGeluConfig};

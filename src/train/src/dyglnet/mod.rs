@@ -27,12 +27,12 @@ mod mixer;
 mod upsample;
 
 use burn::module::Module;
-use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 use dygl_nn::layer::{Conv2d, Conv2dConfig};
 use dygl_nn::network::{Initial, Network, Options};
 
 use block::{Block, BlockConfig, ConvNormGelu, ConvNormGeluConfig, Stage, StageConfig};
+use dygl_nn::op::relu;
 use mixer::MixerConfig;
 use upsample::{Up, UpConfig};
 

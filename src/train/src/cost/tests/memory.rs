@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, HashMap};
 
 use burn::module::ParamId;
-use burn::tensor::activation::{relu, sigmoid, softmax};
+use burn::tensor::activation::{sigmoid, softmax};
 use burn::tensor::module::{conv2d, max_pool2d};
 use burn::tensor::ops::{ConvOptions, MaxPoolOptions};
 use burn::tensor::{Device, Tensor};
 use dygl::ledger::Memory;
 use dygl::spec::name::Named;
 use dygl::spec::network::NETWORKS;
+use dygl_nn::op::relu;
 
 use crate::cost::graph::{Mode, Pass, capture, id};
 use crate::cost::ledger;
@@ -74,7 +75,7 @@ fn looks_take_no_memory_and_copies_do() {
 
 #[test]
 fn the_backward_pass_keeps_what_it_reads_once() {
-    // The convolution keeps the images, ReLU its input; the sum nothing.
+    // The convolution keeps the images, ReLU its output; the sum nothing.
     assert_eq!(held(|x, w| relu(conv(x.clone(), w)) + x).kept, 2 * MAP);
     // Both read the same map.
     let gated = held(|x, w| {
