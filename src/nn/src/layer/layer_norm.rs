@@ -1,10 +1,10 @@
 //! Layer normalisation (Ba, Kiros & Hinton 2016).
 
 use burn::module::{Module, Param};
-use burn::tensor::module::layer_norm;
 use burn::tensor::{Device, Tensor};
 
 use super::{ones, zeros};
+use crate::op;
 use crate::trace::{self, Kind};
 
 /// Configuration of a [`LayerNorm`].
@@ -56,6 +56,6 @@ impl LayerNorm {
             1,
             &[trace::of(&self.weight), trace::of(&self.bias)],
         );
-        layer_norm(x, self.weight.val(), Some(self.bias.val()), self.epsilon)
+        op::layer_norm(x, self.weight.val(), self.bias.val(), self.epsilon)
     }
 }

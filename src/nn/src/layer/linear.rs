@@ -53,10 +53,15 @@ impl Linear {
         let shape = dims;
         // One product of two matrices: the weight's gradient is one, too.
         let rows = x.reshape([-1, input as isize]);
-        let y = op::widen(op::narrow(rows).matmul(op::narrow(weight).transpose()));
-        let y = match &self.bias {
-            Some(bias) => y + bias.val().reshape([1, output]),
-            None => y,
+        let bias = self.bias.as_ref().map(Param::val);
+        let y = if op::is_autocast() {
+            let y = op::widen(op::linear(op::narrow(rows), op::narrow(weight), None));
+            match bias {
+                Some(bias) => y + bias.reshape([1, output]),
+                None => y,
+            }
+        } else {
+            op::linear(rows, weight, bias)
         };
         dims[D - 1] = output;
         trace::tell(Kind::Linear, shape, dims, input, &trace::layer(&self.weight, &self.bias));

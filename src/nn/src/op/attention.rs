@@ -1,8 +1,17 @@
-//! Scaled dot-product attention (Vaswani et al. 2017).
+//! Scaled dot-product attention (Vaswani et al. 2017). On flex one operation,
+//! which computes the weights of some queries at a time and keeps none: the
+//! backward pass computes them again.
 
-use burn::tensor::Tensor;
+use burn::backend::autodiff::checkpoint::base::Checkpointer;
+use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
+use burn::backend::autodiff::grads::Gradients;
+use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{Autodiff, Backend, Dispatch, backend_extension};
 use burn::tensor::activation::softmax;
+use burn::tensor::{DType, Tensor};
 
+use super::backend::is_flex;
 use crate::trace::{self, Kind};
 
 /// softmax(q k^T scale + bias) v: q [B, h, N, d], k and v [B, h, M, d], bias
@@ -15,10 +24,180 @@ pub fn attention(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, scale: f64, bias: Opt
     trace::tell(Kind::Product, q.dims(), matrix, features, &[]);
     trace::tell(Kind::Softmax, matrix, matrix, keys, &[]);
     trace::tell(Kind::Product, matrix, q.dims(), keys, &[]);
+    if is_flex(&q.device()) && q.dtype() == DType::F32 {
+        let bias = bias.map(|bias| bias.expand(matrix));
+        let [q, k, v] = [q, k, v].map(Tensor::into_dispatch);
+        let y = match bias {
+            Some(bias) => <Dispatch as AttentionOps>::attend_with(q, k, v, bias.into_dispatch(), scale),
+            None => <Dispatch as AttentionOps>::attend(q, k, v, scale),
+        };
+        return Tensor::from_dispatch(y);
+    }
+    composed([q, k, v], scale, bias)
+}
+
+/// [`attention`] of burn's products and softmax, for every backend.
+fn composed([q, k, v]: [Tensor<4>; 3], scale: f64, bias: Option<Tensor<4>>) -> Tensor<4> {
     let scores = (q * scale).matmul(k.swap_dims(2, 3));
     let scores = match bias {
         Some(bias) => scores + bias,
         None => scores,
     };
     softmax(scores, 3).matmul(v)
+}
+
+/// [`attention`] as one operation of a backend; a bias is [B, h, N, M].
+#[backend_extension(Flex: cfg(feature = "flex"), Autodiff)]
+pub trait AttentionOps: Backend {
+    /// [B, h, N, d].
+    fn attend(
+        q: FloatTensor<Self>,
+        k: FloatTensor<Self>,
+        v: FloatTensor<Self>,
+        scale: f64,
+    ) -> FloatTensor<Self>;
+
+    /// The same with a bias.
+    fn attend_with(
+        q: FloatTensor<Self>,
+        k: FloatTensor<Self>,
+        v: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        scale: f64,
+    ) -> FloatTensor<Self>;
+}
+
+/// What an attention reads.
+#[derive(Debug, Clone)]
+pub struct Attended<T> {
+    pub q: T,
+    pub k: T,
+    pub v: T,
+    pub bias: Option<T>,
+    pub scale: f64,
+}
+
+/// The gradient of [`AttentionOps`].
+pub trait AttentionBackward: Backend {
+    /// Of q, k, v and (if it `needs` one) the bias, given that of the output.
+    fn attend_backward(
+        of: Attended<FloatTensor<Self>>,
+        grad: FloatTensor<Self>,
+        needs: bool,
+    ) -> ([FloatTensor<Self>; 3], Option<FloatTensor<Self>>);
+}
+
+#[derive(Debug)]
+struct Attend;
+
+impl<B: AttentionOps + AttentionBackward> Backward<B, 3> for Attend {
+    type State = Attended<FloatTensor<B>>;
+
+    fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let grad = grads.consume::<B>(&ops.node);
+        let (found, _) = B::attend_backward(ops.state, grad, false);
+        for (node, gradient) in ops.parents.into_iter().zip(found) {
+            if let Some(node) = node {
+                grads.register::<B>(node.id, gradient);
+            }
+        }
+    }
+}
+
+#[derive(Debug)]
+struct AttendWith;
+
+impl<B: AttentionOps + AttentionBackward> Backward<B, 4> for AttendWith {
+    type State = Attended<FloatTensor<B>>;
+
+    fn backward(self, ops: Ops<Self::State, 4>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let grad = grads.consume::<B>(&ops.node);
+        let (found, bias) = B::attend_backward(ops.state, grad, ops.parents[3].is_some());
+        for (node, gradient) in ops.parents.into_iter().zip(found.map(Some).into_iter().chain([bias])) {
+            if let (Some(node), Some(gradient)) = (node, gradient) {
+                grads.register::<B>(node.id, gradient);
+            }
+        }
+    }
+}
+
+impl<B: AttentionOps + AttentionBackward, C: CheckpointStrategy> AttentionOps for Autodiff<B, C> {
+    fn attend(
+        q: FloatTensor<Self>,
+        k: FloatTensor<Self>,
+        v: FloatTensor<Self>,
+        scale: f64,
+    ) -> FloatTensor<Self> {
+        let ((q, q_node), (k, k_node), (v, v_node)) = (q.into_parts(), k.into_parts(), v.into_parts());
+        let y = B::attend(q.clone(), k.clone(), v.clone(), scale);
+        match Attend.prepare::<C>([q_node, k_node, v_node]).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => prep.finish(Attended { q, k, v, bias: None, scale }, y),
+            OpsKind::UnTracked(prep) => prep.finish(y),
+        }
+    }
+
+    fn attend_with(
+        q: FloatTensor<Self>,
+        k: FloatTensor<Self>,
+        v: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        scale: f64,
+    ) -> FloatTensor<Self> {
+        let ((q, q_node), (k, k_node), (v, v_node)) = (q.into_parts(), k.into_parts(), v.into_parts());
+        let (bias, bias_node) = bias.into_parts();
+        let y = B::attend_with(q.clone(), k.clone(), v.clone(), bias.clone(), scale);
+        match AttendWith.prepare::<C>([q_node, k_node, v_node, bias_node]).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => prep.finish(Attended { q, k, v, bias: Some(bias), scale }, y),
+            OpsKind::UnTracked(prep) => prep.finish(y),
+        }
+    }
+}
+
+#[cfg(all(test, feature = "flex"))]
+mod tests {
+    use burn::tensor::{Device, Distribution, FloatDType, Tensor};
+
+    use super::attention;
+    use crate::op::testing::{agree, gradients_of};
+
+    #[test]
+    fn values_and_gradients_are_those_of_burn_in_f64() {
+        let device = Device::flex();
+        // [images, heads, queries, keys, features], and the shape of the bias.
+        for ([batch, heads, queries, keys, features], bias) in [
+            ([1, 1, 1, 1, 1], None),
+            ([2, 3, 49, 49, 32], Some([1, 3, 49, 49])),
+            ([4, 2, 9, 17, 5], Some([4, 1, 9, 17])),
+            ([1, 2, 700, 49, 16], None),
+            ([2, 1, 1100, 30, 8], Some([1, 1, 1, 30])),
+        ] {
+            let random =
+                |shape: [usize; 4]| Tensor::<4>::random(shape, Distribution::Normal(0.1, 1.0), &device);
+            let scale = (features as f64).sqrt().recip();
+            // Heads beside each other in memory, as a layer gives them.
+            let tokens = |count| random([batch, count, heads, features]);
+            let inputs = [tokens(queries), tokens(keys), tokens(keys), random(bias.unwrap_or([1, 1, 1, 1]))];
+            let run = |[q, k, v, b]: [Tensor<4>; 4]| {
+                let [q, k, v] = [q, k, v].map(|x| x.swap_dims(1, 2));
+                attention(q, k, v, scale, bias.map(|_| b))
+            };
+            let ours = gradients_of(&inputs, run);
+            assert_eq!(ours, gradients_of(&inputs, run), "repeats differ");
+            let exact = gradients_of(&inputs.map(|x| x.cast(FloatDType::F64)), run);
+            agree(&ours, &exact, 5e-6);
+        }
+    }
+
+    #[test]
+    fn masked_keys_get_no_weight() {
+        let device = Device::flex();
+        let random = || Tensor::<4>::random([1, 1, 3, 4], Distribution::Default, &device);
+        let (q, k, v) = (random(), random(), random());
+        for mask in [-1e9, f32::NEG_INFINITY] {
+            let bias = Tensor::<4>::from_floats([[[[0.0, mask, mask]]]], &device);
+            let y = attention(q.clone(), k.clone(), v.clone(), 1.0, Some(bias));
+            let first = v.clone().slice([0..1, 0..1, 0..1, 0..4]).expand([1, 1, 3, 4]);
+            assert!((y - first).abs().max().into_scalar::<f32>() < 1e-6);
+        }
+    }
 }

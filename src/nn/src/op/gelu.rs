@@ -127,10 +127,11 @@ pub(crate) mod flex {
 
     /// e^y for y <= 0; 1e-38 below -87.
     #[inline(always)]
-    fn exp_negative(y: f32) -> f32 {
+    pub(crate) fn exp_negative(y: f32) -> f32 {
         // Adding 1.5 x 2^23 rounds to an integer and leaves it in the low bits.
         const ROUND: f32 = 12_582_912.0;
-        let y = y.max(-87.0);
+        // Not `max`, which would hide what is not a number.
+        let y = if y < -87.0 { -87.0 } else { y };
         let shifted = y * std::f32::consts::LOG2_E + ROUND;
         let k = shifted - ROUND;
         // ln 2 in two parts, the first with trailing zeros, so that k ln 2 is exact.

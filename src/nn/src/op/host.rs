@@ -78,6 +78,30 @@ pub(crate) fn pair_sums(a: &mut [f32], b: &[f32], f: impl Fn(&mut f32, f32) -> (
     total
 }
 
+/// The sum of each column of rows of `columns` values: f32 over some rows, f64
+/// over those sums.
+pub(crate) fn column_sums(x: &[f32], columns: usize) -> Vec<f32> {
+    let share = (CHUNK / columns).max(1) * columns;
+    let part = |rows: &[f32]| {
+        let mut sums = vec![0.0f32; columns];
+        vectorised(
+            #[inline(always)]
+            || {
+                for row in rows.chunks_exact(columns) {
+                    sums.iter_mut().zip(row).for_each(|(sum, value)| *sum += value);
+                }
+            },
+        );
+        sums
+    };
+    let parts: Vec<Vec<f32>> = x.par_chunks(share).map(part).collect();
+    let mut sums = vec![0.0f64; columns];
+    for part in parts {
+        sums.iter_mut().zip(part).for_each(|(sum, part)| *sum += f64::from(part));
+    }
+    sums.into_iter().map(|sum| sum as f32).collect()
+}
+
 /// `n` values, of which `fill` computes those from an index on, block by block
 /// on all threads.
 pub(crate) fn filled(n: usize, fill: impl Fn(usize, &mut [f32]) + Send + Sync) -> Vec<f32> {

@@ -11,6 +11,8 @@
 )]
 
 mod activation;
+#[cfg(feature = "flex")]
+mod attend;
 mod attention;
 mod autocast;
 mod backend;
@@ -22,14 +24,18 @@ mod depthwise;
 mod gelu;
 #[cfg(feature = "flex")]
 mod host;
+mod layer_norm;
+mod linear;
 mod noise;
 mod normalise;
 #[cfg(feature = "flex")]
 mod outer;
 mod pointwise;
+#[cfg(feature = "flex")]
+mod product;
 mod resize;
 mod sample;
-#[cfg(all(test, feature = "flex", feature = "tch"))]
+#[cfg(all(test, feature = "flex"))]
 mod testing;
 #[cfg(feature = "flex")]
 mod tile;
@@ -40,13 +46,15 @@ mod update;
 mod windows;
 
 pub use activation::{Activation, ReluOps, relu};
-pub use attention::attention;
+pub use attention::{Attended, AttentionBackward, AttentionOps, attention};
 pub use autocast::{Autocast, autocast};
 pub(crate) use autocast::{is_on as is_autocast, narrow, widen};
 pub use batch_norm::{BatchNormOps, batch_norm, batch_norm_train};
 pub use convolution::{Convolution, ConvolutionBackward, ConvolutionOps, convolution};
 pub use depthwise::{DepthwiseOps, Window, depthwise};
 pub use gelu::{GeluOps, gelu};
+pub use layer_norm::{LayerNormBackward, LayerNormOps, layer_norm};
+pub use linear::{LinearBackward, LinearOps, linear};
 pub use noise::{Noise, drop_path, dropout, noise};
 pub use normalise::{NormaliseBackward, NormaliseOps, Normalised, batch_norm_then, batch_norm_train_then};
 pub use pointwise::pointwise;

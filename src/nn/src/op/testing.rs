@@ -1,10 +1,42 @@
-//! For tests: an operation on flex against the same on libtorch.
+//! For tests: an operation on flex against the same in f64 and on libtorch.
 
-use burn::tensor::{Device, Tensor};
+#[cfg(feature = "tch")]
+use burn::tensor::Device;
+use burn::tensor::Tensor;
+
+/// Values of f, and the gradients of its inputs under a loss that is not
+/// symmetric, as numbers.
+pub(crate) fn gradients_of<const N: usize>(
+    inputs: &[Tensor<4>; N],
+    f: impl Fn([Tensor<4>; N]) -> Tensor<4>,
+) -> Vec<Vec<f64>> {
+    let leaves =
+        inputs.clone().map(|x| Tensor::<4>::from_data(x.to_data(), &x.device().autodiff()).require_grad());
+    let y = f(leaves.clone());
+    let grads = (y.clone() + 0.5).powi_scalar(3).mean().backward();
+    let gradients = leaves.iter().filter_map(|leaf| leaf.grad(&grads));
+    let all = std::iter::once(y.clone().inner()).chain(gradients);
+    all.map(|x| x.into_data().iter::<f64>().collect()).collect()
+}
+
+/// Agreement within `bound`, relative to each tensor's largest value.
+#[track_caller]
+pub(crate) fn agree(ours: &[Vec<f64>], exact: &[Vec<f64>], bound: f64) {
+    assert_eq!(ours.len(), exact.len());
+    for (which, (ours, exact)) in ours.iter().zip(exact).enumerate() {
+        assert_eq!(ours.len(), exact.len(), "tensor {which}");
+        let scale = exact.iter().fold(0.0f64, |most, value| most.max(value.abs()));
+        for (index, (ours, exact)) in ours.iter().zip(exact).enumerate() {
+            let apart = (ours - exact).abs();
+            assert!(apart <= bound * scale, "tensor {which}, value {index}: {ours} {exact} of {scale}");
+        }
+    }
+}
 
 /// Values and gradients of f over x, y on both backends, which must agree to
 /// rounding; the loss is the sum of cubes (that of squares has no gradient
 /// behind a normalisation).
+#[cfg(feature = "tch")]
 #[track_caller]
 pub(crate) fn on_both<const N: usize>(inputs: [Tensor<4>; N], f: impl Fn([Tensor<4>; N]) -> Tensor<4>) {
     let torch = Device::libtorch();
@@ -25,6 +57,7 @@ pub(crate) fn on_both<const N: usize>(inputs: [Tensor<4>; N], f: impl Fn([Tensor
 }
 
 /// Agreement to rounding, relative to the largest value.
+#[cfg(feature = "tch")]
 #[track_caller]
 pub(crate) fn close(ours: Tensor<4>, theirs: Tensor<4>, what: &str) {
     assert_eq!(ours.dims(), theirs.dims(), "{what}");

@@ -14,8 +14,9 @@
 //! | quotient | the divisor; the dividend if the divisor has a gradient |
 //! | convolution of any kind, pool, resize | its input; a max pool also its choices |
 //! | batch norm | its input, and mean and variance per channel |
-//! | layer norm | the centred and the normalised input, three values per row |
+//! | layer norm | its input |
 //! | softmax | the shifted input, its exponential, one value per row |
+//! | attention (`dygl_nn::op::attention`) | queries, keys, values and what is added to the scores |
 //! | GELU, sigmoid, tanh, exponential, root, power ... | its input |
 //! | ReLU | its output |
 //! | ReLU or GELU right behind a batch norm | nothing: both are one operation |
@@ -242,6 +243,7 @@ fn kept(pass: &Pass) -> Result<u64, CostError> {
     let flow = Flow::of(pass);
     let mut storages = Storages::of(pass);
     let normalised = normalised(pass);
+    let attended = attended(pass);
     let mut kept = BTreeSet::new();
     // What a composed operation keeps beside tensors of the graph.
     let mut inside = 0;
@@ -252,6 +254,10 @@ fn kept(pass: &Pass) -> Result<u64, CostError> {
         if let OperationIr::Activation(Activation::Relu(op) | Activation::Gelu(op)) = operation
             && normalised.contains(&op.input.id)
         {
+            continue;
+        }
+        if let Some(parts) = operation.outputs().next().and_then(|out| attended.get(&out.id)) {
+            kept.extend(parts.iter().map(|tensor| storages.look(tensor, pass).storage));
             continue;
         }
         let rule = rule(operation, &flow)?;
@@ -275,6 +281,41 @@ fn normalised(pass: &Pass) -> HashSet<TensorId> {
         _ => None,
     });
     norms.filter(|id| readers.get(id) == Some(&1)).collect()
+}
+
+/// The results inside and at the end of an attention, which is one operation
+/// on flex, and what is kept for each: softmax over the last of four axes of a
+/// product with scaled queries, whose only reader is a product.
+fn attended(pass: &Pass) -> HashMap<TensorId, Vec<&TensorIr>> {
+    let makers: HashMap<TensorId, &OperationIr> = pass
+        .operations
+        .iter()
+        .flat_map(|operation| operation.outputs().map(move |out| (out.id, operation)))
+        .collect();
+    let mut found = HashMap::new();
+    for operation in &pass.operations {
+        let OperationIr::Float(_, Float::Matmul(last)) = operation else { continue };
+        let Some(OperationIr::Activation(Activation::Softmax(soft))) = makers.get(&last.lhs.id) else {
+            continue;
+        };
+        let (scores, bias) = match makers.get(&soft.input.id) {
+            Some(OperationIr::NumericFloat(_, Numeric::Add(sum))) => (&sum.lhs, Some(&sum.rhs)),
+            _ => (&soft.input, None),
+        };
+        let Some(OperationIr::Float(_, Float::Matmul(first))) = makers.get(&scores.id) else { continue };
+        let Some(OperationIr::NumericFloat(_, Numeric::MulScalar(scaled))) = makers.get(&first.lhs.id) else {
+            continue;
+        };
+        if soft.input.shape.num_dims() != 4 || soft.axis != 3 {
+            continue;
+        }
+        // Without a bias the scores are the input of the softmax.
+        found.insert(soft.input.id, bias.into_iter().collect());
+        found.insert(first.out.id, vec![&scaled.lhs, &first.rhs]);
+        found.insert(soft.out.id, Vec::new());
+        found.insert(last.out.id, vec![&last.rhs]);
+    }
+    found
 }
 
 /// What an operation keeps: tensors of the graph, and bytes beside them.
@@ -366,11 +407,7 @@ fn rule<'a>(operation: &'a OperationIr, flow: &Flow<'_>) -> Result<Kept<'a>, Cos
             Module::BatchNorm(op) => {
                 Kept { tensors: vec![&op.x, &op.gamma], inside: 2 * F32 * values(&op.gamma) }
             }
-            Module::LayerNorm(op) => {
-                let (all, bytes) = (values(&op.input), op.input.dtype.size() as u64);
-                let features = op.input.shape[op.input.shape.num_dims() - 1].max(1) as u64;
-                Kept { tensors: Vec::new(), inside: (2 * all + 3 * all / features) * bytes }
-            }
+            Module::LayerNorm(op) => of(vec![&op.input]),
             _ => return Err(unknown()),
         },
         _ => return Err(unknown()),

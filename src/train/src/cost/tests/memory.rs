@@ -10,7 +10,7 @@ use burn::tensor::{Device, Tensor};
 use dygl::ledger::Memory;
 use dygl::spec::name::Named;
 use dygl::spec::network::NETWORKS;
-use dygl_nn::op::relu;
+use dygl_nn::op::{attention, relu};
 
 use crate::cost::graph::{Mode, Pass, capture, id};
 use crate::cost::ledger;
@@ -51,6 +51,10 @@ fn conv(x: Tensor<4>, weight: Tensor<4>) -> Tensor<4> {
     conv2d(x, weight, None, ConvOptions::new([1; 2], [1; 2], [1; 2], 1))
 }
 
+fn attend(x: Tensor<4>) -> Tensor<4> {
+    attention(x.clone(), x.clone(), x, 0.5, None)
+}
+
 #[test]
 fn activations_live_until_their_last_reader() {
     // Images and first map; ReLU writes over the map, the sum over one of both.
@@ -89,6 +93,8 @@ fn the_backward_pass_keeps_what_it_reads_once() {
     let pooled = |x| max_pool2d(x, MaxPoolOptions::new([2; 2]).with_stride([2; 2]));
     assert_eq!(held(|x, w| pooled(conv(x, w))).kept, 2 * MAP + MAP / 4);
     assert_eq!(held(|x, w| conv(pooled(x), w)).kept, MAP / 4);
+    // Queries, keys and values are one map here; weights and scores are not kept.
+    assert_eq!(held(|x, w| attend(conv(x, w))).kept, 2 * MAP);
     // Shifted input and exponential, and a sum per row of eight.
     assert_eq!(held(|x, w| softmax(conv(x, w), 3)).kept, MAP + 2 * MAP + MAP / 8);
 }

@@ -1,0 +1,209 @@
+//! Layer norm over the last axis, forward and backward. burn keeps the centred
+//! and the normalised input for the backward pass; the input itself is enough.
+
+use burn::backend::autodiff::checkpoint::base::Checkpointer;
+use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
+use burn::backend::autodiff::grads::Gradients;
+use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{Autodiff, Backend, Dispatch, backend_extension};
+use burn::tensor::{DType, Tensor, module};
+
+use super::backend::is_flex;
+
+/// (x - mean) / sqrt(var + epsilon) weight + bias, mean and biased variance
+/// over the last axis: x [..., features], the others [features].
+pub fn layer_norm<const D: usize>(
+    x: Tensor<D>,
+    weight: Tensor<1>,
+    bias: Tensor<1>,
+    epsilon: f64,
+) -> Tensor<D> {
+    if !(is_flex(&x.device()) && x.dtype() == DType::F32) {
+        return module::layer_norm(x, weight, Some(bias), epsilon);
+    }
+    let y = <Dispatch as LayerNormOps>::normalise_rows(
+        x.into_dispatch(),
+        weight.into_dispatch(),
+        bias.into_dispatch(),
+        epsilon,
+    );
+    Tensor::from_dispatch(y)
+}
+
+/// [`layer_norm`] as one operation of a backend.
+#[backend_extension(Flex: cfg(feature = "flex"), Autodiff)]
+pub trait LayerNormOps: Backend {
+    /// The shape of x.
+    fn normalise_rows(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        epsilon: f64,
+    ) -> FloatTensor<Self>;
+}
+
+/// The gradient of [`LayerNormOps::normalise_rows`].
+pub trait LayerNormBackward: Backend {
+    /// Of x, weight and bias, given that of the output.
+    fn normalise_rows_backward(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        epsilon: f64,
+        grad: FloatTensor<Self>,
+    ) -> [FloatTensor<Self>; 3];
+}
+
+#[derive(Debug)]
+struct LayerNorm;
+
+impl<B: LayerNormOps + LayerNormBackward> Backward<B, 3> for LayerNorm {
+    /// x, weight, epsilon.
+    type State = (FloatTensor<B>, FloatTensor<B>, f64);
+
+    fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let grad = grads.consume::<B>(&ops.node);
+        let (x, weight, epsilon) = ops.state;
+        let found = B::normalise_rows_backward(x, weight, epsilon, grad);
+        for (node, gradient) in ops.parents.into_iter().zip(found) {
+            if let Some(node) = node {
+                grads.register::<B>(node.id, gradient);
+            }
+        }
+    }
+}
+
+impl<B: LayerNormOps + LayerNormBackward, C: CheckpointStrategy> LayerNormOps for Autodiff<B, C> {
+    fn normalise_rows(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        epsilon: f64,
+    ) -> FloatTensor<Self> {
+        let (x, x_node) = x.into_parts();
+        let (weight, weight_node) = weight.into_parts();
+        let (bias, bias_node) = bias.into_parts();
+        let y = B::normalise_rows(x.clone(), weight.clone(), bias, epsilon);
+        match LayerNorm.prepare::<C>([x_node, weight_node, bias_node]).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => prep.finish((x, weight, epsilon), y),
+            OpsKind::UnTracked(prep) => prep.finish(y),
+        }
+    }
+}
+
+#[cfg(feature = "flex")]
+mod flex {
+    use burn::backend::{Flex, TensorMetadata};
+    use burn::tensor::TensorData;
+    use rayon::prelude::*;
+
+    use super::{LayerNormBackward, LayerNormOps};
+    use crate::op::host::{CHUNK, Host, contiguous, owned, pair_sums, sum2, tensor, values, vectorised};
+
+    /// Mean of a row and the reciprocal of its deviation.
+    #[inline(always)]
+    fn moments(row: &[f32], epsilon: f64) -> (f32, f32) {
+        let n = row.len() as f64;
+        let mean = (sum2(row, row, |x, _| x) / n) as f32;
+        let variance = sum2(row, row, |x, _| (x - mean) * (x - mean)) / n;
+        (mean, (variance + epsilon).sqrt().recip() as f32)
+    }
+
+    /// Values of whole rows that a task handles.
+    fn share(features: usize) -> usize {
+        (CHUNK / features).max(1) * features
+    }
+
+    impl LayerNormOps for Flex {
+        fn normalise_rows(x: Host, weight: Host, bias: Host, epsilon: f64) -> Host {
+            let (x, weight, bias) = (contiguous(x), contiguous(weight), contiguous(bias));
+            let (input, scale, shift) = (values(&x), values(&weight), values(&bias));
+            let features = scale.len();
+            let mut output = vec![0.0; input.len()];
+            let tasks = output.par_chunks_mut(share(features)).zip(input.par_chunks(share(features)));
+            tasks.for_each(|(y, x)| {
+                vectorised(
+                    #[inline(always)]
+                    || {
+                        for (y, x) in y.chunks_exact_mut(features).zip(x.chunks_exact(features)) {
+                            let (mean, inverse) = moments(x, epsilon);
+                            for (((y, x), scale), shift) in y.iter_mut().zip(x).zip(scale).zip(shift) {
+                                *y = (x - mean) * inverse * scale + shift;
+                            }
+                        }
+                    },
+                );
+            });
+            Host::from_data(TensorData::new(output, x.shape()))
+        }
+    }
+
+    impl LayerNormBackward for Flex {
+        fn normalise_rows_backward(x: Host, weight: Host, epsilon: f64, grad: Host) -> [Host; 3] {
+            let (x, weight, mut grad) = (contiguous(x), contiguous(weight), owned(grad));
+            let (input, scale) = (values(&x), values(&weight));
+            let features = scale.len();
+            // The gradient of x replaces that of y, row by row; each task sums
+            // its part of those of weight and bias.
+            let task = |(g, x): (&mut [f32], &[f32])| {
+                let mut parts = vec![0.0f32; 2 * features];
+                let (of_scale, of_shift) = parts.split_at_mut(features);
+                vectorised(
+                    #[inline(always)]
+                    || {
+                        for (g, x) in g.chunks_exact_mut(features).zip(x.chunks_exact(features)) {
+                            let (mean, inverse) = moments(x, epsilon);
+                            let sums = of_shift.iter_mut().zip(of_scale.iter_mut());
+                            for (((of_shift, of_scale), g), x) in sums.zip(g.iter()).zip(x) {
+                                *of_shift += g;
+                                *of_scale += g * ((x - mean) * inverse);
+                            }
+                            g.iter_mut().zip(scale).for_each(|(g, scale)| *g *= scale);
+                            let (plain, along) = pair_sums(g, x, |g, x| (*g, *g * ((x - mean) * inverse)));
+                            let [plain, along] = [plain, along].map(|sum| (sum / features as f64) as f32);
+                            for (g, x) in g.iter_mut().zip(x) {
+                                *g = inverse * ((*g - plain) - ((x - mean) * inverse) * along);
+                            }
+                        }
+                    },
+                );
+                parts
+            };
+            let slope = grad.storage_mut::<f32>();
+            let tasks = slope.par_chunks_mut(share(features)).zip(input.par_chunks(share(features)));
+            let parts: Vec<Vec<f32>> = tasks.map(task).collect();
+            let mut sums = vec![0.0f64; 2 * features];
+            for part in parts {
+                sums.iter_mut().zip(part).for_each(|(sum, part)| *sum += f64::from(part));
+            }
+            let narrow = |sums: &[f64]| tensor(sums.iter().map(|sum| *sum as f32).collect(), [features]);
+            let (of_scale, of_shift) = (narrow(&sums[..features]), narrow(&sums[features..]));
+            [grad, of_scale, of_shift]
+        }
+    }
+}
+
+#[cfg(all(test, feature = "flex"))]
+mod tests {
+    use burn::tensor::{Device, Distribution, FloatDType, Tensor};
+
+    use super::layer_norm;
+    use crate::op::testing::{agree, gradients_of};
+
+    #[test]
+    fn values_and_gradients_are_those_of_burn_in_f64() {
+        let device = Device::flex();
+        for [batch, rows, features] in [[1, 1, 7], [2, 49, 96], [1, 700, 64], [1, 3, 40_000]] {
+            let random = |shape: [usize; 4], mean| {
+                Tensor::<4>::random(shape, Distribution::Normal(mean, 1.0), &device)
+            };
+            let row = [1, 1, 1, features];
+            let inputs = [random([1, batch, rows, features], 3.0), random(row, 1.0), random(row, 0.0)];
+            let run =
+                |[x, w, b]: [Tensor<4>; 3]| layer_norm(x, w.reshape([features]), b.reshape([features]), 1e-5);
+            let ours = gradients_of(&inputs, run);
+            let exact = gradients_of(&inputs.map(|x| x.cast(FloatDType::F64)), run);
+            agree(&ours, &exact, 5e-6);
+        }
+    }
+}

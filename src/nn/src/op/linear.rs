@@ -1,0 +1,165 @@
+//! Rows times a weight matrix, plus a bias. burn on flex copies both operands
+//! into order first, adds the bias in a pass of its own, and sums its gradient
+//! on one thread.
+
+use burn::backend::autodiff::checkpoint::base::Checkpointer;
+use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
+use burn::backend::autodiff::grads::Gradients;
+use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{Autodiff, Backend, Dispatch, backend_extension};
+use burn::tensor::{DType, Tensor};
+
+use super::backend::is_flex;
+
+/// x [N, in], weight [out, in] and bias [out] to [N, out]: x W^T + b.
+pub fn linear(x: Tensor<2>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<2> {
+    let [output, _] = weight.dims();
+    if !(is_flex(&x.device()) && x.dtype() == DType::F32) {
+        let y = x.matmul(weight.transpose());
+        return match bias {
+            Some(bias) => y + bias.reshape([1, output]),
+            None => y,
+        };
+    }
+    let bias = bias.unwrap_or_else(|| Tensor::zeros([output], &x.device()));
+    let y =
+        <Dispatch as LinearOps>::linear_rows(x.into_dispatch(), weight.into_dispatch(), bias.into_dispatch());
+    Tensor::from_dispatch(y)
+}
+
+/// [`linear`] as one operation of a backend.
+#[backend_extension(Flex: cfg(feature = "flex"), Autodiff)]
+pub trait LinearOps: Backend {
+    /// [N, out].
+    fn linear_rows(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+    ) -> FloatTensor<Self>;
+}
+
+/// The gradient of [`LinearOps::linear_rows`].
+pub trait LinearBackward: Backend {
+    /// Of x (if it `needs` one), weight and bias, given that of the output.
+    fn linear_rows_backward(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        grad: FloatTensor<Self>,
+        needs: bool,
+    ) -> [Option<FloatTensor<Self>>; 3];
+}
+
+#[derive(Debug)]
+struct Linear;
+
+impl<B: LinearOps + LinearBackward> Backward<B, 3> for Linear {
+    type State = (FloatTensor<B>, FloatTensor<B>);
+
+    fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let grad = grads.consume::<B>(&ops.node);
+        let (x, weight) = ops.state;
+        let found = B::linear_rows_backward(x, weight, grad, ops.parents[0].is_some());
+        for (node, gradient) in ops.parents.into_iter().zip(found) {
+            if let (Some(node), Some(gradient)) = (node, gradient) {
+                grads.register::<B>(node.id, gradient);
+            }
+        }
+    }
+}
+
+impl<B: LinearOps + LinearBackward, C: CheckpointStrategy> LinearOps for Autodiff<B, C> {
+    fn linear_rows(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        let (x, x_node) = x.into_parts();
+        let (weight, weight_node) = weight.into_parts();
+        let (bias, bias_node) = bias.into_parts();
+        let y = B::linear_rows(x.clone(), weight.clone(), bias);
+        match Linear.prepare::<C>([x_node, weight_node, bias_node]).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => prep.finish((x, weight), y),
+            OpsKind::UnTracked(prep) => prep.finish(y),
+        }
+    }
+}
+
+#[cfg(feature = "flex")]
+mod flex {
+    use burn::backend::ops::FloatTensorOps;
+    use burn::backend::{Flex, TensorMetadata};
+    use rayon::prelude::*;
+
+    use super::{LinearBackward, LinearOps};
+    use crate::op::host::{CHUNK, Host, column_sums, contiguous, owned, tensor, values, vectorised};
+
+    /// burn's product, which reads transposed matrices where they lie.
+    fn product(a: Host, b: Host) -> Host {
+        <Flex as FloatTensorOps<Flex>>::float_matmul(a, b)
+    }
+
+    fn transposed(x: &Host) -> Host {
+        x.transpose(0, 1)
+    }
+
+    impl LinearOps for Flex {
+        fn linear_rows(x: Host, weight: Host, bias: Host) -> Host {
+            let mut y = owned(product(x, transposed(&weight)));
+            let bias = contiguous(bias);
+            let bias = values(&bias);
+            let share = (CHUNK / bias.len()).max(1) * bias.len();
+            y.storage_mut::<f32>().par_chunks_mut(share).for_each(|rows| {
+                vectorised(
+                    #[inline(always)]
+                    || {
+                        for row in rows.chunks_exact_mut(bias.len()) {
+                            row.iter_mut().zip(bias).for_each(|(y, bias)| *y += bias);
+                        }
+                    },
+                );
+            });
+            y
+        }
+    }
+
+    impl LinearBackward for Flex {
+        fn linear_rows_backward(x: Host, weight: Host, grad: Host, needs: bool) -> [Option<Host>; 3] {
+            let output = weight.shape()[0];
+            let grad = contiguous(grad);
+            let of_bias = tensor(column_sums(values(&grad), output), [output]);
+            let of_weight = product(transposed(&grad), x);
+            let of_x = needs.then(|| product(grad, weight));
+            [of_x, Some(of_weight), Some(of_bias)]
+        }
+    }
+}
+
+#[cfg(all(test, feature = "flex"))]
+mod tests {
+    use burn::tensor::{Device, Distribution, FloatDType, Tensor};
+
+    use super::linear;
+    use crate::op::testing::{agree, gradients_of};
+
+    #[test]
+    fn values_and_gradients_are_those_of_a_matrix_product_in_f64() {
+        let device = Device::flex();
+        for [rows, input, output] in [[1, 1, 1], [7, 5, 3], [98, 192, 577], [1030, 33, 17]] {
+            for with_bias in [true, false] {
+                let random =
+                    |shape: [usize; 4]| Tensor::<4>::random(shape, Distribution::Normal(0.1, 1.0), &device);
+                let inputs =
+                    [random([1, 1, rows, input]), random([1, 1, output, input]), random([1, 1, 1, output])];
+                let run = |[x, w, b]: [Tensor<4>; 3]| {
+                    let b = with_bias.then(|| b.reshape([output]));
+                    let y = linear(x.reshape([rows, input]), w.reshape([output, input]), b);
+                    y.reshape([1, 1, rows, output])
+                };
+                let ours = gradients_of(&inputs, run);
+                let exact = gradients_of(&inputs.map(|x| x.cast(FloatDType::F64)), run);
+                agree(&ours, &exact, 3e-6);
+            }
+        }
+    }
+}
