@@ -1,9 +1,8 @@
 //! The paper's loss (eq. 13-15): lambda BCE + (1 - lambda) Dice.
 
 use burn::tensor::Tensor;
-use burn::tensor::activation::sigmoid;
 use dygl::spec::protocol::{Loss, Pooling};
-use dygl_nn::op::relu;
+use dygl_nn::op;
 
 /// The loss and its two parts, one value each, on the gradient tape.
 #[derive(Debug, Clone)]
@@ -24,24 +23,19 @@ pub const REFERENCE: Loss = Loss { lambda: 0.5, dice_smoothing: 1.0, dice_poolin
 /// (soft targets allowed).
 ///
 /// With p = sigmoid(logit): dice = 1 - (2 sum(p t) + s) / (sum(p) + sum(t) + s),
-/// sums over the batch, or over each image and then averaged. The
-/// cross-entropy is taken from logits as max(x, 0) - x t + log(1 + e^-|x|),
-/// which neither overflows nor loses small probabilities.
+/// sums over the batch, or over each image and then averaged.
 pub fn loss(logits: Tensor<4>, target: Tensor<4>, spec: &Loss) -> LossParts {
     let [batch, channels, height, width] = logits.dims();
-    let tail = (logits.clone().abs().neg().exp()).log1p();
-    let bce = (relu(logits.clone()) - logits.clone() * target.clone() + tail).mean();
-
     let groups = match spec.dice_pooling {
         Pooling::Batch => 1,
         Pooling::Image => batch,
     };
-    let shape = [groups, batch * channels * height * width / groups];
-    let p = sigmoid(logits).reshape(shape);
-    let t = target.reshape(shape);
-    let overlap = (p.clone() * t.clone()).sum_dim(1); // [groups, 1]
-    let size = p.sum_dim(1) + t.sum_dim(1); // [groups, 1]
-    let ratio = (overlap * 2.0 + spec.dice_smoothing) / (size + spec.dice_smoothing);
+    let values = batch * channels * height * width;
+    let shape = [groups, values / groups];
+    let sums = op::overlap_sums(logits.reshape(shape), target.reshape(shape));
+    let sum = |which: usize| sums.clone().slice([0..groups, which..which + 1]).reshape([groups]);
+    let bce = sum(0).sum() / values as f64;
+    let ratio = (sum(1) * 2.0 + spec.dice_smoothing) / (sum(2) + sum(3) + spec.dice_smoothing);
     let dice = ratio.mean().neg() + 1.0;
 
     let total = bce.clone() * spec.lambda + dice.clone() * (1.0 - spec.lambda);

@@ -30,6 +30,7 @@ mod noise;
 mod normalise;
 #[cfg(feature = "flex")]
 mod outer;
+mod overlap;
 mod pointwise;
 #[cfg(feature = "flex")]
 mod product;
@@ -57,6 +58,7 @@ pub use layer_norm::{LayerNormBackward, LayerNormOps, layer_norm};
 pub use linear::{LinearBackward, LinearOps, linear};
 pub use noise::{Noise, drop_path, dropout, noise};
 pub use normalise::{NormaliseBackward, NormaliseOps, Normalised, batch_norm_then, batch_norm_train_then};
+pub use overlap::{OverlapBackward, OverlapOps, overlap_sums};
 pub use pointwise::pointwise;
 pub use resize::{Corners, resize_bilinear, upsample_bilinear, upsample_nearest};
 pub use sample::{SampleBackward, SampleOps, dynamic_upsample};
