@@ -167,7 +167,7 @@ fn ratio(results: &Results, cell: &Cell, [ours, theirs]: [usize; 2], column: Col
 fn legend(results: &Results) -> String {
     let plan = &results.plan;
     let mut text = format!(
-        "\n{} px; minimum / median of {} rounds of {} steps, each round a process of each side in turn, {} threads; \
+        "\n{} px; minimum / median over the rounds ({}), in each of which every side has its turn, a process each with {} steps on {} threads; \
          images/s: largest / median. Ratios: PyTorch's time / ours (more than 1: we are faster), our memory / PyTorch's.\n",
         plan.size, plan.rounds, plan.steps, plan.threads
     );

@@ -18,7 +18,8 @@ pub struct Machine {
     pub load: f64,
     pub system: String,
     pub commit: String,
-    pub burn: String,
+    /// Those that compute, with their versions.
+    pub libraries: String,
     /// Seconds since 1970.
     pub time: u64,
 }
@@ -42,7 +43,7 @@ impl Machine {
                 std::env::consts::ARCH
             ),
             commit: if DIRTY { format!("{commit} with changes") } else { commit.to_owned() },
-            burn: Revisions::of_this_build().libraries().remove("tensor").unwrap_or_default(),
+            libraries: libraries(&Revisions::of_this_build().libraries().remove("tensor").unwrap_or_default()),
             time: now.map_or(0, |since| since.as_secs()),
         }
     }
@@ -53,7 +54,7 @@ impl Machine {
             "- processor: {}, {} in use here by {} threads, {}, {:.0} GiB of memory\n- system: {}\n",
             self.processor, self.processors, self.threads, self.simd, self.memory_gib, self.system,
         );
-        text.push_str(&format!("- versions: burn {}", self.burn));
+        text.push_str(&format!("- versions: {}", self.libraries));
         for version in versions {
             text.push_str(&format!(", {version}"));
         }
@@ -65,6 +66,14 @@ impl Machine {
         ));
         text
     }
+}
+
+/// Of all the crates behind the tensors those that compute on the processor.
+fn libraries(all: &str) -> String {
+    let computes = |crates: &&str| {
+        ["burn", "burn-flex", "burn-tch", "gemm", "macerator"].contains(&crates.split(' ').next().unwrap_or_default())
+    };
+    all.split(", ").filter(computes).collect::<Vec<_>>().join(", ")
 }
 
 /// Model name, with the numbers that tell models of one name apart.
@@ -110,6 +119,7 @@ mod tests {
         assert_eq!(processor(cpuinfo), "AMD EPYC (family 25, model 17)");
         assert_eq!(processor("model name : X\n"), "X");
         assert_eq!(processor(""), "unknown");
+        assert_eq!(libraries("burn 1.0, burn-cpu 1.0, gemm 2.0"), "burn 1.0, gemm 2.0");
         assert_eq!(memory("MemTotal:       4194304 kB\nMemFree: 1 kB\n"), 4.0);
         assert_eq!([0, 951_782_400, 1_795_564_800].map(date), ["1970-01-01", "2000-02-29", "2026-11-25"]);
     }

@@ -16,6 +16,7 @@ mod comparison;
 mod files;
 mod grid;
 mod machine;
+mod operations;
 #[path = "../common/process.rs"]
 mod process;
 mod progress;
@@ -34,6 +35,11 @@ struct Arguments {
 enum Verb {
     /// Training steps and evaluations of networks
     Steps(Steps),
+    /// Each operation: our kernel, burn's primitives, ATen
+    Operations(Operations),
+    /// One side of `operations`, a line of JSON for each
+    #[command(hide = true)]
+    TimeOperations(TimeOperations),
 }
 
 /// What all measurements share.
@@ -74,6 +80,26 @@ struct Steps {
     steps: usize,
 }
 
+#[derive(Debug, Args)]
+struct Operations {
+    #[command(flatten)]
+    common: Common,
+    /// Operations of bench/ops.toml whose name holds this
+    #[arg(long, value_name = "WORD", default_value = "")]
+    only: String,
+}
+
+#[derive(Debug, Args)]
+struct TimeOperations {
+    kernel: operations::Kernel,
+    #[arg(long)]
+    device: String,
+    #[arg(long)]
+    threads: usize,
+    #[arg(long, default_value = "")]
+    only: String,
+}
+
 fn positive(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(number) if number > 0 => Ok(number),
@@ -84,6 +110,11 @@ fn positive(text: &str) -> Result<usize, String> {
 fn main() -> Result<()> {
     match Arguments::parse().verb {
         Verb::Steps(asked) => steps(asked),
+        Verb::Operations(asked) => operations(&asked),
+        Verb::TimeOperations(asked) => {
+            rayon::ThreadPoolBuilder::new().num_threads(asked.threads).build_global()?;
+            operations::tell(asked.kernel, &asked.device, &asked.only, |line| println!("{line}"))
+        }
     }
 }
 
@@ -139,6 +170,16 @@ fn steps(asked: Steps) -> Result<()> {
     let table = comparison::table(&results);
     let about = results.machine.markdown(&results.versions());
     show(&out.join("steps.md"), &format!("{table}\n{about}"))
+}
+
+fn operations(asked: &Operations) -> Result<()> {
+    let Common { rounds, threads, ref out, .. } = asked.common;
+    let python = asked.common.python()?;
+    let sides = side::sides(&asked.common.devices()?, python.is_some());
+    let path = out.join("operations.json");
+    let results = operations::measure(&sides, python.as_deref(), rounds, threads, &asked.only, &path)?;
+    let about = results.machine.markdown(&results.versions());
+    show(&out.join("operations.md"), &format!("{}{about}", operations::table(&results)))
 }
 
 /// The example of that name, which lies beside this one.

@@ -136,7 +136,7 @@ impl Side {
     }
 
     /// PyTorch's script knows one card: the one that it is shown.
-    fn device_word(&self) -> &str {
+    pub fn device_word(&self) -> &str {
         match self.who {
             Who::Ours => &self.device,
             Who::Torch => self.device.split(':').next().unwrap_or_default(),
