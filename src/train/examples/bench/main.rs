@@ -20,9 +20,12 @@ mod operations;
 #[path = "../common/process.rs"]
 mod process;
 mod progress;
+mod roofline;
 mod side;
 #[path = "../common/spread.rs"]
 mod spread;
+#[path = "../common/stepping.rs"]
+mod stepping;
 mod steps;
 
 #[derive(Debug, Parser)]
@@ -37,6 +40,8 @@ enum Verb {
     Steps(Steps),
     /// Each operation: our kernel, burn's primitives, ATen
     Operations(Operations),
+    /// What bounds a training step: its kinds of operations against the machine's peaks
+    Roofline(Roofline),
     /// One side of `operations`, a line of JSON for each
     #[command(hide = true)]
     TimeOperations(TimeOperations),
@@ -90,6 +95,21 @@ struct Operations {
 }
 
 #[derive(Debug, Args)]
+struct Roofline {
+    #[command(flatten)]
+    common: Common,
+    /// Networks
+    #[arg(long, value_name = "MODEL", value_delimiter = ' ', default_value = "dyglnet unet")]
+    model: Vec<String>,
+    /// Images of a step
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = positive)]
+    batch: usize,
+    /// Side of the images, pixels
+    #[arg(long, value_name = "PIXELS", default_value_t = 224)]
+    size: usize,
+}
+
+#[derive(Debug, Args)]
 struct TimeOperations {
     kernel: operations::Kernel,
     #[arg(long)]
@@ -111,6 +131,7 @@ fn main() -> Result<()> {
     match Arguments::parse().verb {
         Verb::Steps(asked) => steps(asked),
         Verb::Operations(asked) => operations(&asked),
+        Verb::Roofline(asked) => roofline(&asked),
         Verb::TimeOperations(asked) => {
             rayon::ThreadPoolBuilder::new().num_threads(asked.threads).build_global()?;
             operations::tell(asked.kernel, &asked.device, &asked.only, |line| println!("{line}"))
@@ -180,6 +201,18 @@ fn operations(asked: &Operations) -> Result<()> {
     let results = operations::measure(&sides, python.as_deref(), rounds, threads, &asked.only, &path)?;
     let about = results.machine.markdown(&results.versions());
     show(&out.join("operations.md"), &format!("{}{about}", operations::table(&results)))
+}
+
+fn roofline(asked: &Roofline) -> Result<()> {
+    process::as_a_worker()?;
+    rayon::ThreadPoolBuilder::new().num_threads(asked.common.threads).build_global()?;
+    let out = &asked.common.out;
+    for device in asked.common.devices()?.iter().take(1) {
+        let path = out.join("roofline.json");
+        let results = roofline::measure(&asked.model, asked.size, asked.batch, device, &path)?;
+        show(&out.join("roofline.md"), &format!("{}\n{}", roofline::table(&results), results.machine.markdown(&[])))?;
+    }
+    Ok(())
 }
 
 /// The example of that name, which lies beside this one.
