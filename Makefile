@@ -46,7 +46,7 @@ COSTS   := table7 fig1
 TABLE   ?= table2
 THREADS ?= 2
 
-.PHONY: help build demo test check fmt clippy bench bench-networks bench-ops bench-pipeline venv parity libtorch $(TABLES) $(COSTS) regress report audit clean again
+.PHONY: help build demo test check fmt clippy bench bench-networks bench-ops bench-roofline bench-pipeline venv performance parity libtorch $(TABLES) $(COSTS) regress report audit clean again
 .DEFAULT_GOAL := help
 
 help:               ## this list
@@ -105,7 +105,7 @@ BENCHED := --threads '$(THREADS)' --out '$(OUT)/bench' $(if $(VENV),--python '$(
            $(if $(ROUNDS),--rounds '$(ROUNDS)') $(if $(filter-out auto any,$(DEVICE)),--device '$(DEVICE)')
 
 bench: build        ## all of the following beside PyTorch, in turns; VENV=FOLDER holds or gets PyTorch
-	@$(MAKE) --no-print-directory -j1 bench-networks bench-ops \
+	@$(MAKE) --no-print-directory -j1 bench-networks bench-ops bench-roofline \
 	 $(if $(DATA)$(wildcard datasets/kvasir-seg-352),bench-pipeline)
 
 bench-networks: build venv  ## a training step and an evaluation of MODEL on BATCH images
@@ -114,9 +114,15 @@ bench-networks: build venv  ## a training step and an evaluation of MODEL on BAT
 bench-ops: build venv  ## each operation forward and backward, burn's primitives and ATen beside it
 	@'$(BENCH)' operations $(BENCHED)
 
+bench-roofline: build   ## what bounds a step of DyGLNet and of U-Net, against this machine's peaks
+	@'$(BENCH)' roofline $(BENCHED)
+
 bench-pipeline: build venv  ## the image pipeline beside DataLoader on DATA (default: datasets), and beside a trainer
 	@RAYON_NUM_THREADS='$(THREADS)' $(TARGET)/debug/examples/pipeline --data '$(or $(DATA),datasets)' \
 	 $(if $(VENV),--python '$(VENV)/bin/python')
+
+performance: build  ## doc/performance.md and its charts from what `make bench` measured
+	@'$(BENCH)' performance --from '$(OUT)/bench'
 
 venv:
 	@if [ -n '$(VENV)' ] && [ ! -x '$(VENV)/bin/python' ]; then \

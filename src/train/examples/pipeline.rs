@@ -27,10 +27,12 @@ use dygl_train::net::Net;
 use dygl_train::optim::{AdamW, GradientSet};
 use dygl_train::{batch, device, init, loss};
 
-#[path = "common/process.rs"]
-mod process;
+#[path = "common/allocator.rs"]
+mod allocator;
+#[path = "common/processor.rs"]
+mod processor;
 
-use process::processor_seconds;
+use processor::processor_seconds;
 
 const SEED: u64 = 42;
 
@@ -56,7 +58,7 @@ struct Arguments {
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
-    process::as_a_worker()?;
+    allocator::as_a_worker()?;
     let root = std::env::current_dir()?;
     let request = Request { experiment: "table2", profile: None, set: &[], root: &root };
     let experiment =

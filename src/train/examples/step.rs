@@ -6,7 +6,8 @@
 //! behind some that warm up, minimum and median of each part and of the whole
 //! in ms, and of what the processors spent on it (all threads; 10 ms is the
 //! finest that Linux tells); images per second; the peak of the process's
-//! resident memory. `--eval` times the forward pass alone, in evaluation mode.
+//! resident memory, and on a card what the driver says that it holds there at
+//! the end. `--eval` times the forward pass alone, in evaluation mode.
 
 use std::time::Instant;
 
@@ -22,8 +23,12 @@ use dygl_train::init;
 use dygl_train::net::Net;
 use serde_json::{Map, Value, json};
 
-#[path = "common/process.rs"]
-mod process;
+#[path = "common/allocator.rs"]
+mod allocator;
+#[path = "common/card.rs"]
+mod card;
+#[path = "common/processor.rs"]
+mod processor;
 #[path = "common/spread.rs"]
 mod spread;
 #[path = "common/stepping.rs"]
@@ -67,13 +72,12 @@ enum Precision {
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
-    process::as_a_worker()?;
+    allocator::as_a_worker()?;
     if let Some(threads) = arguments.threads {
         rayon::ThreadPoolBuilder::new().num_threads(threads.into()).build_global()?;
     }
-    let (_, named) = network::resolve(&Named::parse(&arguments.model)?)?;
+    let (found, named) = network::resolve(&Named::parse(&arguments.model)?)?;
     let size = usize::from(arguments.size);
-    let (found, _) = network::resolve(&named)?;
     if let Err(nearest) = found.check_size(size) {
         bail!("`{named}` takes no images of {size} px; the nearest valid size is {nearest}");
     }
@@ -82,8 +86,11 @@ fn main() -> Result<()> {
         bail!("tf32 is a precision of CUDA devices: add --device tch:0");
     }
     let names: &[&str] = if arguments.eval { &["evaluation"] } else { &["forward", "backward", "update"] };
-    let measured =
-        if arguments.eval { evaluation(&arguments, &named, &backend)? } else { training(&arguments, &named, &backend)? };
+    let measured = if arguments.eval {
+        evaluation(&arguments, &named, &backend)?
+    } else {
+        training(&arguments, &named, &backend)?
+    };
     println!("{}", told(&arguments, &named, &backend, names, &measured)?);
     Ok(())
 }
@@ -97,9 +104,9 @@ fn timed(steps: u16, mut pass: impl FnMut() -> Result<Vec<f64>>) -> Result<Measu
     }
     let mut measured = Vec::new();
     for _ in 0..steps {
-        let before = process::processor_seconds();
+        let before = processor::processor_seconds();
         let parts = pass()?;
-        measured.push((parts, 1e3 * (process::processor_seconds() - before)));
+        measured.push((parts, 1e3 * (processor::processor_seconds() - before)));
     }
     Ok(measured)
 }
@@ -156,7 +163,11 @@ fn told(
     put("cpu_ms", json!(spread(measured.iter().map(|(_, busy)| *busy).collect())?));
     put("images_per_second", json!({ "max": rate(whole.min), "median": rate(whole.median) }));
     put("peak_mib", json!(peak_mib()));
-    let libtorch = backend.libtorch.as_ref().map(|version| format!(", libtorch {version}")).unwrap_or_default();
+    if backend.numerics.starts_with("libtorch-cuda") {
+        put("card_mib", json!(card_mib()));
+    }
+    let libtorch =
+        backend.libtorch.as_ref().map(|version| format!(", libtorch {version}")).unwrap_or_default();
     put("versions", json!(format!("dygl {}{libtorch}", env!("CARGO_PKG_VERSION"))));
     Ok(Value::Object(line))
 }
@@ -171,4 +182,13 @@ fn peak_mib() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? / 1024)
+}
+
+/// What this process holds on the cards, MiB; none where `nvidia-smi` does not
+/// tell, as in some containers.
+fn card_mib() -> Option<u64> {
+    let mut command = std::process::Command::new("nvidia-smi");
+    command.args(["--query-compute-apps=pid,used_memory", "--format=csv,noheader,nounits"]);
+    let listing = command.output().ok()?.stdout;
+    card::held_mib(&String::from_utf8_lossy(&listing), std::process::id())
 }

@@ -79,7 +79,10 @@ mod tests {
     #[test]
     fn a_failure_is_one_line() {
         assert_eq!(shell("echo nothing"), Err("it told no figures".into()));
-        assert_eq!(shell("echo trace >&2; echo 'Error: no such batch' >&2; exit 3"), Err("no such batch".into()));
+        assert_eq!(
+            shell("echo trace >&2; echo 'Error: no such batch' >&2; exit 3"),
+            Err("no such batch".into())
+        );
         let panic = "echo \"thread 'main' panicked at a.rs:1:1:\" >&2; echo 'index out of bounds' >&2; \
                      echo 'note: run with RUST_BACKTRACE=1' >&2; exit 101";
         assert_eq!(shell(panic), Err("index out of bounds".into()));

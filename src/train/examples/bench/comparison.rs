@@ -176,7 +176,9 @@ fn legend(results: &Results) -> String {
         false => "Memory: largest resident memory of the process, libraries included.\n",
     });
     if !plan.sides.iter().any(|side| side.who == Who::Torch) {
-        text.push_str("PyTorch was not measured: `make bench VENV=FOLDER` makes a Python with torch there.\n");
+        text.push_str(
+            "PyTorch was not measured: `make bench VENV=FOLDER` makes a Python with torch there.\n",
+        );
     }
     if !results.complete {
         text.push_str("The run ended before its plan did.\n");
@@ -229,10 +231,8 @@ mod tests {
 
     fn results(has_torch: bool) -> Results {
         let sides = side::sides(&["flex".into()], has_torch);
-        let mut runs = vec![
-            run(0, Task::Training, 500.0, 1000, None),
-            run(0, Task::Evaluation, 100.0, 300, None),
-        ];
+        let mut runs =
+            vec![run(0, Task::Training, 500.0, 1000, None), run(0, Task::Evaluation, 100.0, 300, None)];
         if has_torch {
             runs.push(run(1, Task::Training, 600.0, 2000, None));
             runs.push(run(1, Task::Evaluation, 150.0, 400, Some("no such batch")));
@@ -278,7 +278,10 @@ mod tests {
     #[test]
     fn without_pytorch_the_table_says_how_to_get_it() {
         let text = table(&results(false));
-        assert_eq!(cells(text.lines().nth(3).expect("a ratio"))[2..4], ["flex : PyTorch", "make bench VENV=FOLDER"]);
+        assert_eq!(
+            cells(text.lines().nth(3).expect("a ratio"))[2..4],
+            ["flex : PyTorch", "make bench VENV=FOLDER"]
+        );
         assert!(text.contains("`make bench VENV=FOLDER`"));
     }
 }

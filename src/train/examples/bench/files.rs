@@ -39,6 +39,7 @@ pub fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
 pub fn read_json<T: DeserializeOwned>(path: &Path, command: &str) -> Result<T> {
     let text = std::fs::read_to_string(path)
         .with_context(|| format!("failed to read {}; `{command}` writes it", path.display()))?;
-    serde_json::from_str(&text)
-        .with_context(|| format!("failed to read {}: of another form; `{command}` writes it anew", path.display()))
+    serde_json::from_str(&text).with_context(|| {
+        format!("failed to read {}: of another form; `{command}` writes it anew", path.display())
+    })
 }

@@ -43,7 +43,9 @@ impl Machine {
                 std::env::consts::ARCH
             ),
             commit: if DIRTY { format!("{commit} with changes") } else { commit.to_owned() },
-            libraries: libraries(&Revisions::of_this_build().libraries().remove("tensor").unwrap_or_default()),
+            libraries: libraries(
+                &Revisions::of_this_build().libraries().remove("tensor").unwrap_or_default(),
+            ),
             time: now.map_or(0, |since| since.as_secs()),
         }
     }
@@ -71,7 +73,8 @@ impl Machine {
 /// Of all the crates behind the tensors those that compute on the processor.
 fn libraries(all: &str) -> String {
     let computes = |crates: &&str| {
-        ["burn", "burn-flex", "burn-tch", "gemm", "macerator"].contains(&crates.split(' ').next().unwrap_or_default())
+        ["burn", "burn-flex", "burn-tch", "gemm", "macerator"]
+            .contains(&crates.split(' ').next().unwrap_or_default())
     };
     all.split(", ").filter(computes).collect::<Vec<_>>().join(", ")
 }
@@ -115,7 +118,8 @@ mod tests {
 
     #[test]
     fn the_system_is_read() {
-        let cpuinfo = "processor\t: 0\ncpu family\t: 25\nmodel\t\t: 17\nmodel name\t: AMD EPYC\n\nprocessor\t: 1\n";
+        let cpuinfo =
+            "processor\t: 0\ncpu family\t: 25\nmodel\t\t: 17\nmodel name\t: AMD EPYC\n\nprocessor\t: 1\n";
         assert_eq!(processor(cpuinfo), "AMD EPYC (family 25, model 17)");
         assert_eq!(processor("model name : X\n"), "X");
         assert_eq!(processor(""), "unknown");

@@ -1,9 +1,11 @@
 //! Benchmarks of this project beside PyTorch's, and what bounds them.
 //!
 //! `bench steps` compares training steps and evaluations of whole networks,
-//! each measurement a process of its own. Usually run by `make bench`; results
-//! go to `OUT/*.json` and `OUT/*.md`, the tables to standard output, everything
-//! else to standard error.
+//! each measurement a process of its own; `bench operations` single operations;
+//! `bench roofline` holds what a step does against the machine's peaks;
+//! `bench performance` writes the document from their results. Usually run by
+//! `make bench` and `make performance`; results go to `OUT/*.json` and
+//! `OUT/*.md`, the tables to standard output, everything else to standard error.
 
 use std::path::{Path, PathBuf};
 
@@ -11,14 +13,18 @@ use anyhow::{Context, Result, bail};
 use clap::{Args, Parser, Subcommand};
 use dygl_train::{device, net};
 
+#[path = "../common/allocator.rs"]
+mod allocator;
+#[cfg(test)]
+#[path = "../common/card.rs"]
+mod card;
 mod child;
 mod comparison;
 mod files;
 mod grid;
 mod machine;
 mod operations;
-#[path = "../common/process.rs"]
-mod process;
+mod performance;
 mod progress;
 mod roofline;
 mod side;
@@ -42,6 +48,8 @@ enum Verb {
     Operations(Operations),
     /// What bounds a training step: its kinds of operations against the machine's peaks
     Roofline(Roofline),
+    /// Writes doc/performance.md from the results
+    Performance(Performance),
     /// One side of `operations`, a line of JSON for each
     #[command(hide = true)]
     TimeOperations(TimeOperations),
@@ -110,6 +118,18 @@ struct Roofline {
 }
 
 #[derive(Debug, Args)]
+struct Performance {
+    /// Folder of the results
+    #[arg(long, value_name = "FOLDER", default_value = "reports/out/bench")]
+    from: PathBuf,
+    #[arg(long, value_name = "FILE", default_value = "doc/performance.in.md")]
+    template: PathBuf,
+    /// The document; charts go beside it
+    #[arg(long, value_name = "FILE", default_value = "doc/performance.md")]
+    to: PathBuf,
+}
+
+#[derive(Debug, Args)]
 struct TimeOperations {
     kernel: operations::Kernel,
     #[arg(long)]
@@ -132,6 +152,12 @@ fn main() -> Result<()> {
         Verb::Steps(asked) => steps(asked),
         Verb::Operations(asked) => operations(&asked),
         Verb::Roofline(asked) => roofline(&asked),
+        Verb::Performance(asked) => {
+            let Performance { from, template, to } = &asked;
+            performance::write(&performance::Places { results: from, template, document: to })?;
+            eprintln!("in {}, charts beside it", to.display());
+            Ok(())
+        }
         Verb::TimeOperations(asked) => {
             rayon::ThreadPoolBuilder::new().num_threads(asked.threads).build_global()?;
             operations::tell(asked.kernel, &asked.device, &asked.only, |line| println!("{line}"))
@@ -160,7 +186,10 @@ impl Common {
     fn python(&self) -> Result<Option<PathBuf>> {
         match &self.python {
             Some(python) if !python.exists() => {
-                bail!("there is no {}; `make bench VENV=FOLDER` makes a Python with torch there", python.display())
+                bail!(
+                    "there is no {}; `make bench VENV=FOLDER` makes a Python with torch there",
+                    python.display()
+                )
             }
             python => Ok(python.clone()),
         }
@@ -204,13 +233,16 @@ fn operations(asked: &Operations) -> Result<()> {
 }
 
 fn roofline(asked: &Roofline) -> Result<()> {
-    process::as_a_worker()?;
+    allocator::as_a_worker()?;
     rayon::ThreadPoolBuilder::new().num_threads(asked.common.threads).build_global()?;
     let out = &asked.common.out;
     for device in asked.common.devices()?.iter().take(1) {
         let path = out.join("roofline.json");
         let results = roofline::measure(&asked.model, asked.size, asked.batch, device, &path)?;
-        show(&out.join("roofline.md"), &format!("{}\n{}", roofline::table(&results), results.machine.markdown(&[])))?;
+        show(
+            &out.join("roofline.md"),
+            &format!("{}\n{}", roofline::table(&results), results.machine.markdown(&[])),
+        )?;
     }
     Ok(())
 }

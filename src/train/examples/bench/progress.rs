@@ -52,7 +52,8 @@ impl Progress {
         let rate = |[seconds, weight]: [f64; 2]| seconds / weight;
         let total = self.done.values().fold([0.0; 2], |sum, part| [sum[0] + part[0], sum[1] + part[1]]);
         let mean = (total[1] > 0.0).then(|| rate(total))?;
-        let each = |(kind, weight): &(String, f64)| weight * self.done.get(kind).map_or(mean, |sums| rate(*sums));
+        let each =
+            |(kind, weight): &(String, f64)| weight * self.done.get(kind).map_or(mean, |sums| rate(*sums));
         Some(self.left.iter().map(each).sum())
     }
 }

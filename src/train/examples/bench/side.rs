@@ -73,7 +73,12 @@ pub fn sides(devices: &[String], has_torch: bool) -> Vec<Side> {
             for (compiled, how) in [(false, ""), (true, " compiled")] {
                 if has_torch {
                     let theirs = device.replacen("tch", "cuda", 1);
-                    sides.push(torch(&theirs, precision, compiled, &format!("PyTorch {theirs} {precision}{how}")));
+                    sides.push(torch(
+                        &theirs,
+                        precision,
+                        compiled,
+                        &format!("PyTorch {theirs} {precision}{how}"),
+                    ));
                 }
             }
         }
@@ -198,8 +203,7 @@ mod tests {
     #[test]
     fn a_process_is_told_everything() {
         let programs = Programs { step: "step".into(), python: Some("python".into()) };
-        let load =
-            Load { model: "unet", size: 224, batch: 4, steps: 3, threads: 2, task: Task::Evaluation };
+        let load = Load { model: "unet", size: 224, batch: 4, steps: 3, threads: 2, task: Task::Evaluation };
         let words = |side: &Side| -> Vec<String> {
             let command = side.command(&programs, &load).expect("both programs are there");
             std::iter::once(command.get_program())

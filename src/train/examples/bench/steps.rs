@@ -154,9 +154,9 @@ fn cell(plan: &Plan, programs: &Programs, model: &str, batch: usize, progress: &
             runs.len() - 1
         });
         let run = &mut runs[place];
-        let load =
-            Load { model, size: plan.size, batch, steps: plan.steps, threads: plan.threads, task };
-        let Some(command) = plan.sides[side].command(programs, &load).filter(|_| run.failure.is_none()) else {
+        let load = Load { model, size: plan.size, batch, steps: plan.steps, threads: plan.threads, task };
+        let Some(command) = plan.sides[side].command(programs, &load).filter(|_| run.failure.is_none())
+        else {
             progress.did(None);
             return;
         };
@@ -172,7 +172,11 @@ fn cell(plan: &Plan, programs: &Programs, model: &str, batch: usize, progress: &
             Ok(line) => format!("{} ms", line["step_ms"]["min"]),
             Err(reason) => format!("failed: {reason}"),
         };
-        tell(progress, &format!("{model} batch {batch}, {}, {what} {}: {how}", plan.sides[side].name, round + 1), took);
+        tell(
+            progress,
+            &format!("{model} batch {batch}, {}, {what} {}: {how}", plan.sides[side].name, round + 1),
+            took,
+        );
         match told {
             Ok(line) => run.rounds.push(line),
             Err(reason) => run.failure = Some(reason),
@@ -200,7 +204,10 @@ fn weights(plan: &Plan) -> Result<BTreeMap<&str, f64>> {
         let named = Named::parse(model).with_context(|| format!("no model `{model}`"))?;
         let (network, named) = dygl::spec::network::resolve(&named)?;
         if let Err(nearest) = network.check_size(plan.size) {
-            anyhow::bail!("`{model}` takes no images of {} px; the nearest valid size is {nearest}", plan.size);
+            anyhow::bail!(
+                "`{model}` takes no images of {} px; the nearest valid size is {nearest}",
+                plan.size
+            );
         }
         Ok(dygl_train::cost::ledger(&named, plan.size, 1)?.operations as f64)
     };

@@ -51,7 +51,8 @@ impl Column {
     pub fn spread(&self, operation: &str, field: &str) -> Option<Spread> {
         let lines: Vec<&Value> =
             self.rounds.iter().flatten().filter(|line| line["name"] == operation).collect();
-        let of = |part: &str| lines.iter().map(|line| line[field][part].as_f64()).collect::<Option<Vec<f64>>>();
+        let of =
+            |part: &str| lines.iter().map(|line| line[field][part].as_f64()).collect::<Option<Vec<f64>>>();
         let (least, middle) = (Spread::of(&of("min")?)?, Spread::of(&of("median")?)?);
         Some(Spread { min: least.min, median: middle.median })
     }
@@ -66,7 +67,8 @@ impl Column {
 impl Results {
     /// The versions that the sides told, each once.
     pub fn versions(&self) -> Vec<String> {
-        let told = self.columns.iter().filter_map(|column| column.rounds.first()?.first()?["versions"].as_str());
+        let told =
+            self.columns.iter().filter_map(|column| column.rounds.first()?.first()?["versions"].as_str());
         let mut versions: Vec<String> = told.map(str::to_owned).collect();
         versions.sort();
         versions.dedup();
@@ -105,7 +107,8 @@ pub fn measure(
     let mut progress = Progress::new(work.collect());
     for round in 0..rounds {
         for column in &mut columns {
-            let Some(command) = command(column, python, threads, only).filter(|_| column.failure.is_none()) else {
+            let Some(command) = command(column, python, threads, only).filter(|_| column.failure.is_none())
+            else {
                 progress.did(None);
                 continue;
             };
@@ -172,7 +175,9 @@ pub fn tell(kernel: Kernel, name: &str, only: &str, mut tell: impl FnMut(Value))
             Ok(Ok((forward, backward))) => json!({
                 "name": listed.name, "forward_ms": forward, "backward_ms": backward, "versions": versions,
             }),
-            Ok(Err(error)) => json!({ "name": listed.name, "failure": error.to_string(), "versions": versions }),
+            Ok(Err(error)) => {
+                json!({ "name": listed.name, "failure": error.to_string(), "versions": versions })
+            }
             Err(_) => json!({
                 "name": listed.name, "failure": "the backend refused it (see standard error)", "versions": versions,
             }),
@@ -249,10 +254,20 @@ mod tests {
         assert!(apart(ours.inner(), oracle::loss(logits, target).inner()) < 1e-5);
         let [p, g, m, v] = [(); 4].map(|()| leaves.random([33], false).inner());
         let step = dygl_nn::op::AdamWStep {
-            clip: 0.5, beta1: 0.9, beta2: 0.99, epsilon: 1e-8, decay: 0.9, size: 0.1, correction: 0.5,
+            clip: 0.5,
+            beta1: 0.9,
+            beta2: 0.99,
+            epsilon: 1e-8,
+            decay: 0.9,
+            size: 0.1,
+            correction: 0.5,
         };
         let ours = dygl_nn::op::adamw(p.clone(), g.clone(), m.clone(), v.clone().abs(), step);
         let theirs = oracle::adamw(p, g, m, v.abs(), step);
-        assert!(apart(ours.0, theirs.0) < 1e-5 && apart(ours.1, theirs.1) < 1e-6 && apart(ours.2, theirs.2) < 1e-6);
+        assert!(
+            apart(ours.0, theirs.0) < 1e-5
+                && apart(ours.1, theirs.1) < 1e-6
+                && apart(ours.2, theirs.2) < 1e-6
+        );
     }
 }

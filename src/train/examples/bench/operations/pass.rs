@@ -116,7 +116,8 @@ pub fn prepare(what: &Operation, kernel: Kernel, device: &Device, tracked: bool)
             let x = leaves.leaf([count, features]);
             let (weight, bias) = (leaves.leaf([features]), leaves.leaf([features]));
             let mut layer = LayerNormConfig::new(features).init(device);
-            (layer.weight, layer.bias) = (Param::from_tensor(weight.clone()), Param::from_tensor(bias.clone()));
+            (layer.weight, layer.bias) =
+                (Param::from_tensor(weight.clone()), Param::from_tensor(bias.clone()));
             Box::new(move || {
                 flat(match is_ours {
                     true => layer.forward(x.clone()),
@@ -145,7 +146,15 @@ pub fn prepare(what: &Operation, kernel: Kernel, device: &Device, tracked: bool)
 
 fn convolution(what: &Operation, kernel: Kernel, leaves: &Leaves, tracked: bool) -> Pass {
     let &Operation::Convolution {
-        input, output, kernel: side, stride, padding, dilation, groups, bias, transposed
+        input,
+        output,
+        kernel: side,
+        stride,
+        padding,
+        dilation,
+        groups,
+        bias,
+        transposed,
     } = what
     else {
         return Box::new(|| None);
@@ -174,8 +183,7 @@ fn convolution(what: &Operation, kernel: Kernel, leaves: &Leaves, tracked: bool)
             Box::new(move || flat(layer.forward(x.clone())))
         }
         (Kernel::Oracle, true) => {
-            let options =
-                ConvTransposeOptions::new([stride; 2], [padding; 2], [0; 2], [dilation; 2], groups);
+            let options = ConvTransposeOptions::new([stride; 2], [padding; 2], [0; 2], [dilation; 2], groups);
             Box::new(move || {
                 flat(module::conv_transpose2d(x.clone(), weight.clone(), bias.clone(), options.clone()))
             })

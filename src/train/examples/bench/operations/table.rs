@@ -62,7 +62,8 @@ fn one(results: &Results, ours: &Column, oracle: Option<&Column>, torch: Option<
         results.rounds, results.threads
     ));
     match torch {
-        None => text.push_str("ATen was not measured: `make bench VENV=FOLDER` makes a Python with torch there.\n"),
+        None => text
+            .push_str("ATen was not measured: `make bench VENV=FOLDER` makes a Python with torch there.\n"),
         Some(Column { failure: Some(failure), .. }) => text.push_str(&format!("ATen: {failure}\n")),
         Some(_) => {}
     }

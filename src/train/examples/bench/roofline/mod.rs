@@ -30,7 +30,7 @@ use replay::{Load, Replay};
 use traced::Traced;
 
 pub use peaks::Peaks;
-pub use table::{bounds, markdown_of, table};
+pub use table::{markdown_of, peaks, table};
 
 /// Everything that was measured.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -68,6 +68,21 @@ pub struct Kind {
     pub calls: usize,
     pub forward: Part,
     pub backward: Part,
+}
+
+impl Kind {
+    /// Forward and backward together.
+    pub fn both(&self) -> Part {
+        let [a, b] = [self.forward, self.backward];
+        Part {
+            operations: a.operations + b.operations,
+            bytes: a.bytes + b.bytes,
+            ms: a.ms + b.ms,
+            median_ms: a.median_ms + b.median_ms,
+            arithmetic_ms: a.arithmetic_ms + b.arithmetic_ms,
+            roof_ms: a.roof_ms + b.roof_ms,
+        }
+    }
 }
 
 /// Sums over the calls of a kind, in one direction.
@@ -142,7 +157,8 @@ struct Measured {
 fn one(named: &Named, size: usize, batch: usize, backend: &Backend) -> Result<Measured> {
     let step = step(named, size, batch, backend)?;
     let traced::Trace { mut traced, left_out } = traced::trace(named, size, batch)?;
-    let replayed = traced.iter().map(|one| one.calls as f64 * one.replay.load(one.tracked)[0].operations).sum();
+    let replayed =
+        traced.iter().map(|one| one.calls as f64 * one.replay.load(one.tracked)[0].operations).sum();
     let once = |operation| Traced { replay: Replay::Operation(operation), tracked: true, calls: 1 };
     let ledger = cost::ledger(named, size, 1)?;
     traced.push(once(Operation::Loss { input: [batch, 1, size, size] }));
@@ -233,14 +249,19 @@ mod tests {
                 let found = ledger.by_kind.iter().find(|of| of.kind == kind);
                 2.0 * found.map_or(0.0, |of| of.operations as f64)
             };
-            let kinds = ["convolution", "transposed convolution", "batch norm", "sampling", "bilinear resize"];
+            let kinds =
+                ["convolution", "transposed convolution", "batch norm", "sampling", "bilinear resize"];
             for kind in kinds {
                 assert_eq!(operations(&traced, kind), counted(kind), "{model}: {kind}");
             }
             let attention = operations(&traced, "attention")
                 + operations(&traced, "product of activations")
                 + operations(&traced, "softmax");
-            assert_eq!(attention, counted("product of activations") + counted("softmax"), "{model}: attention");
+            assert_eq!(
+                attention,
+                counted("product of activations") + counted("softmax"),
+                "{model}: attention"
+            );
         }
     }
 

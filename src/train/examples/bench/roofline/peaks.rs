@@ -83,7 +83,9 @@ impl Peaks {
                 .for_each(|((a, b), c)| f(a, b, c));
         };
         let triad = best(device, repeats, || {
-            each(&mut a, &|a, b, c| a.iter_mut().zip(b.iter().zip(c)).for_each(|(a, (b, c))| *a = b + 3.0 * c));
+            each(&mut a, &|a, b, c| {
+                a.iter_mut().zip(b.iter().zip(c)).for_each(|(a, (b, c))| *a = b + 3.0 * c)
+            });
         })?;
         let copy = best(device, repeats, || each(&mut a, &|a, b, _| a.copy_from_slice(b)))?;
         let bytes = |arrays: usize| (arrays * VALUES * size_of::<f32>()) as f64;

@@ -16,18 +16,45 @@ use crate::operations::pass::{Leaves, Pass, flat, prepare};
 pub enum Replay {
     Operation(Operation),
     /// Rows of features times a weight matrix.
-    Linear { rows: usize, input: usize, output: usize },
+    Linear {
+        rows: usize,
+        input: usize,
+        output: usize,
+    },
     /// Two activations, matrices in the last two axes.
-    Product { left: [usize; 4], right: [usize; 4] },
+    Product {
+        left: [usize; 4],
+        right: [usize; 4],
+    },
     /// Window, stride, padding.
-    Pool { input: [usize; 4], form: [usize; 3], is_max: bool },
-    Mean { input: [usize; 4], axis: usize },
-    Unary { act: Act, count: usize },
-    Binary { act: Act, left: [usize; 4], right: [usize; 4], tracked: [bool; 2] },
+    Pool {
+        input: [usize; 4],
+        form: [usize; 3],
+        is_max: bool,
+    },
+    Mean {
+        input: [usize; 4],
+        axis: usize,
+    },
+    Unary {
+        act: Act,
+        count: usize,
+    },
+    Binary {
+        act: Act,
+        left: [usize; 4],
+        right: [usize; 4],
+        tracked: [bool; 2],
+    },
     /// Concatenation.
-    Join { parts: Vec<[usize; 4]>, axis: usize },
+    Join {
+        parts: Vec<[usize; 4]>,
+        axis: usize,
+    },
     /// Values put into another order.
-    Copy { count: usize },
+    Copy {
+        count: usize,
+    },
 }
 
 /// What is done to each value.
@@ -102,7 +129,12 @@ impl Replay {
             Replay::Operation(operation) => operation_load(operation, input_gradient),
             Replay::Linear { rows, input, output } => {
                 let sum = (rows * input * output) as f64;
-                product(sum, [rows * input, input * output, rows * output], 1.0 + input_gradient, input_gradient)
+                product(
+                    sum,
+                    [rows * input, input * output, rows * output],
+                    1.0 + input_gradient,
+                    input_gradient,
+                )
             }
             Replay::Product { left, right } => {
                 let out = [left[0].max(right[0]), left[1].max(right[1]), left[2], right[3]];
@@ -111,13 +143,17 @@ impl Replay {
             }
             Replay::Pool { input, form: [kernel, stride, padding], is_max } => {
                 let side = |pixels: usize| ((pixels + 2 * padding).saturating_sub(*kernel)) / stride + 1;
-                let (inputs, outputs) = (values(input), values(&[input[0], input[1], side(input[2]), side(input[3])]));
+                let (inputs, outputs) =
+                    (values(input), values(&[input[0], input[1], side(input[2]), side(input[3])]));
                 let each = if *is_max { 0.0 } else { outputs * (kernel * kernel) as f64 };
                 [Load { operations: each, values: inputs + outputs }; 2]
             }
             Replay::Mean { input, axis } => {
                 let (inputs, outputs) = (values(input), values(input) / input[*axis] as f64);
-                [Load { operations: inputs, values: inputs + outputs }, Load { operations: 0.0, values: inputs + outputs }]
+                [
+                    Load { operations: inputs, values: inputs + outputs },
+                    Load { operations: 0.0, values: inputs + outputs },
+                ]
             }
             Replay::Unary { act, count } => {
                 let count = *count as f64;
@@ -126,7 +162,10 @@ impl Replay {
                     Act::Scale => 2.0,
                     _ => 3.0,
                 };
-                [Load { operations: 0.0, values: 2.0 * count }, Load { operations: 0.0, values: back * count * input_gradient }]
+                [
+                    Load { operations: 0.0, values: 2.0 * count },
+                    Load { operations: 0.0, values: back * count * input_gradient },
+                ]
             }
             Replay::Binary { act, left, right, tracked } => {
                 let out = values(&larger(*left, *right));
@@ -168,8 +207,10 @@ impl Replay {
             }
             Replay::Pool { input, form: [kernel, stride, padding], is_max } => {
                 let x = leaves.leaf(input);
-                let most = MaxPoolOptions::new([kernel; 2]).with_stride([stride; 2]).with_padding([padding; 2]);
-                let mean = AvgPoolOptions::new([kernel; 2]).with_stride([stride; 2]).with_padding([padding; 2]);
+                let most =
+                    MaxPoolOptions::new([kernel; 2]).with_stride([stride; 2]).with_padding([padding; 2]);
+                let mean =
+                    AvgPoolOptions::new([kernel; 2]).with_stride([stride; 2]).with_padding([padding; 2]);
                 Box::new(move || {
                     flat(match is_max {
                         true => max_pool2d(x.clone(), most.clone()),
@@ -226,11 +267,22 @@ fn product(sum: f64, counts: [usize; 3], back: f64, input_gradient: f64) -> [Loa
 fn operation_load(operation: &Operation, input_gradient: f64) -> [Load; 2] {
     let same = |shape: &[usize], each: f64| {
         let count = values(shape);
-        [Load { operations: each * count, values: 2.0 * count }, Load { operations: 2.0 * each * count, values: 3.0 * count }]
+        [
+            Load { operations: each * count, values: 2.0 * count },
+            Load { operations: 2.0 * each * count, values: 3.0 * count },
+        ]
     };
     match operation {
         &Operation::Convolution {
-            input, output, kernel, stride, padding, dilation, groups, transposed, ..
+            input,
+            output,
+            kernel,
+            stride,
+            padding,
+            dilation,
+            groups,
+            transposed,
+            ..
         } => {
             let [batch, channels, height, width] = input;
             let reach = dilation * (kernel - 1) + 1;
@@ -245,7 +297,12 @@ fn operation_load(operation: &Operation, input_gradient: f64) -> [Load; 2] {
                 false => outputs as f64 * (channels / groups * window) as f64,
             };
             let weights = output * channels / groups * window;
-            product(sum, [batch * channels * height * width, weights, outputs], 1.0 + input_gradient, input_gradient)
+            product(
+                sum,
+                [batch * channels * height * width, weights, outputs],
+                1.0 + input_gradient,
+                input_gradient,
+            )
         }
         Operation::BatchNorm { input } => same(input, 1.0),
         Operation::Gelu { input } => same(input, 0.0),
@@ -268,7 +325,10 @@ fn operation_load(operation: &Operation, input_gradient: f64) -> [Load; 2] {
             let sides = 2.0 * (values(input) + values(&[batch, heads, *keys, features]));
             let bias = if *bias { values(&[heads, queries, *keys]) } else { 0.0 };
             // The matrix of scores need not leave the processor.
-            [Load { operations: sums, values: sides + bias }, Load { operations: 2.0 * sums, values: 2.0 * (sides + bias) }]
+            [
+                Load { operations: sums, values: sides + bias },
+                Load { operations: 2.0 * sums, values: 2.0 * (sides + bias) },
+            ]
         }
         Operation::Adamw { input } => {
             // Norm of the gradient; parameter, gradient, two moments; three written.

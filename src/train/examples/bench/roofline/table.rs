@@ -1,28 +1,26 @@
 //! The roofline as tables.
 
-use super::{Kind, Network, Part, Peaks, Results};
+use super::{Kind, Network, Peaks, Results};
 use crate::grid::{figure, markdown};
 
 const HEADERS: [&str; 12] = [
-    "kind", "calls", "ms", "of the step", "forward ms", "backward ms", "GFLOP", "GB", "GFLOP/s", "GB/s", "bound by", "of its roof",
+    "kind",
+    "calls",
+    "ms",
+    "of the step",
+    "forward ms",
+    "backward ms",
+    "GFLOP",
+    "GB",
+    "GFLOP/s",
+    "GB/s",
+    "bound by",
+    "of its roof",
 ];
 
-/// Forward and backward together.
-fn both(kind: &Kind) -> Part {
-    let [a, b] = [kind.forward, kind.backward];
-    Part {
-        operations: a.operations + b.operations,
-        bytes: a.bytes + b.bytes,
-        ms: a.ms + b.ms,
-        median_ms: a.median_ms + b.median_ms,
-        arithmetic_ms: a.arithmetic_ms + b.arithmetic_ms,
-        roof_ms: a.roof_ms + b.roof_ms,
-    }
-}
-
 /// What bounds a kind: whatever bounds the calls that take most of its time.
-pub fn bounds(kind: &Kind) -> &'static str {
-    let part = both(kind);
+fn bounds(kind: &Kind) -> &'static str {
+    let part = kind.both();
     match part.arithmetic_ms / part.ms {
         share if share > 0.5 => "arithmetic",
         _ => "memory",
@@ -33,13 +31,17 @@ pub fn bounds(kind: &Kind) -> &'static str {
 pub fn table(results: &Results) -> String {
     let mut text = peaks(&results.peaks);
     for network in &results.networks {
-        text.push_str(&format!("\n{}, batch {}, {} px, {}:\n\n", network.model, network.batch, network.size, results.device));
+        text.push_str(&format!(
+            "\n{}, batch {}, {} px, {}:\n\n",
+            network.model, network.batch, network.size, results.device
+        ));
         text.push_str(&markdown_of(network));
     }
     text
 }
 
-fn peaks(peaks: &Peaks) -> String {
+/// The peaks in a sentence.
+pub fn peaks(peaks: &Peaks) -> String {
     format!(
         "Peaks: product of matrices 2048 x 2048 {} GFLOP/s (burn) and {} GFLOP/s (our tile); \
          256 MiB arrays: copy {} GB/s, triad {} GB/s. The roofs are {} GFLOP/s and {} GB/s.\n",
@@ -77,14 +79,15 @@ pub fn markdown_of(network: &Network) -> String {
         100.0 * network.replayed / network.ledger,
     ));
     if !network.left_out.is_empty() {
-        let named: Vec<String> = network.left_out.iter().map(|(what, count)| format!("{what} ({count})")).collect();
+        let named: Vec<String> =
+            network.left_out.iter().map(|(what, count)| format!("{what} ({count})")).collect();
         text.push_str(&format!("Not done again: {}.\n", named.join(", ")));
     }
     text
 }
 
 fn row(kind: &Kind, step: f64) -> Vec<String> {
-    let part = both(kind);
+    let part = kind.both();
     let gflop = 2e-9 * part.operations;
     let or_dash = |value: f64| if value > 0.0 { figure(value) } else { "-".into() };
     vec![
@@ -107,6 +110,7 @@ fn row(kind: &Kind, step: f64) -> Vec<String> {
 mod tests {
     use std::collections::BTreeMap;
 
+    use super::super::Part;
     use super::*;
     use crate::spread::Spread;
 
@@ -134,8 +138,22 @@ mod tests {
             replayed: 1e9,
         };
         let text = markdown_of(&network);
-        let row: Vec<&str> = text.lines().nth(2).expect("a row").trim_matches('|').split('|').map(str::trim).collect();
-        let expected = ["linear", "2", "100", "33.3 %", "40.0", "60.0", "4.00", "2.00", "40.0", "20.0", "arithmetic", "40 %"];
+        let row: Vec<&str> =
+            text.lines().nth(2).expect("a row").trim_matches('|').split('|').map(str::trim).collect();
+        let expected = [
+            "linear",
+            "2",
+            "100",
+            "33.3 %",
+            "40.0",
+            "60.0",
+            "4.00",
+            "2.00",
+            "40.0",
+            "20.0",
+            "arithmetic",
+            "40 %",
+        ];
         assert_eq!(row, expected);
         assert!(text.contains("the sum is 33 % of it") && text.contains("50.0 % of the ledger"), "{text}");
         assert!(text.contains("casts (3)"), "{text}");

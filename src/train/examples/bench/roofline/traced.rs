@@ -327,7 +327,8 @@ impl<'a> Reader<'a> {
     fn base(&mut self, operation: &OperationIr, base: &Base) {
         match base {
             Base::Cat(op) => {
-                let parts: Option<Vec<[usize; 4]>> = op.tensors.iter().map(|part| padded(&dims(part))).collect();
+                let parts: Option<Vec<[usize; 4]>> =
+                    op.tensors.iter().map(|part| padded(&dims(part))).collect();
                 let axis = op.dim + 4 - op.out.shape.num_dims().min(4);
                 match parts {
                     Some(parts) => self.add(Replay::Join { parts, axis }, true),

@@ -1,20 +1,4 @@
-//! What a measured process is: its allocator, its processor time, its memory.
-
-use std::os::unix::process::CommandExt;
-use std::process::Command;
-
-use anyhow::Result;
-use dygl::exec::ALLOCATOR;
-
-/// Goes on with the allocator's settings that a worker gets; the allocator
-/// reads them when a program starts.
-pub fn as_a_worker() -> Result<()> {
-    if ALLOCATOR.iter().all(|(name, value)| std::env::var(name).ok().as_deref() == Some(*value)) {
-        return Ok(());
-    }
-    let own = std::env::current_exe()?;
-    Err(Command::new(own).args(std::env::args_os().skip(1)).envs(ALLOCATOR).exec().into())
-}
+//! What a measured process takes of the processor.
 
 /// Processor time of this process so far, all threads, seconds; NaN where the
 /// system has no `/proc`.
