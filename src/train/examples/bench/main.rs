@@ -236,15 +236,15 @@ fn roofline(asked: &Roofline) -> Result<()> {
     allocator::as_a_worker()?;
     rayon::ThreadPoolBuilder::new().num_threads(asked.common.threads).build_global()?;
     let out = &asked.common.out;
-    for device in asked.common.devices()?.iter().take(1) {
-        let path = out.join("roofline.json");
-        let results = roofline::measure(&asked.model, asked.size, asked.batch, device, &path)?;
-        show(
-            &out.join("roofline.md"),
-            &format!("{}\n{}", roofline::table(&results), results.machine.markdown(&[])),
-        )?;
-    }
-    Ok(())
+    let devices = asked.common.devices()?;
+    let Some(device) = devices.iter().find(|device| !device.contains(':')) else {
+        eprintln!("no roofline: its peaks are those of the processor, and only cards were asked for");
+        return Ok(());
+    };
+    let results =
+        roofline::measure(&asked.model, asked.size, asked.batch, device, &out.join("roofline.json"))?;
+    let about = results.machine.markdown(&[]);
+    show(&out.join("roofline.md"), &format!("{}\n{about}", roofline::table(&results)))
 }
 
 /// The example of that name, which lies beside this one.

@@ -10,7 +10,6 @@ use anyhow::Result;
 use dygl::spec::name::Named;
 use dygl::spec::network;
 use dygl_train::cost;
-use dygl_train::cost::graph::{Mode, capture};
 use dygl_train::device::{self, Backend};
 use serde::{Deserialize, Serialize};
 
@@ -226,6 +225,7 @@ impl Measured {
 #[cfg(test)]
 mod tests {
     use burn::tensor::Device;
+    use dygl_train::cost::graph::{Mode, capture};
 
     use super::*;
 

@@ -76,18 +76,12 @@ impl Peaks {
         let tile = best(device, repeats, || drop(pass()))?;
         let mut a = vec![0f32; VALUES];
         let (b, c) = (vec![1f32; VALUES], vec![2f32; VALUES]);
-        let each = |a: &mut [f32], f: &(dyn Fn(&mut [f32], &[f32], &[f32]) + Sync)| {
-            a.par_chunks_mut(CHUNK)
-                .zip(b.par_chunks(CHUNK))
-                .zip(c.par_chunks(CHUNK))
-                .for_each(|((a, b), c)| f(a, b, c));
-        };
         let triad = best(device, repeats, || {
-            each(&mut a, &|a, b, c| {
-                a.iter_mut().zip(b.iter().zip(c)).for_each(|(a, (b, c))| *a = b + 3.0 * c)
+            each(&mut a, &b, &c, |a, b, c| {
+                a.iter_mut().zip(b.iter().zip(c)).for_each(|(a, (b, c))| *a = b + 3.0 * c);
             });
         })?;
-        let copy = best(device, repeats, || each(&mut a, &|a, b, _| a.copy_from_slice(b)))?;
+        let copy = best(device, repeats, || each(&mut a, &b, &c, |a, b, _| a.copy_from_slice(b)))?;
         let bytes = |arrays: usize| (arrays * VALUES * size_of::<f32>()) as f64;
         Ok(Self {
             product_gflops: operations / product / 1e9,
@@ -96,6 +90,12 @@ impl Peaks {
             copy_gbs: bytes(2) / copy / 1e9,
         })
     }
+}
+
+/// Runs f on chunks of the arrays, on all threads.
+fn each(a: &mut [f32], b: &[f32], c: &[f32], f: impl Fn(&mut [f32], &[f32], &[f32]) + Sync) {
+    let others = b.par_chunks(CHUNK).zip(c.par_chunks(CHUNK));
+    a.par_chunks_mut(CHUNK).zip(others).for_each(|(a, (b, c))| f(a, b, c));
 }
 
 /// Seconds of the fastest of some runs, behind one that is not timed.
