@@ -9,6 +9,7 @@
 //! resident memory, and on a card what the driver says that it holds there at
 //! the end. `--eval` times the forward pass alone, in evaluation mode.
 
+use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
@@ -70,8 +71,20 @@ enum Precision {
     Bf16,
 }
 
-fn main() -> Result<()> {
-    let arguments = Arguments::parse();
+fn main() -> ExitCode {
+    match run(&Arguments::parse()) {
+        Ok(line) => {
+            println!("{line}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<Value> {
     allocator::as_a_worker()?;
     if let Some(threads) = arguments.threads {
         rayon::ThreadPoolBuilder::new().num_threads(threads.into()).build_global()?;
@@ -86,13 +99,11 @@ fn main() -> Result<()> {
         bail!("tf32 is a precision of CUDA devices: add --device tch:0");
     }
     let names: &[&str] = if arguments.eval { &["evaluation"] } else { &["forward", "backward", "update"] };
-    let measured = if arguments.eval {
-        evaluation(&arguments, &named, &backend)?
-    } else {
-        training(&arguments, &named, &backend)?
+    let measured = match arguments.eval {
+        true => evaluation(arguments, &named, &backend)?,
+        false => training(arguments, &named, &backend)?,
     };
-    println!("{}", told(&arguments, &named, &backend, names, &measured)?);
-    Ok(())
+    told(arguments, &named, &backend, names, &measured)
 }
 
 /// Of each timed pass: ms of its parts, and of all processors.

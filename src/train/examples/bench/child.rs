@@ -40,17 +40,17 @@ fn lines(text: &str) -> Vec<Value> {
     objects.filter(Value::is_object).collect()
 }
 
-/// The last line of what it complained, which in Rust and Python says most, or
-/// how it ended.
+/// The line of what it complained that says why, or how it ended: that under a
+/// panic, that of an error, else the last one, where Python tells.
 fn reason(status: ExitStatus, complaint: &str) -> String {
     let line = complaint.lines().rev().map(str::trim).find(|line| !line.is_empty());
-    // The note under a panic tells of a variable.
     let panic = complaint.lines().skip_while(|line| !line.contains(" panicked at ")).nth(1).map(str::trim);
-    match (signal(status), panic.or(line)) {
+    let error = complaint.lines().find_map(|line| line.strip_prefix("error: "));
+    match (signal(status), panic.or(error).or(line)) {
         (Some(9), _) => "killed (signal 9): the memory of the machine was probably used up".into(),
         (Some(number), None) => format!("ended by signal {number}"),
         (Some(number), Some(line)) => format!("ended by signal {number}: {line}"),
-        (None, Some(line)) => line.strip_prefix("Error: ").unwrap_or(line).to_owned(),
+        (None, Some(line)) => line.to_owned(),
         (None, None) => format!("{status}"),
     }
 }
@@ -80,12 +80,14 @@ mod tests {
     fn a_failure_is_one_line() {
         assert_eq!(shell("echo nothing"), Err("it told no figures".into()));
         assert_eq!(
-            shell("echo trace >&2; echo 'Error: no such batch' >&2; exit 3"),
+            shell("echo 'error: no such batch' >&2; echo trace >&2; exit 3"),
             Err("no such batch".into())
         );
         let panic = "echo \"thread 'main' panicked at a.rs:1:1:\" >&2; echo 'index out of bounds' >&2; \
                      echo 'note: run with RUST_BACKTRACE=1' >&2; exit 101";
         assert_eq!(shell(panic), Err("index out of bounds".into()));
+        let python = "echo Traceback >&2; echo 'RuntimeError: no memory' >&2; exit 1";
+        assert_eq!(shell(python), Err("RuntimeError: no memory".into()));
         assert_eq!(shell("exit 4"), Err("exit status: 4".into()));
         assert!(shell("kill -9 $$").expect_err("killed").contains("memory"));
         assert_eq!(shell("kill -6 $$"), Err("ended by signal 6".into()));

@@ -8,6 +8,7 @@
 //! `OUT/*.md`, the tables to standard output, everything else to standard error.
 
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, Parser, Subcommand};
@@ -147,8 +148,18 @@ fn positive(text: &str) -> Result<usize, String> {
     }
 }
 
-fn main() -> Result<()> {
-    match Arguments::parse().verb {
+fn main() -> ExitCode {
+    match run(Arguments::parse().verb) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(verb: Verb) -> Result<()> {
+    match verb {
         Verb::Steps(asked) => steps(asked),
         Verb::Operations(asked) => operations(&asked),
         Verb::Roofline(asked) => roofline(&asked),

@@ -157,6 +157,8 @@ impl Side {
                 Who::Torch => command.env_remove(name),
             };
         }
+        // Why something failed is one line.
+        command.env("RUST_BACKTRACE", "0");
         if self.who == Who::Ours && self.precision == "tf32" {
             command.env_remove("NVIDIA_TF32_OVERRIDE").env("TORCH_ALLOW_TF32_CUBLAS_OVERRIDE", "1");
         }
