@@ -10,7 +10,9 @@
 #   JOBS     cells at once (default: what the profile says)
 #   STORE    folder of results (default: .dygl)
 #   VENV     folder of a Python environment, for bench
-#   MODEL    network of bench (default: dyglnet)
+#   MODEL    networks of bench (default: all), BATCH their batches (default: 2 4;
+#            on a card 16), ROUNDS how often each side has its turn (default: 3),
+#            THREADS of each process (default: 2)
 
 PROFILE ?= paper
 DEVICE  ?= auto
@@ -42,13 +44,13 @@ TABLES  := table1 table2 table3 table4 table5 table6 ablation
 COSTS   := table7 fig1
 # The experiments of `make report`.
 TABLE   ?= table2
-MODEL   ?= dyglnet
+THREADS ?= 2
 
-.PHONY: help build demo test check fmt clippy bench parity libtorch $(TABLES) $(COSTS) regress report audit clean again
+.PHONY: help build demo test check fmt clippy bench bench-networks bench-ops bench-roofline bench-pipeline venv performance parity libtorch $(TABLES) $(COSTS) regress report audit clean again
 .DEFAULT_GOAL := help
 
 help:               ## this list
-	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 14
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 16
 
 # What the programs are made of; cargo's own look at it takes longer than a
 # whole no-op run, so it is asked only when one of these is newer.
@@ -98,14 +100,33 @@ check: fmt clippy test  ## formatting, lints, tests
 
 # With VENV=FOLDER the Python side is measured too; a folder that is not there
 # is made from bench/requirements.txt (a download of some gigabytes).
-bench: build        ## image pipeline and a step of MODEL (dyglnet) on DEVICE beside PyTorch's (DATA=..., VENV=...)
-	@if [ -n '$(VENV)' ] && [ ! -x '$(VENV)/bin/python' ]; then \
-	 python3 -m venv '$(VENV)' && '$(VENV)/bin/pip' install -r bench/requirements.txt; fi
-	@RAYON_NUM_THREADS=2 $(TARGET)/debug/examples/pipeline --data '$(or $(DATA),datasets)' \
+BENCH   := $(TARGET)/debug/examples/bench
+BENCHED := --threads '$(THREADS)' --out '$(OUT)/bench' $(if $(VENV),--python '$(VENV)/bin/python') \
+           $(if $(ROUNDS),--rounds '$(ROUNDS)') $(if $(filter-out auto any,$(DEVICE)),--device '$(DEVICE)')
+
+bench: build        ## all of the following beside PyTorch, in turns; VENV=FOLDER holds or gets PyTorch
+	@$(MAKE) --no-print-directory -j1 bench-networks bench-ops bench-roofline \
+	 $(if $(DATA)$(wildcard datasets/kvasir-seg-352),bench-pipeline)
+
+bench-networks: build venv  ## a training step and an evaluation of MODEL on BATCH images
+	@'$(BENCH)' steps $(BENCHED) $(if $(MODEL),--model '$(MODEL)') $(if $(BATCH),--batch '$(BATCH)')
+
+bench-ops: build venv  ## each operation forward and backward, burn's primitives and ATen beside it
+	@'$(BENCH)' operations $(BENCHED)
+
+bench-roofline: build   ## what bounds a step of DyGLNet and of U-Net, against this machine's peaks
+	@'$(BENCH)' roofline $(BENCHED)
+
+bench-pipeline: build venv  ## the image pipeline beside DataLoader on DATA (default: datasets), and beside a trainer
+	@RAYON_NUM_THREADS='$(THREADS)' $(TARGET)/debug/examples/pipeline --data '$(or $(DATA),datasets)' \
 	 $(if $(VENV),--python '$(VENV)/bin/python')
-	@for device in $(or $(filter-out auto any,$(DEVICE)),flex $(if $(filter tch,$(BACKEND)),tch-cpu)); do \
-	   RAYON_NUM_THREADS=2 '$(TARGET)/debug/examples/step' '$(MODEL)' 224 2 3 $$device || exit; done
-	@$(if $(VENV),'$(VENV)/bin/python' bench/torch/step.py '$(MODEL)' 224 2 3 --threads 2)
+
+performance: build  ## doc/performance.md and its charts from what `make bench` measured
+	@'$(BENCH)' performance --from '$(OUT)/bench'
+
+venv:
+	@if [ -n '$(VENV)' ] && [ ! -x '$(VENV)/bin/python' ]; then \
+	 '$(PYTHON)' -m venv '$(VENV)' && '$(VENV)/bin/pip' install -r bench/requirements.txt; fi
 
 table1:             ## Table 1: the datasets; needs none of them
 table2:             ## Table 2: polyp segmentation (Kvasir-SEG, CVC-ClinicDB)

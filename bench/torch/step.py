@@ -7,13 +7,16 @@ A step is forward and loss (0.5 BCE + 0.5 Dice), backward, clipping to a global
 norm of 1 and AdamW (`update`). Prints one line of JSON: of STEPS steps behind
 some that warm up, minimum and median of each part and of the whole in ms, and of
 what the processors spent on it (all threads); images per second; the peak of the
-process's resident memory, with PyTorch's own libraries. `--eval` times the
+process's resident memory, with PyTorch's own libraries, and on a card what the
+driver says that it holds there at the end. `--eval` times the
 forward pass alone, in evaluation mode.
 """
 
 import argparse
 import json
+import os
 import statistics
+import subprocess
 import sys
 import time
 from contextlib import nullcontext
@@ -62,6 +65,18 @@ def host_peak():
     except (OSError, StopIteration):
         return None
     return round(kibibytes / 1024)
+
+
+def card_held():
+    """What the driver says that this process holds on the cards, MiB; none where it does not tell."""
+    query = ["nvidia-smi", "--query-compute-apps=pid,used_memory", "--format=csv,noheader,nounits"]
+    try:
+        lines = subprocess.run(query, capture_output=True, text=True, check=False).stdout.splitlines()
+    except OSError:
+        return None
+    rows = [[word.strip() for word in line.split(",")] for line in lines]
+    held = [int(row[1]) for row in rows if len(row) == 2 and row[0] == str(os.getpid()) and row[1].isdigit()]
+    return sum(held) if held else None
 
 
 class Clock:
@@ -175,6 +190,7 @@ def main():
         "versions": f"torch {torch.__version__}",
     }
     if device.type == "cuda":
+        result["card_mib"] = card_held()
         result["device_peak_mib"] = round(torch.cuda.max_memory_allocated() / MEBIBYTE)
     print(json.dumps(result))
 

@@ -9,7 +9,6 @@
 //! are at hand, and on batches that the pipeline makes meanwhile.
 
 use std::fmt::Write as _;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
@@ -27,6 +26,13 @@ use dygl::spec::{self, Request};
 use dygl_train::net::Net;
 use dygl_train::optim::{AdamW, GradientSet};
 use dygl_train::{batch, device, init, loss};
+
+#[path = "common/allocator.rs"]
+mod allocator;
+#[path = "common/processor.rs"]
+mod processor;
+
+use processor::processor_seconds;
 
 const SEED: u64 = 42;
 
@@ -52,7 +58,7 @@ struct Arguments {
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
-    as_a_worker()?;
+    allocator::as_a_worker()?;
     let root = std::env::current_dir()?;
     let request = Request { experiment: "table2", profile: None, set: &[], root: &root };
     let experiment =
@@ -125,39 +131,18 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// Goes on with the allocator's settings that a worker gets; the allocator
-/// reads them when a program starts.
-fn as_a_worker() -> Result<()> {
-    if ALLOCATOR.iter().all(|(name, value)| std::env::var(name).ok().as_deref() == Some(*value)) {
-        return Ok(());
-    }
-    let own = std::env::current_exe()?;
-    Err(Command::new(own).args(std::env::args_os().skip(1)).envs(ALLOCATOR).exec().into())
-}
-
 /// Images a second, and milliseconds of processor time an image, through the
 /// trainer's own interface, nothing trained.
 fn measure(dataset: &Dataset, ids: &[String], epoch: usize, protocol: &Protocol) -> Result<(f64, f64)> {
     let steps: Vec<Vec<String>> = ids.chunks(protocol.train.batch_size).map(<[String]>::to_vec).collect();
     let mut seen = 0;
-    let (started, before) = (Instant::now(), processor_seconds()?);
+    let (started, before) = (Instant::now(), processor_seconds());
     batch::for_each(dataset, &steps, SEED, epoch, protocol, |_, batch| {
         seen += batch.targets.num_elements() / protocol.image.size.pow(2);
         Ok::<(), DataError>(())
     })?;
-    let (wall, processor) = (started.elapsed().as_secs_f64(), processor_seconds()? - before);
+    let (wall, processor) = (started.elapsed().as_secs_f64(), processor_seconds() - before);
     Ok((seen as f64 / wall, 1e3 * processor / seen as f64))
-}
-
-/// Processor time of this process so far.
-fn processor_seconds() -> Result<f64> {
-    /// Of what Linux shows to programs, on all its architectures.
-    const TICKS_PER_SECOND: f64 = 100.0;
-    let told = std::fs::read_to_string("/proc/self/stat")?;
-    // The second field, the program's name, may hold spaces.
-    let fields = told.rsplit_once(')').map_or("", |(_, rest)| rest).split_whitespace();
-    let ticks: Vec<f64> = fields.skip(11).take(2).map(str::parse).collect::<Result<_, _>>()?;
-    Ok(ticks.iter().sum::<f64>() / TICKS_PER_SECOND)
 }
 
 /// Median and smallest.

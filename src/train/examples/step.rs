@@ -1,111 +1,205 @@
-//! Times training steps:
-//! `cargo run --example step -- MODEL SIZE BATCH [STEPS [DEVICE [bf16-amp]]]`.
-//! Prints the fastest step's parts, the images per second and (on Linux) the
-//! least processor time of a step and of an evaluation, over all threads and of
-//! the main one (what runs on no other): on a machine with other work they say
-//! more than the time on the wall.
+//! Times training steps of a network, or its evaluation:
+//! `step MODEL SIZE BATCH [STEPS] [--threads N] [--eval] [--device D]
+//! [--precision f32|tf32|bf16]`, the counterpart of `bench/torch/step.py`.
+//!
+//! Prints one line of JSON with the fields of that script: of STEPS steps
+//! behind some that warm up, minimum and median of each part and of the whole
+//! in ms, and of what the processors spent on it (all threads; 10 ms is the
+//! finest that Linux tells); images per second; the peak of the process's
+//! resident memory, and on a card what the driver says that it holds there at
+//! the end. `--eval` times the forward pass alone, in evaluation mode.
 
+use std::process::ExitCode;
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use burn::module::Module;
 use burn::tensor::{Distribution, Tensor};
+use clap::{Parser, ValueEnum};
 use dygl::spec::name::Named;
-use dygl::spec::protocol::{DecayExclude, Optimizer, OptimizerName};
+use dygl::spec::network;
 use dygl_nn::op::autocast;
-use dygl_train::loss::{self, REFERENCE};
+use dygl_train::device::{self, Backend};
+use dygl_train::init;
 use dygl_train::net::Net;
-use dygl_train::optim::{AdamW, GradientSet};
-use dygl_train::{device, init};
+use serde_json::{Map, Value, json};
 
-fn main() -> Result<()> {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let number =
-        |index: usize, default| arguments.get(index).map_or(Ok(default), |text| text.parse::<usize>());
-    let named = Named::parse(arguments.first().context("MODEL SIZE BATCH [STEPS [DEVICE [bf16-amp]]]")?)?;
-    let (size, batch, steps) = (number(1, 64)?, number(2, 8)?, number(3, 5)?);
-    let backend = device::parse(arguments.get(4).map_or("auto", String::as_str))?;
-    let mixed = arguments.get(5).is_some_and(|precision| precision == "bf16-amp");
-    let device = backend.device.clone().autodiff();
-    let mut net = init::initialise(Net::build(&named, [size; 2], &backend.device)?, 1).train();
-    let mut optimizer = AdamW::new(&Optimizer {
-        name: OptimizerName::Adamw,
-        learning_rate: 1e-4,
-        betas: [0.9, 0.999],
-        epsilon: 1e-8,
-        weight_decay: 1e-4,
-        decay_exclude: DecayExclude::Nothing,
-        clip_norm: 1.0,
-    });
-    let images = Tensor::<4>::random([batch, 3, size, size], Distribution::Uniform(-1.0, 1.0), &device);
-    let target = Tensor::<4>::random([batch, 1, size, size], Distribution::Uniform(0.0, 1.0), &device);
-    let mut best = [f64::INFINITY; 4];
-    let mut least = [f64::INFINITY; 2];
+#[path = "common/allocator.rs"]
+mod allocator;
+#[path = "common/card.rs"]
+mod card;
+#[path = "common/processor.rs"]
+mod processor;
+#[path = "common/spread.rs"]
+mod spread;
+#[path = "common/stepping.rs"]
+mod stepping;
+
+use spread::Spread;
+
+const WARM_UP: usize = 2;
+
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// NAME or NAME,option=value,...
+    model: String,
+    /// Side of the images, pixels
+    #[arg(value_parser = clap::value_parser!(u16).range(1..))]
+    size: u16,
+    /// Images of a step
+    #[arg(value_parser = clap::value_parser!(u16).range(1..))]
+    batch: u16,
+    #[arg(default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
+    steps: u16,
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    threads: Option<u16>,
+    /// The forward pass alone, in evaluation mode
+    #[arg(long)]
+    eval: bool,
+    /// auto, flex, tch-cpu, tch:0
+    #[arg(long, default_value = "auto")]
+    device: String,
+    /// tf32 is for the caller to switch on, in the environment: see `bench`
+    #[arg(long, default_value = "f32")]
+    precision: Precision,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Precision {
+    F32,
+    Tf32,
+    Bf16,
+}
+
+fn main() -> ExitCode {
+    match run(&Arguments::parse()) {
+        Ok(line) => {
+            println!("{line}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<Value> {
+    allocator::as_a_worker()?;
+    if let Some(threads) = arguments.threads {
+        rayon::ThreadPoolBuilder::new().num_threads(threads.into()).build_global()?;
+    }
+    let (found, named) = network::resolve(&Named::parse(&arguments.model)?)?;
+    let size = usize::from(arguments.size);
+    if let Err(nearest) = found.check_size(size) {
+        bail!("`{named}` takes no images of {size} px; the nearest valid size is {nearest}");
+    }
+    let backend = device::parse(&arguments.device)?;
+    if arguments.precision == Precision::Tf32 && !backend.numerics.starts_with("libtorch-cuda") {
+        bail!("tf32 is a precision of CUDA devices: add --device tch:0");
+    }
+    let names: &[&str] = if arguments.eval { &["evaluation"] } else { &["forward", "backward", "update"] };
+    let measured = match arguments.eval {
+        true => evaluation(arguments, &named, &backend)?,
+        false => training(arguments, &named, &backend)?,
+    };
+    told(arguments, &named, &backend, names, &measured)
+}
+
+/// Of each timed pass: ms of its parts, and of all processors.
+type Measured = Vec<(Vec<f64>, f64)>;
+
+fn timed(steps: u16, mut pass: impl FnMut() -> Result<Vec<f64>>) -> Result<Measured> {
+    for _ in 0..WARM_UP {
+        pass()?;
+    }
+    let mut measured = Vec::new();
     for _ in 0..steps {
-        let (start, busy) = (Instant::now(), processor_seconds());
-        let logits = {
-            let _scope = autocast(mixed);
-            net.forward(images.clone())
-        };
-        let parts = loss::loss(logits, target.clone(), &REFERENCE);
-        // Devices may run behind; reading a value waits for them.
-        parts.total.clone().into_data();
-        let forward = start.elapsed().as_secs_f64();
-        let grads = parts.total.backward();
-        let backward = start.elapsed().as_secs_f64();
-        let gradients = GradientSet::collect(&net, &grads)?;
-        drop(grads);
-        net = optimizer.step(net, gradients, 1e-4);
+        let before = processor::processor_seconds();
+        let parts = pass()?;
+        measured.push((parts, 1e3 * (processor::processor_seconds() - before)));
+    }
+    Ok(measured)
+}
+
+fn training(arguments: &Arguments, named: &Named, backend: &Backend) -> Result<Measured> {
+    let mixed = arguments.precision == Precision::Bf16;
+    let (size, batch) = (arguments.size.into(), arguments.batch.into());
+    let mut stepper = stepping::Stepper::new(named, size, batch, backend, mixed)?;
+    timed(arguments.steps, || Ok(stepper.step()?.into()))
+}
+
+fn evaluation(arguments: &Arguments, named: &Named, backend: &Backend) -> Result<Measured> {
+    let [batch, size] = [arguments.batch, arguments.size].map(usize::from);
+    let net = init::initialise_for(named, Net::build(named, [size; 2], &backend.device)?, 1);
+    let net = net.valid();
+    let images =
+        Tensor::<4>::random([batch, 3, size, size], Distribution::Uniform(-1.0, 1.0), &backend.device);
+    timed(arguments.steps, || {
+        let start = Instant::now();
+        {
+            let _products = autocast(arguments.precision == Precision::Bf16);
+            net.forward(images.clone());
+        }
         backend.device.sync()?;
-        let total = start.elapsed().as_secs_f64();
-        least = fewer(least, busy);
-        if total < best[3] {
-            best = [forward, backward - forward, total - backward, total];
-        }
-    }
-    let valid = net.valid();
-    let images = images.without_autodiff();
-    let (mut evaluation, mut least_evaluation) = (f64::INFINITY, [f64::INFINITY; 2]);
-    for _ in 0..steps {
-        let (start, busy) = (Instant::now(), processor_seconds());
-        valid.forward(images.clone()).into_data();
-        evaluation = evaluation.min(start.elapsed().as_secs_f64());
-        least_evaluation = fewer(least_evaluation, busy);
-    }
-    let [forward, backward, update, total] = best.map(|seconds| seconds * 1e3);
-    println!(
-        "{named} {size}x{size} batch {batch}, {}{}: forward {forward:.0} backward {backward:.0} \
-         update {update:.0} step {total:.0} ms, {:.2} images/s; evaluation {:.2} images/s; \
-         processor {:.2} s ({:.2} s main) a step, {:.2} s ({:.2} s main) an evaluation",
-        backend.description,
-        if mixed { ", bf16-amp" } else { "" },
-        batch as f64 / total * 1e3,
-        batch as f64 / evaluation,
-        least[0],
-        least[1],
-        least_evaluation[0],
-        least_evaluation[1],
-    );
-    Ok(())
-}
-
-/// The lesser, each, of `least` and of the processor time since `before`.
-fn fewer(least: [f64; 2], before: [f64; 2]) -> [f64; 2] {
-    let now = processor_seconds();
-    [0, 1].map(|index| least[index].min(now[index] - before[index]))
-}
-
-/// User and system time so far, to 1/100 s, of all threads and of this one;
-/// NaN where the system has no `/proc`.
-fn processor_seconds() -> [f64; 2] {
-    ["/proc/self/stat", "/proc/thread-self/stat"].map(|path| {
-        let Ok(line) = std::fs::read_to_string(path) else { return f64::NAN };
-        // Behind the name, which stands in brackets, fields 14 and 15 count ticks.
-        let fields = line.rsplit(')').next().unwrap_or_default().split_whitespace();
-        let ticks: Vec<f64> = fields.skip(11).take(2).filter_map(|field| field.parse().ok()).collect();
-        match ticks[..] {
-            [user, system] => (user + system) / 100.0,
-            _ => f64::NAN,
-        }
+        Ok(vec![1e3 * start.elapsed().as_secs_f64()])
     })
+}
+
+fn told(
+    arguments: &Arguments,
+    named: &Named,
+    backend: &Backend,
+    names: &[&str],
+    measured: &Measured,
+) -> Result<Value> {
+    let spread = |values: Vec<f64>| Spread::of(&values).map(rounded).context("nothing was timed");
+    let totals: Vec<f64> = measured.iter().map(|(parts, _)| parts.iter().sum()).collect();
+    let whole = Spread::of(&totals).context("nothing was timed")?;
+    let rate = |ms: f64| (1e6 * f64::from(arguments.batch) / ms).round() / 1e3;
+    let mut line = Map::new();
+    let mut put = |name: &str, value: Value| line.insert(name.to_owned(), value);
+    put("model", json!(named.to_string()));
+    put("size", json!(arguments.size));
+    put("batch", json!(arguments.batch));
+    put("device", json!(backend.description));
+    put("threads", json!(rayon::current_num_threads()));
+    put("precision", json!(arguments.precision.to_possible_value().map(|value| value.get_name().to_owned())));
+    put("steps", json!(arguments.steps));
+    for (place, name) in names.iter().enumerate() {
+        let values = measured.iter().filter_map(|(parts, _)| parts.get(place).copied()).collect();
+        put(&format!("{name}_ms"), json!(spread(values)?));
+    }
+    put("step_ms", json!(rounded(whole)));
+    put("cpu_ms", json!(spread(measured.iter().map(|(_, busy)| *busy).collect())?));
+    put("images_per_second", json!({ "max": rate(whole.min), "median": rate(whole.median) }));
+    put("peak_mib", json!(peak_mib()));
+    if backend.numerics.starts_with("libtorch-cuda") {
+        put("card_mib", json!(card_mib()));
+    }
+    let libtorch =
+        backend.libtorch.as_ref().map(|version| format!(", libtorch {version}")).unwrap_or_default();
+    put("versions", json!(format!("dygl {}{libtorch}", env!("CARGO_PKG_VERSION"))));
+    Ok(Value::Object(line))
+}
+
+fn rounded(spread: Spread) -> Spread {
+    let two = |ms: f64| (100.0 * ms).round() / 100.0;
+    Spread { min: two(spread.min), median: two(spread.median) }
+}
+
+/// The largest resident memory so far, MiB; none where Linux does not tell.
+fn peak_mib() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? / 1024)
+}
+
+/// What this process holds on the cards, MiB; none where `nvidia-smi` does not
+/// tell, as in some containers.
+fn card_mib() -> Option<u64> {
+    let mut command = std::process::Command::new("nvidia-smi");
+    command.args(["--query-compute-apps=pid,used_memory", "--format=csv,noheader,nounits"]);
+    let listing = command.output().ok()?.stdout;
+    card::held_mib(&String::from_utf8_lossy(&listing), std::process::id())
 }

@@ -44,6 +44,19 @@ pub(super) fn figure(
     description: &str,
     draw: impl for<'a> FnOnce(&Area<'a>) -> Drawn,
 ) -> Result<String, PlotError> {
+    Ok(finish(&drawn(name, draw)?, SIZE, description))
+}
+
+/// The same as a file of its own.
+pub(super) fn file(
+    name: &'static str,
+    description: &str,
+    draw: impl for<'a> FnOnce(&Area<'a>) -> Drawn,
+) -> Result<String, PlotError> {
+    Ok(alone(&drawn(name, draw)?, description))
+}
+
+fn drawn(name: &'static str, draw: impl for<'a> FnOnce(&Area<'a>) -> Drawn) -> Result<String, PlotError> {
     font::register()?;
     let failed = |error: &dyn std::fmt::Display| PlotError { figure: name, message: error.to_string() };
     let mut svg = String::new();
@@ -52,7 +65,7 @@ pub(super) fn figure(
         draw(&area).map_err(|e| failed(&e))?;
         area.present().map_err(|e| failed(&e))?;
     }
-    Ok(finish(&svg, SIZE, description))
+    Ok(svg)
 }
 
 /// Axes, a light grid and their titles.

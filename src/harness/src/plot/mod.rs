@@ -12,10 +12,14 @@ mod curves;
 mod distribution;
 mod font;
 mod labels;
+mod ratios;
+mod roofline;
 
 pub use bubble::{Bubble, Drawing, View, bubbles};
 pub use curves::{gradient_norm, learning_rate, loss, selection};
 pub use distribution::{distribution, foreground_distribution};
+pub use ratios::{Ratio, ratios};
+pub use roofline::{Roof, Work, roofline};
 
 /// Why a figure could not be drawn.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

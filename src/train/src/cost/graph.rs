@@ -21,7 +21,7 @@ use crate::weights::{self, Site};
 
 /// Which pass is recorded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Mode {
+pub enum Mode {
     /// The logits alone.
     Inference,
     /// Every map that a training step supervises, with what it drops. Batch
@@ -31,28 +31,28 @@ pub(crate) enum Mode {
 }
 
 /// A recorded pass.
-pub(crate) struct Pass {
+pub struct Pass {
     /// What the layers tell of one image in inference.
-    pub(crate) events: Vec<Event>,
+    pub events: Vec<Event>,
     /// What was computed behind the images, in order.
-    pub(crate) operations: Vec<OperationIr>,
+    pub operations: Vec<OperationIr>,
     /// The images [B, 3, H, W].
-    pub(crate) images: TensorId,
+    pub images: TensorId,
     /// The maps of logits.
-    pub(crate) logits: Vec<TensorId>,
+    pub logits: Vec<TensorId>,
     /// The tensors of the network, by their identities in the graph.
-    pub(crate) weights: HashMap<TensorId, Site>,
+    pub weights: HashMap<TensorId, Site>,
     /// The same by their identities as parameters.
-    pub(crate) sites: BTreeMap<ParamId, Site>,
+    pub sites: BTreeMap<ParamId, Site>,
     /// Second names of tensors in the reference's files.
-    pub(crate) aliases: &'static [(&'static str, &'static str)],
+    pub aliases: &'static [(&'static str, &'static str)],
 }
 
 /// Records a pass of `batch` square images.
 ///
 /// # Errors
 /// The name or an option is unknown, or burn refuses the graph.
-pub(crate) fn capture(named: &Named, size: usize, batch: usize, mode: Mode) -> Result<Pass, CostError> {
+pub fn capture(named: &Named, size: usize, batch: usize, mode: Mode) -> Result<Pass, CostError> {
     let device = Device::capture();
     let mut recorded = None;
     let graph = device
@@ -94,7 +94,7 @@ fn pass(named: &Named, size: usize, batch: usize, mode: Mode, device: &Device) -
 }
 
 /// The identity of a tensor in the graph.
-pub(crate) fn id<const D: usize>(tensor: &Tensor<D>) -> Result<TensorId, CostError> {
+pub fn id<const D: usize>(tensor: &Tensor<D>) -> Result<TensorId, CostError> {
     let primitive = tensor.clone().try_into_primitive::<Capture>();
     primitive.map(|tensor| tensor.id()).map_err(|_| CostError::Elsewhere)
 }
@@ -114,7 +114,7 @@ impl ModuleVisitor for Weights<'_> {
 
 /// What a tensor of the graph is made of, the later the stronger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Origin {
+pub enum Origin {
     /// Numbers that the code writes.
     Constant,
     /// A parameter of that rank, or running statistics, and nothing of the images.
@@ -124,13 +124,14 @@ pub(crate) enum Origin {
 }
 
 /// The origin of each tensor of a pass, and whether a gradient flows to it.
-pub(crate) struct Flow<'a> {
+pub struct Flow<'a> {
     pass: &'a Pass,
     found: HashMap<TensorId, (Origin, bool)>,
 }
 
 impl<'a> Flow<'a> {
-    pub(crate) fn of(pass: &'a Pass) -> Self {
+    /// Follows every tensor through the pass.
+    pub fn of(pass: &'a Pass) -> Self {
         let mut flow = Self { pass, found: HashMap::new() };
         flow.found.insert(pass.images, (Origin::Activation, false));
         for operation in &pass.operations {
@@ -146,12 +147,13 @@ impl<'a> Flow<'a> {
         flow
     }
 
-    #[cfg(test)]
-    pub(crate) fn origin(&self, tensor: &TensorIr) -> Origin {
+    /// What the tensor is made of.
+    pub fn origin(&self, tensor: &TensorIr) -> Origin {
         self.of_tensor(tensor).0
     }
 
-    pub(crate) fn is_tracked(&self, tensor: &TensorIr) -> bool {
+    /// Whether a gradient flows to it in training.
+    pub fn is_tracked(&self, tensor: &TensorIr) -> bool {
         self.of_tensor(tensor).1
     }
 
@@ -164,13 +166,13 @@ impl<'a> Flow<'a> {
 }
 
 /// Values of a tensor.
-pub(crate) fn values(tensor: &TensorIr) -> u64 {
+pub fn values(tensor: &TensorIr) -> u64 {
     tensor.shape.num_elements() as u64
 }
 
 /// Whether an operation gives another look at the memory that it reads, where
 /// the strides allow it.
-pub(crate) fn as_view(operation: &OperationIr) -> Option<(&TensorIr, &TensorIr)> {
+pub fn as_view(operation: &OperationIr) -> Option<(&TensorIr, &TensorIr)> {
     use BaseOperationIr::{Expand, Permute, Reshape, Slice, SwapDims};
     let (OperationIr::BaseFloat(base) | OperationIr::BaseInt(base) | OperationIr::BaseBool(base)) = operation
     else {

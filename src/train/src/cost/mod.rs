@@ -37,7 +37,7 @@ use dygl::spec::network::{self, NetworkError};
 use graph::{Mode, capture};
 
 mod fold;
-mod graph;
+pub mod graph;
 pub mod measure;
 mod memory;
 
