@@ -10,6 +10,7 @@ mod import;
 mod malformed;
 mod matrix;
 mod official;
+mod ops;
 mod packs;
 mod paper;
 mod parity;
