@@ -9,7 +9,7 @@ use proptest::prelude::*;
 
 use super::difference::derives;
 use super::harness::{Case, Inputs, Output, agrees, draws};
-use super::layout::reads_views;
+use super::layout::{reads_views, reads_views_to_rounding};
 
 const EPSILON: f64 = 1e-5;
 
@@ -113,6 +113,12 @@ fn each_kind_is_exact_derives_and_reads_views() {
         batch_norm([2, 3, 5, 4]),
         batch_norm_layer([2, 3, 4, 3]),
         batch_norm_repeated([2, 5, 3, 4]),
+    ] {
+        agrees(&case);
+        derives(&case);
+        reads_views(&case);
+    }
+    for case in [
         layer_norm([2, 3, 7]),
         layer_norm([1, 1, 16]),
         group_norm([2, 6, 3, 4], 3),
@@ -121,7 +127,7 @@ fn each_kind_is_exact_derives_and_reads_views() {
     ] {
         agrees(&case);
         derives(&case);
-        reads_views(&case);
+        reads_views_to_rounding(&case);
     }
 }
 
@@ -173,7 +179,7 @@ proptest! {
     ) {
         for case in [layer_norm([batch, tokens, features]), group_norm([batch, groups * 3, tokens, features], groups)] {
             agrees(&case);
-            reads_views(&case);
+            reads_views_to_rounding(&case);
         }
     }
 }

@@ -124,8 +124,9 @@ fn operands_results_and_gradients_are_rounded_and_sums_are_not() {
         "transposed",
         |x, w| {
             let mut layer = ConvTranspose2dConfig::new(4, 3, 2, 2).init(&x.device());
-            layer.weight = parameter(w);
             // The bias is 0 and leaves the bits.
+            layer.bias = parameter(layer.bias.val().cast(w.dtype()));
+            layer.weight = parameter(w);
             layer.forward(x)
         },
         [2, 4, 3, 2],
