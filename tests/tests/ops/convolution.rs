@@ -16,7 +16,7 @@ fn plain(padding: usize) -> Convolution {
 }
 
 /// x [B, groups input, H, W] with `output` channels a group and a bias or none.
-fn convolution(x: [usize; 4], output: usize, kernel: usize, bias: bool, form: Convolution) -> Case {
+pub fn convolution(x: [usize; 4], output: usize, kernel: usize, bias: bool, form: Convolution) -> Case {
     let Convolution { groups, transposed, .. } = form;
     let [_, channels, ..] = x;
     let weight = if transposed {
@@ -34,7 +34,7 @@ fn convolution(x: [usize; 4], output: usize, kernel: usize, bias: bool, form: Co
     if bias { case.input("b", &[groups * output]) } else { case }
 }
 
-fn pointwise(x: [usize; 4], output: usize, bias: bool) -> Case {
+pub fn pointwise(x: [usize; 4], output: usize, bias: bool) -> Case {
     let name = format!("pointwise {x:?} {output}{}", if bias { " bias" } else { "" });
     let case = Case::new(name, |inputs| {
         let bias = inputs.has("b").then(|| inputs.tensor("b"));
@@ -44,7 +44,7 @@ fn pointwise(x: [usize; 4], output: usize, bias: bool) -> Case {
     if bias { case.input("b", &[output]) } else { case }
 }
 
-fn depthwise(x: [usize; 4], kernel: usize, window: Window) -> Case {
+pub fn depthwise(x: [usize; 4], kernel: usize, window: Window) -> Case {
     let case = Case::new(format!("depthwise {x:?} {kernel} {window:?}"), move |inputs| {
         vec![inputs.output("y", op::depthwise(inputs.tensor("x"), inputs.tensor("w"), window))]
     });

@@ -82,7 +82,39 @@ impl From<&Array> for Values {
 pub struct Input {
     pub name: &'static str,
     pub array: Array,
+    /// How its values follow from its stream.
+    pub rule: Rule,
     pub is_constant: bool,
+}
+
+/// How values follow from the numbers u of a stream.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Rule {
+    /// `shift` + `scale` u.
+    Spread { scale: f32, shift: f32 },
+    /// Multiples of 1/4 in [-2, 2): offsets that put samples on pixels and borders.
+    Quarters,
+    /// An eighth from those, and up to a twentieth more or less: offsets whose
+    /// samples stay away from where the gradient jumps.
+    Between,
+    /// None: values of the case's own.
+    Own,
+}
+
+impl Rule {
+    fn array(self, name: &str, shape: &[usize]) -> Array {
+        let u = |scale, shift| numbers(name, shape, scale, shift);
+        let mut array = match self {
+            Self::Spread { scale, shift } => return u(scale, shift),
+            Self::Quarters | Self::Between | Self::Own => u(8.0, 0.0),
+        };
+        for value in &mut array.values {
+            let floor = value.floor();
+            let away = if self == Self::Between { 0.125 + 0.1 * (*value - floor - 0.5) } else { 0.0 };
+            *value = floor * 0.25 + away;
+        }
+        array
+    }
 }
 
 type Operation = Rc<dyn Fn(&Inputs) -> Vec<Output>>;
@@ -104,21 +136,38 @@ impl Case {
     /// With an input in [-2, 2).
     #[must_use]
     pub fn input(self, name: &'static str, shape: &[usize]) -> Self {
-        let array = numbers(&format!("{}/{name}", self.name), shape, 2.0, 0.0);
-        self.given(name, array)
+        self.spread(name, shape, 2.0, 0.0)
     }
 
     /// With an input of `shift` + `scale` u.
     #[must_use]
     pub fn spread(self, name: &'static str, shape: &[usize], scale: f32, shift: f32) -> Self {
-        let array = numbers(&format!("{}/{name}", self.name), shape, scale, shift);
-        self.given(name, array)
+        self.ruled(name, shape, Rule::Spread { scale, shift })
+    }
+
+    /// With an input by a rule.
+    #[must_use]
+    pub fn ruled(mut self, name: &'static str, shape: &[usize], rule: Rule) -> Self {
+        let array = rule.array(&format!("{}/{name}", self.name), shape);
+        self.inputs.push(Input { name, array, rule, is_constant: false });
+        self
     }
 
     /// With an input of these values.
     #[must_use]
     pub fn given(mut self, name: &'static str, array: Array) -> Self {
-        self.inputs.push(Input { name, array, is_constant: false });
+        self.inputs.push(Input { name, array, rule: Rule::Own, is_constant: false });
+        self
+    }
+
+    /// The same operation under another name: on numbers of other streams.
+    #[must_use]
+    pub fn named(mut self, name: &str) -> Self {
+        self.name = name.to_owned();
+        for Input { name, array, rule, .. } in self.inputs.iter_mut().filter(|input| input.rule != Rule::Own)
+        {
+            *array = rule.array(&format!("{}/{name}", self.name), &array.shape);
+        }
         self
     }
 

@@ -9,6 +9,7 @@
 
 mod convolution;
 mod difference;
+mod golden;
 mod harness;
 mod layout;
 mod norm;

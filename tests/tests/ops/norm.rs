@@ -23,7 +23,7 @@ fn off_centre(case: Case, x: &[usize], parameters: usize) -> Case {
     case.spread("x", x, 2.0, 3.0).spread("w", &[parameters], 0.5, 1.0).input("b", &[parameters])
 }
 
-fn batch_norm_train(x: [usize; 4]) -> Case {
+pub fn batch_norm_train(x: [usize; 4]) -> Case {
     let case = Case::new(format!("batch norm in training {x:?}"), |inputs| {
         let (x, w, b) = (inputs.tensor("x"), inputs.tensor("w"), inputs.tensor("b"));
         let (y, mean, var) = op::batch_norm_train(x, w, b, EPSILON);
@@ -32,7 +32,7 @@ fn batch_norm_train(x: [usize; 4]) -> Case {
     off_centre(case, &x, x[1])
 }
 
-fn batch_norm(x: [usize; 4]) -> Case {
+pub fn batch_norm(x: [usize; 4]) -> Case {
     let case = Case::new(format!("batch norm {x:?}"), |inputs| {
         let [mean, var] = ["mean", "var"].map(|name| inputs.tensor(name));
         let y =
@@ -63,7 +63,7 @@ fn running(inputs: &Inputs, forward: impl Fn(&BatchNorm2d, Tensor<4>) -> Tensor<
     ]
 }
 
-fn batch_norm_layer(x: [usize; 4]) -> Case {
+pub fn batch_norm_layer(x: [usize; 4]) -> Case {
     let name = format!("batch norm layer {x:?}");
     off_centre(Case::new(name, |inputs| running(inputs, BatchNorm2d::forward)), &x, x[1])
 }
@@ -74,7 +74,7 @@ fn batch_norm_repeated([batch, channels, height, width]: [usize; 4]) -> Case {
     off_centre(case, &[batch, 1, height, width], channels)
 }
 
-fn layer_norm(x: [usize; 3]) -> Case {
+pub fn layer_norm(x: [usize; 3]) -> Case {
     let case = Case::new(format!("layer norm {x:?}"), move |inputs| {
         let mut norm = LayerNormConfig::new(x[2]).epsilon(1e-6).init(&inputs.device);
         norm.weight = parameter(inputs, "w");
@@ -84,7 +84,7 @@ fn layer_norm(x: [usize; 3]) -> Case {
     off_centre(case, &x, x[2])
 }
 
-fn group_norm(x: [usize; 4], groups: usize) -> Case {
+pub fn group_norm(x: [usize; 4], groups: usize) -> Case {
     let case = Case::new(format!("group norm {x:?} {groups}"), move |inputs| {
         let mut norm = GroupNormConfig::new(groups, x[1]).init(&inputs.device);
         norm.weight = parameter(inputs, "w");
@@ -94,7 +94,7 @@ fn group_norm(x: [usize; 4], groups: usize) -> Case {
     off_centre(case, &x, x[1])
 }
 
-fn dynamic_tanh(x: [usize; 4]) -> Case {
+pub fn dynamic_tanh(x: [usize; 4]) -> Case {
     let case = Case::new(format!("dynamic tanh {x:?}"), move |inputs| {
         let mut norm = DynamicTanhConfig::new(x[1]).init(&inputs.device);
         norm.alpha = parameter(inputs, "a");

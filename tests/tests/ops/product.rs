@@ -9,14 +9,14 @@ use super::harness::{Case, agrees, draws};
 use super::layout::{reads_views, reads_views_to_rounding};
 use super::norm::parameter;
 
-fn gelu(x: [usize; 3], scale: f32) -> Case {
+pub fn gelu(x: [usize; 3], scale: f32) -> Case {
     let case = Case::new(format!("gelu {x:?} within {scale}"), |inputs| {
         vec![inputs.output("y", op::gelu(inputs.tensor::<3>("x")))]
     });
     case.spread("x", &x, scale, 0.0)
 }
 
-fn linear(x: [usize; 3], output: usize, bias: bool) -> Case {
+pub fn linear(x: [usize; 3], output: usize, bias: bool) -> Case {
     let case =
         Case::new(format!("linear {x:?} {output}{}", if bias { " bias" } else { "" }), move |inputs| {
             let mut layer = LinearConfig::new(x[2], output).init(&inputs.device);
@@ -29,7 +29,11 @@ fn linear(x: [usize; 3], output: usize, bias: bool) -> Case {
 }
 
 /// q [B, h, N, d] on `keys` keys, with a bias of that shape (it is broadcast).
-fn attention([batch, heads, queries, features]: [usize; 4], keys: usize, bias: Option<[usize; 4]>) -> Case {
+pub fn attention(
+    [batch, heads, queries, features]: [usize; 4],
+    keys: usize,
+    bias: Option<[usize; 4]>,
+) -> Case {
     let q = [batch, heads, queries, features];
     let case = Case::new(format!("attention {q:?} on {keys}, bias {bias:?}"), move |inputs| {
         let [q, k, v] = ["q", "k", "v"].map(|name| inputs.tensor(name));

@@ -2,58 +2,38 @@
 
 use dygl_nn::layer::{avg_pool_3x3, avg_pool_ceil, global_average, max_pool, max_pool_stem};
 use dygl_nn::op::{self, Corners};
-use dygl_tests::arrays::Array;
 use proptest::prelude::*;
 
 use super::difference::derives;
-use super::harness::{Case, agrees, draws, numbers};
+use super::harness::{Case, Rule, agrees, draws};
 use super::layout::reads_views;
 
-fn resize(x: [usize; 4], size: [usize; 2], corners: Corners) -> Case {
+pub fn resize(x: [usize; 4], size: [usize; 2], corners: Corners) -> Case {
     let case = Case::new(format!("resize {x:?} {size:?} {corners:?}"), move |inputs| {
         vec![inputs.output("y", op::resize_bilinear(inputs.tensor("x"), size, corners))]
     });
     case.input("x", &x)
 }
 
-fn nearest(x: [usize; 4], factor: usize) -> Case {
+pub fn nearest(x: [usize; 4], factor: usize) -> Case {
     let case = Case::new(format!("nearest {x:?} {factor}"), move |inputs| {
         vec![inputs.output("y", op::upsample_nearest(inputs.tensor("x"), factor))]
     });
     case.input("x", &x)
 }
 
-/// Offsets that put every sample between `0.1` and `0.9` of a cell, from 1.5
-/// pixels before the map to 1.5 pixels behind it: away from where the gradient
-/// jumps.
-fn between(name: &str, [batch, _, height, width]: [usize; 4], groups: usize) -> Array {
-    let mut offset = numbers(name, &[batch, 8 * groups, height, width], 1.0, 0.0);
-    let pixels = height * width;
-    for (index, value) in offset.values.iter_mut().enumerate() {
-        let (plane, at) = (index / pixels % (8 * groups), index % pixels);
-        let (axis, sub) = (plane / (4 * groups), plane % 4);
-        let (pixel, fine, side) =
-            if axis == 0 { (at % width, sub % 2, width) } else { (at / width, sub / 2, height) };
-        let base = (2 * pixel + fine) as f32 * 0.5 - 0.25;
-        let wanted = base + 2.5 * *value;
-        let cell = wanted.floor().clamp(-1.0, side as f32 - 1.0);
-        *value = cell + 0.1 + 0.8 * (wanted - wanted.floor()) - base;
-    }
-    offset
-}
-
-fn dynamic_upsample(x: [usize; 4], groups: usize) -> Case {
-    let name = format!("dynamic upsample {x:?} {groups}");
-    let offset = between(&format!("{name}/offset"), x, groups);
-    let case = Case::new(name, move |inputs| {
+/// Samples from two pixels before the map to two pixels behind it.
+pub fn dynamic_upsample([batch, channels, height, width]: [usize; 4], groups: usize, rule: Rule) -> Case {
+    let x = [batch, channels, height, width];
+    let case = Case::new(format!("dynamic upsample {x:?} {groups}"), move |inputs| {
         vec![inputs.output("y", op::dynamic_upsample(inputs.tensor("x"), inputs.tensor("offset"), groups))]
     });
-    case.input("x", &x).given("offset", offset)
+    case.input("x", &x).ruled("offset", &[batch, 8 * groups, height, width], rule)
 }
 
-type Pool = fn(burn::tensor::Tensor<4>) -> burn::tensor::Tensor<4>;
+pub type Pool = fn(burn::tensor::Tensor<4>) -> burn::tensor::Tensor<4>;
 
-const POOLS: [(&str, Pool); 7] = [
+pub const POOLS: [(&str, Pool); 7] = [
     ("max 2", |x| max_pool(x, 2)),
     ("max 3", |x| max_pool(x, 3)),
     ("max stem", max_pool_stem),
@@ -63,14 +43,14 @@ const POOLS: [(&str, Pool); 7] = [
     ("average ceil 3", |x| avg_pool_ceil(x, 3)),
 ];
 
-fn pool(x: [usize; 4], (name, pool): (&str, Pool)) -> Case {
+pub fn pool(x: [usize; 4], (name, pool): (&str, Pool)) -> Case {
     let case = Case::new(format!("pool {name} {x:?}"), move |inputs| {
         vec![inputs.output("y", pool(inputs.tensor("x")))]
     });
     case.input("x", &x)
 }
 
-fn average(x: [usize; 4]) -> Case {
+pub fn average(x: [usize; 4]) -> Case {
     let case = Case::new(format!("global average {x:?}"), |inputs| {
         vec![inputs.output("y", global_average(inputs.tensor("x")))]
     });
@@ -106,20 +86,22 @@ fn each_resize_is_exact_derives_and_reads_views() {
 #[test]
 fn dynamic_upsampling_is_exact_derives_and_reads_views() {
     for case in [
-        dynamic_upsample([2, 8, 5, 7], 2),
-        dynamic_upsample([1, 4, 6, 4], 4),
-        dynamic_upsample([1, 2, 2, 2], 1),
+        dynamic_upsample([2, 8, 5, 7], 2, Rule::Between),
+        dynamic_upsample([1, 4, 6, 4], 4, Rule::Between),
+        dynamic_upsample([1, 2, 2, 2], 1, Rule::Between),
     ] {
         agrees(&case);
         derives(&case);
         reads_views(&case);
     }
     // A side of one pixel: every sample is that pixel, and no offset moves it.
-    for case in [dynamic_upsample([2, 4, 1, 6], 2), dynamic_upsample([1, 2, 5, 1], 1)] {
+    for case in
+        [dynamic_upsample([2, 4, 1, 6], 2, Rule::Between), dynamic_upsample([1, 2, 5, 1], 1, Rule::Between)]
+    {
         agrees(&case);
         reads_views(&case);
     }
-    agrees(&dynamic_upsample([2, 64, 28, 27], 8));
+    agrees(&dynamic_upsample([2, 64, 28, 27], 8, Rule::Between));
 }
 
 #[test]
@@ -164,7 +146,7 @@ proptest! {
         share in 1..5usize,
         sides in [1..14usize, 1..14],
     ) {
-        let case = dynamic_upsample([batch, groups * share, sides[0], sides[1]], groups);
+        let case = dynamic_upsample([batch, groups * share, sides[0], sides[1]], groups, Rule::Between);
         agrees(&case);
         reads_views(&case);
     }

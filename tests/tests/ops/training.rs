@@ -12,7 +12,7 @@ use super::harness::{BOUND, Case, Inputs, Output, Values, agrees, devices, draws
 use super::layout::{Layout, reads_views};
 
 /// Logits in [-4, 4) against soft targets in [0, 1).
-fn losses(logits: [usize; 4], maps: usize, spec: Loss) -> Case {
+pub fn losses(logits: [usize; 4], maps: usize, spec: Loss) -> Case {
     let name = format!("loss {logits:?} of {maps}, {spec:?}");
     let parts = move |inputs: &Inputs| -> Vec<Output> {
         let target: Tensor<4> = inputs.tensor("target");
@@ -28,8 +28,7 @@ fn losses(logits: [usize; 4], maps: usize, spec: Loss) -> Case {
             inputs.output("dice", parts.dice),
         ]
     };
-    let target = numbers(&format!("{name}/target"), &logits, 0.5, 0.5);
-    let mut case = Case::new(name, parts).given("target", target).constant();
+    let mut case = Case::new(name, parts).spread("target", &logits, 0.5, 0.5).constant();
     for name in &["first", "second", "third"][..maps] {
         case = case.spread(name, &logits, 4.0, 0.0);
     }
@@ -96,6 +95,41 @@ fn steps_in_f64(
     [p, m, v]
 }
 
+/// Five steps on gradients of sizes far apart, clipped by their norm.
+pub fn adamw(count: usize, rate: f64, weight_decay: f64, clip_norm: f64) -> Case {
+    const GRADIENTS: [&str; 5] = ["g0", "g1", "g2", "g3", "g4"];
+    let case = Case::new(format!("adamw {count}"), move |inputs| {
+        let plain = |name: &str| inputs.tensor::<1>(name).without_autodiff();
+        let mut p = plain("p");
+        let (mut m, mut v) = (p.zeros_like(), p.zeros_like());
+        for (t, name) in GRADIENTS.iter().enumerate() {
+            let gradient = plain(name);
+            let norm = op::sum_of_squares(gradient.clone()).sqrt();
+            let clip = (clip_norm / (norm + 1e-6)).min(1.0);
+            (p, m, v) = op::adamw(p, gradient, m, v, step(t + 1, clip, rate, weight_decay));
+        }
+        vec![inputs.output("y", p)]
+    });
+    let case = case.input("p", &[count]).constant();
+    GRADIENTS.iter().enumerate().fold(case, |case, (step, name)| {
+        case.spread(name, &[count], 10f32.powi(step as i32 - 2), 0.0).constant()
+    })
+}
+
+/// The constants of step `t`, from 1.
+fn step(t: usize, clip: f64, rate: f64, weight_decay: f64) -> AdamWStep {
+    let t = t as f64;
+    AdamWStep {
+        clip,
+        beta1: 0.9,
+        beta2: 0.999,
+        epsilon: 1e-8,
+        decay: 1.0 - rate * weight_decay,
+        size: rate / (1.0 - 0.9f64.powf(t)),
+        correction: (1.0 - 0.999f64.powf(t)).sqrt(),
+    }
+}
+
 #[test]
 fn six_steps_of_the_optimizer_are_those_of_f64() {
     // Beside the lengths of vectors and of a task.
@@ -121,16 +155,7 @@ fn six_steps_of_the_optimizer_are_those_of_f64() {
                 let (mut p, mut m, mut v) =
                     (tensor(&parameter), tensor(&vec![0.0; count]), tensor(&vec![0.0; count]));
                 for (t, (gradient, clip)) in gradients.iter().zip(clips).enumerate() {
-                    let t = t as f64 + 1.0;
-                    let step = AdamWStep {
-                        clip,
-                        beta1: 0.9,
-                        beta2: 0.999,
-                        epsilon: 1e-8,
-                        decay: 1.0 - rate * weight_decay,
-                        size: rate / (1.0 - 0.9f64.powf(t)),
-                        correction: (1.0 - 0.999f64.powf(t)).sqrt(),
-                    };
+                    let step = step(t + 1, clip, rate, weight_decay);
                     // Another holder keeps what it holds.
                     let before = (p.clone(), p.to_data());
                     (p, m, v) = op::adamw(p, tensor(gradient), m, v, step);
