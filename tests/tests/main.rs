@@ -20,3 +20,4 @@ mod runs;
 mod splits;
 mod tables;
 mod tidy;
+mod trajectory;

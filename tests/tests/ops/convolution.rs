@@ -96,10 +96,10 @@ fn each_kind_is_exact_derives_and_reads_views() {
     }
 }
 
-#[test]
-fn sizes_of_the_networks_are_exact() {
+/// Of sizes that the networks have: several tasks, so several threads.
+pub fn large() -> Vec<Case> {
     let half = Convolution { stride: 2, ..plain(1) };
-    for case in [
+    vec![
         convolution([2, 64, 28, 28], 70, 3, true, plain(1)),
         convolution([1, 33, 61, 50], 20, 3, false, plain(1)),
         convolution([2, 3, 63, 65], 16, 7, false, Convolution { padding: 3, ..half }),
@@ -109,9 +109,12 @@ fn sizes_of_the_networks_are_exact() {
         pointwise([3, 300, 1, 1], 9, true),
         depthwise([2, 33, 56, 55], 3, Window { stride: 1, padding: 3, dilation: 3 }),
         depthwise([1, 16, 28, 29], 7, Window { stride: 1, padding: 3, dilation: 1 }),
-    ] {
-        agrees(&case);
-    }
+    ]
+}
+
+#[test]
+fn sizes_of_the_networks_are_exact() {
+    large().iter().for_each(agrees);
 }
 
 prop_compose! {

@@ -94,7 +94,7 @@ impl UpdateOps for burn::backend::LibTorch {}
 
 #[cfg(feature = "flex")]
 mod flex {
-    use burn::backend::{Flex, TensorMetadata};
+    use burn::backend::Flex;
     use burn::tensor::DType;
     use rayon::prelude::*;
 
