@@ -21,6 +21,7 @@ import torch
 from torch.nn import functional as F
 
 import fixture
+from networks.bef_unet import PixelDifference
 
 GOLDEN = Path(__file__).resolve().parents[2] / "tests/golden/ops.json"
 
@@ -118,6 +119,26 @@ def attention(q, k, v, bias=None):
     if bias is not None:
         scores = scores + bias
     return {"y": scores.softmax(3) @ v}
+
+
+def self_attention(x, qkv, qkv_bias, proj, proj_bias, bias=None, *, heads):
+    batch, tokens, features = x.shape
+    q, k, v = F.linear(x, qkv, qkv_bias).view(batch, tokens, 3, heads, features // heads).permute(2, 0, 3, 1, 4)
+    y = attention(q, k, v, bias)["y"].transpose(1, 2).reshape(batch, tokens, features)
+    return {"y": F.linear(y, proj, proj_bias)}
+
+
+def channel_gate(x, w):
+    return {"y": F.conv1d(x.unsqueeze(1), w, padding=w.shape[2] // 2).squeeze(1).sigmoid()}
+
+
+def pixel_difference(x, w, *, kind):
+    outputs, inputs, *_ = w.shape
+    layer = PixelDifference(kind, x.shape[1], outputs, x.shape[1] // inputs)
+    # As a function of w, which is no parameter of the layer.
+    del layer.weight
+    layer.weight = w
+    return {"y": layer(x)}
 
 
 def resize(x, *, size, aligned):
@@ -253,6 +274,25 @@ CASES = [
     attention_case("attention, fewer keys", (1, 2, 16, 5), 4),
     attention_case("attention, bias of heads", (2, 4, 7, 6), 7, (1, 4, 7, 7)),
     attention_case("attention, bias of images", (3, 2, 5, 4), 6, (3, 1, 5, 6)),
+    (
+        "self-attention",
+        self_attention,
+        {"heads": 3},
+        [
+            given("x", (2, 7, 12)),
+            given("qkv", (36, 12), 0.5),
+            given("qkv_bias", (36,)),
+            given("proj", (12, 12), 0.5),
+            given("proj_bias", (12,)),
+            given("bias", (1, 3, 7, 7)),
+        ],
+    ),
+    ("channel gate", channel_gate, {}, [given("x", (2, 17)), given("w", (1, 1, 5))]),
+    *(
+        (f"pixel difference {kind} {part}", pixel_difference, {"kind": kind}, [given("x", (2, 6, 7, 8)), given("w", w)])
+        for kind in ("cv", "cd", "ad", "rd")
+        for part, w in (("whole", (5, 6, 3, 3)), ("each", (6, 1, 3, 3)))
+    ),
     ("resize up", resize, {"size": [13, 15], "aligned": False}, [given("x", (2, 3, 5, 7))]),
     ("resize down", resize, {"size": [4, 5], "aligned": False}, [given("x", (1, 3, 9, 11))]),
     ("resize up, aligned", resize, {"size": [13, 15], "aligned": True}, [given("x", (2, 3, 5, 7))]),

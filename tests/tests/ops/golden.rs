@@ -16,7 +16,7 @@ use serde_json::Value;
 
 use super::harness::{BOUND, Case, Rule, devices, run};
 use super::layout::Layout;
-use super::{convolution, norm, product, resample, training};
+use super::{convolution, layer, norm, product, resample, training};
 
 /// Relative difference of f64: the file keeps twelve digits.
 const EXACT: f64 = 1e-9;
@@ -108,6 +108,18 @@ impl Row {
             "attention" => {
                 let bias = self.has("bias").then(|| self.shape("bias")).transpose()?;
                 product::attention(self.shape("q")?, self.shape::<4>("k")?[2], bias)
+            }
+            "self_attention" => {
+                layer::self_attention(self.shape("x")?, self.count("heads")?, self.has("bias"))
+            }
+            "channel_gate" => layer::channel_gate(self.shape("x")?, self.shape::<3>("w")?[2]),
+            "pixel_difference" => {
+                let kind = self.parameters["kind"].as_str().unwrap_or_default();
+                let known = layer::DIFFERENCES.into_iter().find(|(name, _)| *name == kind);
+                let (_, kind) = known.with_context(|| format!("no difference {kind}"))?;
+                let weight: [usize; 4] = self.shape("w")?;
+                let output = (weight[1] > 1).then_some(weight[0]);
+                layer::pixel_difference(self.shape("x")?, output, kind)
             }
             "resize" => {
                 let size: [usize; 2] = serde_json::from_value(self.parameters["size"].clone())?;

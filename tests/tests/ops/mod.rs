@@ -12,6 +12,7 @@ mod difference;
 mod golden;
 mod harness;
 pub use harness::devices;
+mod layer;
 mod layout;
 mod norm;
 mod precision;
