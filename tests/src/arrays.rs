@@ -83,7 +83,12 @@ pub fn tokens(count: usize, features: usize, seed: u64) -> Array {
 
 /// The target [2, 1, 224, 224]: 1 where u > 0.3.
 pub fn target(seed: u64) -> Array {
-    generate("target", &[BATCH, 1, SIDE, SIDE], seed, |u| if u > 0.3 { 1.0 } else { 0.0 })
+    masks(BATCH, [SIDE; 2], seed)
+}
+
+/// Target of that many images of a height and width, by the same rule.
+pub fn masks(batch: usize, [height, width]: [usize; 2], seed: u64) -> Array {
+    generate("target", &[batch, 1, height, width], seed, |u| if u > 0.3 { 1.0 } else { 0.0 })
 }
 
 fn generate(name: &str, shape: &[usize], seed: u64, value: impl Fn(f32) -> f32) -> Array {

@@ -25,13 +25,23 @@ impl Kept {
     /// # Errors
     /// The shape is another, or a value is not finite.
     pub fn difference(&self, found: &Array) -> Result<f64> {
-        let Array { shape, values } = found;
-        ensure!(*shape == self.shape, "the shape is {shape:?} instead of {:?}", self.shape);
+        let values: Vec<f64> = found.values.iter().map(|value| f64::from(*value)).collect();
+        self.difference_of(&found.shape, &values)
+    }
+
+    /// The same of values in f64. From a tensor of zeros everything else is
+    /// infinitely far.
+    ///
+    /// # Errors
+    /// The shape is another, or a value is not finite.
+    pub fn difference_of(&self, shape: &[usize], values: &[f64]) -> Result<f64> {
+        ensure!(shape == self.shape, "the shape is {shape:?} instead of {:?}", self.shape);
         ensure!(values.iter().all(|value| value.is_finite()), "a value is not finite");
-        let norm = values.iter().map(|value| f64::from(*value).powi(2)).sum::<f64>().sqrt();
-        let at = |index: usize| f64::from(values[index * 2_654_435_761 % values.len()]);
+        let relative = |apart: f64, of: f64| if apart == 0.0 { 0.0 } else { apart / of };
+        let norm = values.iter().map(|value| value.powi(2)).sum::<f64>().sqrt();
+        let at = |index: usize| values[index * 2_654_435_761 % values.len()];
         let apart = self.values.iter().enumerate().map(|(index, value)| (at(index) - value).abs());
-        let most = apart.fold(0.0, f64::max) / self.largest;
-        Ok(most.max((norm / self.norm - 1.0).abs()))
+        let most = relative(apart.fold(0.0, f64::max), self.largest);
+        Ok(most.max(relative((norm - self.norm).abs(), self.norm)))
     }
 }

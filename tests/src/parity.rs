@@ -209,15 +209,24 @@ pub struct Outcome {
 pub fn weights(worker: &Path, fixture: &str, model: &str, seed: u64, side: usize) -> Result<Arrays> {
     let told = call(worker, &["tensors", "--model", model, "--size", &side.to_string()])?;
     let shapes: BTreeMap<String, Vec<usize>> = serde_json::from_str(&told)?;
-    let weights = shapes.iter().map(|(name, shape)| {
+    Ok(filled(fixture, shapes.iter().map(|(name, shape)| (name.as_str(), shape.as_slice())), seed))
+}
+
+/// The fixture's values for tensors of those names and shapes.
+pub fn filled<'a>(
+    fixture: &str,
+    shapes: impl IntoIterator<Item = (&'a str, &'a [usize])>,
+    seed: u64,
+) -> Arrays {
+    let weights = shapes.into_iter().map(|(name, shape)| {
         let mut array = fill(name, shape, seed);
         let overrides = OVERRIDES.iter().filter(|(of, end, _)| *of == fixture && name.ends_with(end));
         for (_, _, factor) in overrides {
             array.values.iter_mut().for_each(|value| *value *= factor);
         }
-        (name.clone(), array)
+        (name.to_owned(), array)
     });
-    Ok(weights.collect())
+    weights.collect()
 }
 
 /// Logits [B, 1, H, W] in evaluation, by `dygl model forward` on `flex`, of

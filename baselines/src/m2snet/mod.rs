@@ -259,7 +259,7 @@ impl Sum {
         // The reference convolves with a kernel of ones, by a function.
         let terms = WIDTH * side * side;
         trace::functional(|| trace::tell(Kind::Convolution, x.dims(), x.dims(), terms, &[]));
-        let ones = Tensor::ones([1, 1, side, side], &x.device());
+        let ones = Tensor::ones([1, 1, side, side], (&x.device(), x.dtype()));
         let window = Window { stride: 1, padding: side / 2, dilation: 1 };
         let sum = depthwise(x.sum_dim(1), ones, window); // [B, 1, H, W]
         relu(self.norm.forward_repeated(sum))

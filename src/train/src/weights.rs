@@ -265,7 +265,7 @@ pub(crate) fn replace(net: Net, mut values: impl FnMut(&Site) -> Option<TensorDa
 }
 
 /// The network with values of another kind.
-pub(crate) fn cast(net: Net, kind: FloatDType) -> Net {
+pub fn cast(net: Net, kind: FloatDType) -> Net {
     map_flat(net, |_, old| old.cast(kind))
 }
 

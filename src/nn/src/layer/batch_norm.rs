@@ -94,10 +94,10 @@ impl BatchNorm2d {
         let shape = [batch, channels, height, width];
         trace::tell(Kind::BatchNorm, shape, shape, 1, &parameters);
         let n = per_channel(&x);
-        let device = x.device();
+        let like = (&x.device(), x.dtype());
         // One normalisation serves all channels; they differ behind it.
         let (plain, mean, var) =
-            op::batch_norm_train(x, Tensor::ones([1], &device), Tensor::zeros([1], &device), EPSILON);
+            op::batch_norm_train(x, Tensor::ones([1], like), Tensor::zeros([1], like), EPSILON);
         self.follow(n, mean.expand([channels]), var.expand([channels]));
         let channel = |x: Tensor<1>| x.reshape([1, channels, 1, 1]);
         plain * channel(self.weight.val()) + channel(self.bias.val())

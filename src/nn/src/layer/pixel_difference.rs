@@ -167,7 +167,7 @@ impl PixelDifferenceConv {
         let [output, per_group, ..] = weight.dims();
         let side = self.kind.side();
         let spread = TensorData::new(self.kind.spread(), [TAPS, side * side]);
-        let spread = Tensor::<2>::from_data(spread, &weight.device());
+        let spread = Tensor::<2>::from_data(spread, (&weight.device(), weight.dtype()));
         weight.reshape([output * per_group, TAPS]).matmul(spread).reshape([output, per_group, side, side])
     }
 }

@@ -167,7 +167,7 @@ impl WindowAttention {
         let bias = match mask {
             Some(mask) => {
                 let images = tiles / mask.dims()[0];
-                (bias + mask).repeat_dim(0, images)
+                (bias.clone() + mask.cast(bias.dtype())).repeat_dim(0, images)
             }
             None => bias,
         };

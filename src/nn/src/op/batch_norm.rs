@@ -251,7 +251,7 @@ mod flex {
             epsilon: f64,
             grad: Host,
         ) -> (Host, Host, Host) {
-            let (x, grad) = (x.to_contiguous(), grad.to_contiguous());
+            let (x, weight, grad) = (x.to_contiguous(), weight.to_contiguous(), grad.to_contiguous());
             let [batch, channels, pixels] = sizes(&x);
             let (input, slope) = (values(&x), values(&grad));
             let (scale, mean, variance) = (values(&weight), values(&mean), values(&variance));

@@ -13,7 +13,8 @@ use burn::tensor::Tensor;
 
 use crate::trace::{self, Kind};
 
-/// x Phi(x) with the exact normal distribution function, any shape.
+/// x Phi(x) with the exact normal distribution function, any shape. In f64 it
+/// is composed of burn's own everywhere but on libtorch.
 pub fn gelu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     trace::tell(Kind::Gelu, x.dims(), x.dims(), 1, &[]);
     Tensor::from_dispatch(<Dispatch as GeluOps>::gelu_exact(x.into_dispatch()))
@@ -24,18 +25,27 @@ pub fn gelu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
 pub trait GeluOps: Backend {
     /// x Phi(x), Phi the standard normal distribution function.
     fn gelu_exact(x: FloatTensor<Self>) -> FloatTensor<Self> {
-        let cdf = distribution::<Self>(x.clone());
-        Self::float_mul(x, cdf)
+        composed::<Self>(x)
     }
 
     /// grad (Phi(x) + x phi(x)).
     fn gelu_exact_backward(x: FloatTensor<Self>, grad: FloatTensor<Self>) -> FloatTensor<Self> {
-        let cdf = distribution::<Self>(x.clone());
-        let square = Self::float_mul(x.clone(), x.clone());
-        let pdf = Self::float_exp(Self::float_mul_scalar(square, Scalar::Float(-0.5)));
-        let pdf = Self::float_mul_scalar(pdf, Scalar::Float((std::f64::consts::TAU).sqrt().recip()));
-        Self::float_mul(grad, Self::float_add(cdf, Self::float_mul(x, pdf)))
+        composed_backward::<Self>(x, grad)
     }
+}
+
+/// Of burn's own words.
+fn composed<B: Backend>(x: FloatTensor<B>) -> FloatTensor<B> {
+    let cdf = distribution::<B>(x.clone());
+    B::float_mul(x, cdf)
+}
+
+fn composed_backward<B: Backend>(x: FloatTensor<B>, grad: FloatTensor<B>) -> FloatTensor<B> {
+    let cdf = distribution::<B>(x.clone());
+    let square = B::float_mul(x.clone(), x.clone());
+    let pdf = B::float_exp(B::float_mul_scalar(square, Scalar::Float(-0.5)));
+    let pdf = B::float_mul_scalar(pdf, Scalar::Float((std::f64::consts::TAU).sqrt().recip()));
+    B::float_mul(grad, B::float_add(cdf, B::float_mul(x, pdf)))
 }
 
 fn distribution<B: Backend>(x: FloatTensor<B>) -> FloatTensor<B> {
@@ -74,8 +84,9 @@ impl GeluOps for Capture {
 #[cfg(feature = "flex")]
 pub(crate) mod flex {
     use burn::backend::Flex;
+    use burn::tensor::DType;
 
-    use super::GeluOps;
+    use super::{GeluOps, composed, composed_backward};
     use crate::op::activation::flex::{Curve, Gelu};
     use crate::op::host::{Host, altered, contiguous, values};
 
@@ -84,6 +95,9 @@ pub(crate) mod flex {
 
     impl GeluOps for Flex {
         fn gelu_exact(x: Host) -> Host {
+            if x.dtype() == DType::F64 {
+                return composed::<Flex>(x);
+            }
             altered(
                 x,
                 #[inline(always)]
@@ -92,6 +106,9 @@ pub(crate) mod flex {
         }
 
         fn gelu_exact_backward(x: Host, grad: Host) -> Host {
+            if x.dtype() == DType::F64 {
+                return composed_backward::<Flex>(x, grad);
+            }
             let x = contiguous(x);
             let input = values(&x);
             altered(

@@ -68,7 +68,7 @@ fn drop<const D: usize>(x: Tensor<D>, shape: [usize; D], rate: f64) -> Tensor<D>
     }
     match factors(shape.iter().product(), rate) {
         Some(factors) => {
-            let factors = Tensor::from_data(TensorData::new(factors, shape), &x.device());
+            let factors = Tensor::from_data(TensorData::new(factors, shape), (&x.device(), x.dtype()));
             x * factors
         }
         None => x,

@@ -9,7 +9,7 @@ use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, backend_extension};
 use burn::tensor::ops::{GridSampleOptions, GridSamplePaddingMode, InterpolateMode};
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{DType, Device, Tensor, TensorData};
 
 use super::backend::{is_flex, is_torch};
 use crate::trace::{self, Kind};
@@ -19,10 +19,12 @@ use crate::trace::{self, Kind};
 ///
 /// offset is [B, 8 groups, H, W]; its channels are, from the slowest index:
 /// axis (0 column, 1 row), group of C / groups channels, sub-row, sub-column.
+/// In f64 it is burn's grid sampling everywhere but on libtorch.
 pub fn dynamic_upsample(x: Tensor<4>, offset: Tensor<4>, groups: usize) -> Tensor<4> {
     let [batch, channels, height, width] = x.dims();
     trace::tell(Kind::Sample, x.dims(), [batch, channels, 2 * height, 2 * width], 4, &[]);
-    if is_flex(&x.device()) || is_torch(&x.device()) {
+    let has_kernel = is_torch(&x.device()) || (is_flex(&x.device()) && x.dtype() == DType::F32);
+    if has_kernel {
         let y = <Dispatch as SampleOps>::sample(x.into_dispatch(), offset.into_dispatch(), groups);
         return Tensor::from_dispatch(y);
     }
@@ -36,7 +38,9 @@ fn dynamic_upsample_grid(x: Tensor<4>, offset: Tensor<4>, groups: usize) -> Tens
     // [B, axis, group, a, b, H, W] to [B, group, H, a, W, b, axis]
     let offset = offset.reshape([batch, 2, groups, 2, 2, height, width]);
     let offset = offset.permute([0, 2, 5, 3, 6, 4, 1]).reshape([batch * groups, 2 * height, 2 * width, 2]);
-    let grid = (offset + centres(height, width, &device)) * sides(height, width, &device) - 1.0;
+    let kind = x.dtype();
+    let centres = centres(height, width, &device).cast(kind);
+    let grid = (offset + centres) * sides(height, width, &device, kind) - 1.0;
     let options = GridSampleOptions::new(InterpolateMode::Bilinear)
         .with_padding_mode(GridSamplePaddingMode::Border)
         .with_align_corners(false);
@@ -58,9 +62,9 @@ fn centres(height: usize, width: usize, device: &Device) -> Tensor<4> {
 }
 
 /// Grid units per coarse pixel, [1, 1, 1, 2].
-fn sides(height: usize, width: usize, device: &Device) -> Tensor<4> {
-    let values = vec![2.0 / width as f32, 2.0 / height as f32];
-    Tensor::from_data(TensorData::new(values, [1, 1, 1, 2]), device)
+fn sides(height: usize, width: usize, device: &Device, kind: DType) -> Tensor<4> {
+    let values = vec![2.0 / width as f64, 2.0 / height as f64];
+    Tensor::from_data(TensorData::new(values, [1, 1, 1, 2]), (device, kind))
 }
 
 /// Sampling as one operation of a backend. Shapes: x [B, C, H, W],

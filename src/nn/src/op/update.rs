@@ -1,4 +1,5 @@
-//! Operations of the optimizer, on flat tensors without gradients.
+//! Operations of the optimizer, on flat tensors without gradients. In f64 they
+//! are composed of burn's own.
 
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, Dispatch, Scalar, backend_extension};
@@ -7,7 +8,7 @@ use burn::tensor::Tensor;
 /// Sum of the squares of a flat tensor, on the host.
 pub fn sum_of_squares(x: Tensor<1>) -> f64 {
     let sum = <Dispatch as UpdateOps>::sum_of_squares(x.into_dispatch());
-    f64::from(Tensor::<1>::from_dispatch(sum).into_scalar::<f32>())
+    Tensor::<1>::from_dispatch(sum).into_scalar::<f64>()
 }
 
 /// One AdamW step on flat tensors: (parameter, gradient, m, v) to the new
@@ -50,7 +51,7 @@ pub struct AdamWStep {
 pub trait UpdateOps: Backend {
     /// Sum of the squares [1].
     fn sum_of_squares(x: FloatTensor<Self>) -> FloatTensor<Self> {
-        Self::float_sum(Self::float_mul(x.clone(), x))
+        composed_sum::<Self>(x)
     }
 
     /// The new (parameter, m, v).
@@ -61,16 +62,31 @@ pub trait UpdateOps: Backend {
         v: FloatTensor<Self>,
         step: AdamWStep,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
-        let times = |x, factor| Self::float_mul_scalar(x, Scalar::Float(factor));
-        let gradient = times(gradient, step.clip);
-        let square = Self::float_mul(gradient.clone(), gradient.clone());
-        let m = Self::float_add(times(m, step.beta1), times(gradient, 1.0 - step.beta1));
-        let v = Self::float_add(times(v, step.beta2), times(square, 1.0 - step.beta2));
-        let root = times(Self::float_sqrt(v.clone()), step.correction.recip());
-        let root = Self::float_add_scalar(root, Scalar::Float(step.epsilon));
-        let update = Self::float_div(times(m.clone(), step.size), root);
-        (Self::float_sub(times(parameter, step.decay), update), m, v)
+        composed_adamw::<Self>(parameter, gradient, m, v, step)
     }
+}
+
+/// Of burn's own words.
+fn composed_sum<B: Backend>(x: FloatTensor<B>) -> FloatTensor<B> {
+    B::float_sum(B::float_mul(x.clone(), x))
+}
+
+fn composed_adamw<B: Backend>(
+    parameter: FloatTensor<B>,
+    gradient: FloatTensor<B>,
+    m: FloatTensor<B>,
+    v: FloatTensor<B>,
+    step: AdamWStep,
+) -> (FloatTensor<B>, FloatTensor<B>, FloatTensor<B>) {
+    let times = |x, factor| B::float_mul_scalar(x, Scalar::Float(factor));
+    let gradient = times(gradient, step.clip);
+    let square = B::float_mul(gradient.clone(), gradient.clone());
+    let m = B::float_add(times(m, step.beta1), times(gradient, 1.0 - step.beta1));
+    let v = B::float_add(times(v, step.beta2), times(square, 1.0 - step.beta2));
+    let root = times(B::float_sqrt(v.clone()), step.correction.recip());
+    let root = B::float_add_scalar(root, Scalar::Float(step.epsilon));
+    let update = B::float_div(times(m.clone(), step.size), root);
+    (B::float_sub(times(parameter, step.decay), update), m, v)
 }
 
 #[cfg(feature = "tch")]
@@ -79,13 +95,17 @@ impl UpdateOps for burn::backend::LibTorch {}
 #[cfg(feature = "flex")]
 mod flex {
     use burn::backend::Flex;
+    use burn::tensor::DType;
     use rayon::prelude::*;
 
-    use super::{AdamWStep, UpdateOps};
+    use super::{AdamWStep, UpdateOps, composed_adamw, composed_sum};
     use crate::op::host::{CHUNK, Host, owned, sum2, tensor, values, vectorised};
 
     impl UpdateOps for Flex {
         fn sum_of_squares(x: Host) -> Host {
+            if x.dtype() == DType::F64 {
+                return composed_sum::<Flex>(x);
+            }
             let x = x.to_contiguous();
             let parts: Vec<f64> = values(&x)
                 .par_chunks(CHUNK)
@@ -100,6 +120,9 @@ mod flex {
         }
 
         fn adamw(parameter: Host, gradient: Host, m: Host, v: Host, step: AdamWStep) -> (Host, Host, Host) {
+            if parameter.dtype() == DType::F64 {
+                return composed_adamw::<Flex>(parameter, gradient, m, v, step);
+            }
             let gradient = gradient.to_contiguous();
             let (mut parameter, mut m, mut v) = (owned(parameter), owned(m), owned(v));
             let narrow = |value: f64| value as f32;
