@@ -189,9 +189,12 @@ impl fmt::Debug for Case {
     }
 }
 
+/// Flat tensors by name, each with the shape of its input.
+type Leaves = BTreeMap<&'static str, (Vec<usize>, Tensor<1>)>;
+
 /// What an operation is given: tensors on one device and of one kind.
 pub struct Inputs {
-    leaves: BTreeMap<&'static str, (Vec<usize>, Tensor<1>)>,
+    leaves: Leaves,
     layout: Layout,
     /// With autodiff.
     pub device: Device,
@@ -241,7 +244,7 @@ fn forward(
     device: &Device,
     kind: DType,
     layout: Layout,
-) -> (Vec<Output>, Option<Tensor<1>>, BTreeMap<&'static str, (Vec<usize>, Tensor<1>)>) {
+) -> (Vec<Output>, Option<Tensor<1>>, Leaves) {
     let leaves = case.inputs.iter().zip(inputs).map(|(input, values)| {
         let flat = on(device, kind, &layout.lay(values));
         let leaf = Tensor::from_inner(flat);
