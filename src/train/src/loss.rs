@@ -32,10 +32,11 @@ pub fn loss(logits: Tensor<4>, target: Tensor<4>, spec: &Loss) -> LossParts {
     };
     let values = batch * channels * height * width;
     let shape = [groups, values / groups];
-    let sums = op::overlap_sums(logits.reshape(shape), target.reshape(shape));
-    let sum = |which: usize| sums.clone().slice([0..groups, which..which + 1]).reshape([groups]);
-    let bce = sum(0).sum() / values as f64;
-    let ratio = (sum(1) * 2.0 + spec.dice_smoothing) / (sum(2) + sum(3) + spec.dice_smoothing);
+    let [entropy, overlap, predicted, marked] =
+        op::overlap_sums(logits.reshape(shape), target.reshape(shape)); // each [groups]
+    // A product, because burn takes the gradient of a quotient in f32.
+    let bce = entropy.sum() * (values as f64).recip();
+    let ratio = (overlap * 2.0 + spec.dice_smoothing) / (predicted + marked + spec.dice_smoothing);
     let dice = ratio.mean().neg() + 1.0;
 
     let total = bce.clone() * spec.lambda + dice.clone() * (1.0 - spec.lambda);

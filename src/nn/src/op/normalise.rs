@@ -239,7 +239,8 @@ mod flex {
         let x = of.x.to_contiguous();
         let [batch, channels, pixels] = sizes(&x);
         let input = values(&x);
-        let (scale, shift) = (values(&of.weight), values(&of.bias));
+        let (weight, bias) = (of.weight.to_contiguous(), of.bias.to_contiguous());
+        let (scale, shift) = (values(&weight), values(&bias));
         let (mean, variance) = (values(&of.mean), values(&of.variance));
         let n = (batch * pixels) as f64;
         let mut grad = owned(grad);

@@ -14,26 +14,28 @@ use super::backend::is_flex;
 use super::relu;
 
 /// Of logits x and targets t [G, n], with p = sigmoid(x), for each of G groups
-/// the sums of the cross-entropy, of p t, of p and of t: [G, 4]. Gradients
+/// the sums of the cross-entropy, of p t, of p and of t, each [G]. Gradients
 /// reach the logits alone.
 ///
 /// The cross-entropy is taken as max(x, 0) - x t + log(1 + e^-|x|), which
 /// neither overflows nor loses small probabilities.
-pub fn overlap_sums(logits: Tensor<2>, target: Tensor<2>) -> Tensor<2> {
+pub fn overlap_sums(logits: Tensor<2>, target: Tensor<2>) -> [Tensor<1>; 4] {
     if !(is_flex(&logits.device()) && logits.dtype() == DType::F32 && target.dtype() == DType::F32) {
         return composed(logits, target);
     }
+    let [groups, _] = logits.dims();
     let sums = <Dispatch as OverlapOps>::overlap(logits.into_dispatch(), target.into_dispatch());
-    Tensor::from_dispatch(sums)
+    let sums = Tensor::<2>::from_dispatch(sums);
+    [0, 1, 2, 3].map(|which| sums.clone().slice([0..groups, which..which + 1]).reshape([groups]))
 }
 
 /// [`overlap_sums`] of burn's primitives, for every backend.
-fn composed(x: Tensor<2>, t: Tensor<2>) -> Tensor<2> {
+fn composed(x: Tensor<2>, t: Tensor<2>) -> [Tensor<1>; 4] {
+    let [groups, _] = x.dims();
     let tail = x.clone().abs().neg().exp().log1p();
     let entropy = relu(x.clone()) - x.clone() * t.clone() + tail;
     let p = sigmoid(x);
-    let parts = [entropy, p.clone() * t.clone(), p, t];
-    Tensor::cat(parts.map(|part| part.sum_dim(1)).into(), 1)
+    [entropy, p.clone() * t.clone(), p, t].map(|part| part.sum_dim(1).reshape([groups]))
 }
 
 /// [`overlap_sums`] as one operation of a backend.
@@ -157,7 +159,8 @@ mod tests {
                 let target = target.clone().cast(x.dtype());
                 let target = Tensor::<4>::from_data(target.into_data(), &x.device());
                 let sums = overlap_sums(x.reshape([groups, n]), target.reshape([groups, n]));
-                (sums / n as f64).reshape([1, 1, groups, 4])
+                let sums = sums.map(|sum| sum.reshape([1, 1, 1, groups]) / n as f64);
+                Tensor::cat(sums.into(), 2)
             };
             let inputs = [logits];
             let exact = gradients_of(&inputs.clone().map(|x| x.cast(FloatDType::F64)), run);
