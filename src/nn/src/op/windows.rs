@@ -77,6 +77,9 @@ impl Windows {
     /// From the smaller map to the larger one: the adjoint of [`Self::gather`].
     /// Pixels of one remainder by the stride share their taps.
     fn scatter(&self, x: &[f32], weight: &[f32]) -> Vec<f32> {
+        if self.is_tiling() {
+            return self.tile(x, weight);
+        }
         let (all, stride) = (self.taps(), self.form.stride as isize);
         let [height, width] = self.outer;
         let channels = self.batch * self.groups * self.large;
@@ -108,6 +111,44 @@ impl Windows {
             y.resize(channels * height * width, 0.0);
             interleave(&mut y, &part, self.outer, to, phase.map(|at| at as usize), stride as usize);
         }
+        y
+    }
+
+    /// Whether the windows lie side by side and cover the larger map.
+    fn is_tiling(&self) -> bool {
+        let Convolution { stride, padding, output_padding, dilation, .. } = self.form;
+        let covers = (0..2).all(|axis| self.outer[axis] == stride * self.inner[axis]);
+        stride > 1 && self.kernel == stride && padding + output_padding == 0 && dilation == 1 && covers
+    }
+
+    /// [`Self::scatter`] where each pixel of the smaller map becomes a window
+    /// of its own: one product gives all taps as channels.
+    fn tile(&self, x: &[f32], weight: &[f32]) -> Vec<f32> {
+        let (stride, area) = (self.form.stride, self.kernel * self.kernel);
+        let form = Correlation {
+            batch: self.batch,
+            groups: self.groups,
+            input: self.small,
+            output: self.large * area,
+            from: self.inner,
+            to: self.inner,
+            stride: 1,
+            taps: &[[0, 0]],
+        };
+        let width = self.large * area;
+        let taps = form.run(x, |g, o, i, _| weight[(g * self.small + i) * width + o]);
+        let [height, inner] = self.inner;
+        let mut y = vec![0.0; taps.len()];
+        let plane = (area * height * inner).max(1);
+        y.par_chunks_exact_mut(plane).zip(taps.par_chunks_exact(plane)).for_each(|(y, taps)| {
+            for (tap, part) in taps.chunks_exact(height * inner).enumerate() {
+                let lines = y.chunks_exact_mut(stride * inner).skip(tap / stride).step_by(stride);
+                for (line, part) in lines.zip(part.chunks_exact(inner)) {
+                    let line = line.iter_mut().skip(tap % stride).step_by(stride);
+                    line.zip(part).for_each(|(y, part)| *y = *part);
+                }
+            }
+        });
         y
     }
 
