@@ -1,0 +1,127 @@
+// ATen's gradient kernels as C functions for aten.rs. The binding of libtorch
+// leaves out every function with an array of bools among its arguments, and
+// most kernels of gradients have one: it says which gradients are wanted.
+//
+// The way of all functions here: tensors come as borrowed pointers; a null one
+// is none. Results are written to `out`, each a tensor of its own that the
+// caller frees (as the binding does); one that was not wanted is null. The
+// answer is null, or the text of what went wrong, which the caller hands to
+// `dygl_free_text`; No exception leaves.
+
+#include <array>
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+#include <exception>
+#include <optional>
+#include <tuple>
+#include <utility>
+
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/convolution_backward.h>
+#include <ATen/ops/grid_sampler_2d_backward.h>
+#include <ATen/ops/native_batch_norm_backward.h>
+#include <ATen/ops/native_group_norm_backward.h>
+#include <ATen/ops/native_layer_norm_backward.h>
+
+namespace {
+
+// As `Form` in aten.rs.
+struct Form {
+    int64_t stride, padding, output_padding, dilation, groups;
+    bool transposed;
+};
+
+std::optional<at::Tensor> maybe(const at::Tensor *tensor) {
+    return tensor ? std::optional<at::Tensor>(*tensor) : std::nullopt;
+}
+
+// The masks of functions all of whose gradients are wanted.
+constexpr std::array<bool, 2> both{true, true};
+constexpr std::array<bool, 3> all{true, true, true};
+
+at::Tensor *fresh(at::Tensor &tensor) {
+    return tensor.defined() ? new at::Tensor(std::move(tensor)) : nullptr;
+}
+
+// What `f` gives, a tuple of tensors, goes to `out`.
+template <typename F> char *answer(at::Tensor **out, F f) noexcept {
+    try {
+        auto results = f();
+        std::apply([out](auto &...tensor) mutable { ((*out++ = fresh(tensor)), ...); }, results);
+        return nullptr;
+    } catch (const c10::Error &error) {
+        return strdup(error.what_without_backtrace());
+    } catch (const std::exception &error) {
+        return strdup(error.what());
+    } catch (...) {
+        return strdup("an exception of unknown type");
+    }
+}
+
+} // namespace
+
+extern "C" {
+
+void dygl_free_text(char *text) { std::free(text); }
+
+// Gradients of input, weight and bias (of `channels` values), each if it is
+// wanted; three bools say so.
+char *dygl_convolution_backward(const at::Tensor *grad, const at::Tensor *input, const at::Tensor *weight,
+                                const Form *form, int64_t channels, const bool *wanted, at::Tensor **out) {
+    return answer(out, [&] {
+        using Pair = std::array<int64_t, 2>;
+        auto pair = [](int64_t side) { return Pair{side, side}; };
+        const Pair stride = pair(form->stride), padding = pair(form->padding);
+        const Pair dilation = pair(form->dilation), output_padding = pair(form->output_padding);
+        const std::array<int64_t, 1> bias{channels};
+        const std::array<bool, 3> mask{wanted[0], wanted[1], wanted[2]};
+        return at::convolution_backward(*grad, *input, *weight, at::IntArrayRef(bias), stride, padding,
+                                        dilation, form->transposed, output_padding, form->groups, mask);
+    });
+}
+
+// Gradients of input, weight and bias, given what the forward pass saved.
+char *dygl_batch_norm_backward(const at::Tensor *grad, const at::Tensor *input, const at::Tensor *weight,
+                               const at::Tensor *mean, const at::Tensor *inverse, double epsilon,
+                               at::Tensor **out) {
+    return answer(out, [&] {
+        return at::native_batch_norm_backward(*grad, *input, maybe(weight), std::nullopt, std::nullopt,
+                                              maybe(mean), maybe(inverse), true, epsilon, all);
+    });
+}
+
+// Gradients of input, weight and bias over the last axis.
+char *dygl_layer_norm_backward(const at::Tensor *grad, const at::Tensor *input, const at::Tensor *weight,
+                               const at::Tensor *bias, const at::Tensor *mean, const at::Tensor *inverse,
+                               at::Tensor **out) {
+    return answer(out, [&] {
+        const std::array<int64_t, 1> shape{input->size(-1)};
+        return at::native_layer_norm_backward(*grad, *input, shape, *mean, *inverse, maybe(weight),
+                                              maybe(bias), all);
+    });
+}
+
+// Gradients of input, weight and bias.
+char *dygl_group_norm_backward(const at::Tensor *grad, const at::Tensor *input, const at::Tensor *weight,
+                               const at::Tensor *mean, const at::Tensor *inverse, int64_t groups,
+                               at::Tensor **out) {
+    return answer(out, [&] {
+        const int64_t images = input->size(0), channels = input->size(1);
+        const int64_t pixels = images * channels > 0 ? input->numel() / (images * channels) : 0;
+        return at::native_group_norm_backward(*grad, *input, *mean, *inverse, maybe(weight), images, channels,
+                                              pixels, groups, all);
+    });
+}
+
+// Gradients of input and grid; `interpolation` and `padding` in ATen's codes.
+char *dygl_grid_sampler_backward(const at::Tensor *grad, const at::Tensor *input, const at::Tensor *grid,
+                                 int64_t interpolation, int64_t padding, bool align_corners,
+                                 at::Tensor **out) {
+    return answer(out, [&] {
+        return at::grid_sampler_2d_backward(*grad, *input, *grid, interpolation, padding, align_corners,
+                                            both);
+    });
+}
+
+} // extern "C"

@@ -1,0 +1,223 @@
+//! The functions of libtorch that its binding leaves out: gradients of its
+//! kernels. All unsafe code of the project is here; `aten.cpp` is its other side.
+//!
+//! Like the functions of the binding, these panic with libtorch's own text
+//! where it refuses its arguments. Results share no memory with arguments.
+
+#![allow(unsafe_code, reason = "calls of C++: tch 0.22 binds no function with an array of bools")]
+
+use std::ffi::{CStr, c_char, c_void};
+use std::ptr;
+
+use tch::Tensor;
+
+use crate::op::Convolution;
+
+/// A `at::Tensor` behind a pointer.
+type Handle = *const c_void;
+/// Where a result goes: a `at::Tensor` of its own, or null.
+type Slot = *mut c_void;
+/// Null, or what went wrong.
+type Text = *mut c_char;
+
+/// A [`Convolution`] as `aten.cpp` reads it.
+#[repr(C)]
+struct Form {
+    stride: i64,
+    padding: i64,
+    output_padding: i64,
+    dilation: i64,
+    groups: i64,
+    transposed: bool,
+}
+
+unsafe extern "C" {
+    fn dygl_free_text(text: Text);
+    fn dygl_convolution_backward(
+        grad: Handle,
+        input: Handle,
+        weight: Handle,
+        form: *const Form,
+        channels: i64,
+        wanted: *const bool,
+        out: *mut Slot,
+    ) -> Text;
+    fn dygl_batch_norm_backward(
+        grad: Handle,
+        input: Handle,
+        weight: Handle,
+        mean: Handle,
+        inverse: Handle,
+        epsilon: f64,
+        out: *mut Slot,
+    ) -> Text;
+    fn dygl_layer_norm_backward(
+        grad: Handle,
+        input: Handle,
+        weight: Handle,
+        bias: Handle,
+        mean: Handle,
+        inverse: Handle,
+        out: *mut Slot,
+    ) -> Text;
+    fn dygl_group_norm_backward(
+        grad: Handle,
+        input: Handle,
+        weight: Handle,
+        mean: Handle,
+        inverse: Handle,
+        groups: i64,
+        out: *mut Slot,
+    ) -> Text;
+    fn dygl_grid_sampler_backward(
+        grad: Handle,
+        input: Handle,
+        grid: Handle,
+        interpolation: i64,
+        padding: i64,
+        align_corners: bool,
+        out: *mut Slot,
+    ) -> Text;
+}
+
+fn handle(tensor: &Tensor) -> Handle {
+    tensor.as_ptr().cast()
+}
+
+/// The results of a call that fills `N` slots.
+///
+/// # Panics
+/// With libtorch's text, where the call fails.
+fn results<const N: usize>(call: impl FnOnce(*mut Slot) -> Text) -> [Option<Tensor>; N] {
+    let mut slots = [ptr::null_mut(); N];
+    let text = call(slots.as_mut_ptr());
+    if !text.is_null() {
+        // SAFETY: what is not null is a C string of the shim's own, which nobody
+        // else holds; it is copied before it is freed, once.
+        let message = unsafe {
+            let message = CStr::from_ptr(text).to_string_lossy().into_owned();
+            dygl_free_text(text);
+            message
+        };
+        panic!("libtorch: {message}");
+    }
+    slots.map(|slot| {
+        // SAFETY: what is not null is a new `at::Tensor` that nobody else holds;
+        // `Tensor` frees it as it frees its own, by `delete`.
+        (!slot.is_null()).then(|| unsafe { Tensor::from_ptr(slot.cast()) })
+    })
+}
+
+/// [`results`] of a function all of whose results are wanted.
+///
+/// # Panics
+/// As [`results`], or one is missing.
+fn all<const N: usize>(call: impl FnOnce(*mut Slot) -> Text) -> [Tensor; N] {
+    results(call).map(|result| match result {
+        Some(tensor) => tensor,
+        None => panic!("libtorch: a gradient is missing"),
+    })
+}
+
+/// Gradients of x, weight and bias of a convolution, each if it is `wanted`,
+/// given that of its output. Shapes as in [`crate::op::convolution`].
+pub(crate) fn convolution_backward(
+    grad: &Tensor,
+    x: &Tensor,
+    weight: &Tensor,
+    form: Convolution,
+    wanted: [bool; 3],
+) -> [Option<Tensor>; 3] {
+    let [stride, padding, output_padding, dilation, groups] =
+        [form.stride, form.padding, form.output_padding, form.dilation, form.groups].map(|n| n as i64);
+    let channels = grad.size().get(1).copied().unwrap_or_default();
+    let form = Form { stride, padding, output_padding, dilation, groups, transposed: form.transposed };
+    results(|out| {
+        // SAFETY: the tensors, the form and the three bools outlive the call,
+        // which keeps no pointer; `out` has three slots.
+        unsafe {
+            let (grad, x, weight) = (handle(grad), handle(x), handle(weight));
+            dygl_convolution_backward(grad, x, weight, &raw const form, channels, wanted.as_ptr(), out)
+        }
+    })
+}
+
+/// Gradients of x [B, C, ...], weight and bias [C] of a batch norm in training,
+/// given that of its output, the mean [C] and 1 / sqrt(variance + epsilon) [C].
+pub(crate) fn batch_norm_backward(
+    grad: &Tensor,
+    x: &Tensor,
+    weight: &Tensor,
+    [mean, inverse]: [&Tensor; 2],
+    epsilon: f64,
+) -> [Tensor; 3] {
+    all(|out| {
+        // SAFETY: the tensors outlive the call, which keeps
+        // no pointer; `out` has three slots.
+        unsafe {
+            let (grad, x, weight) = (handle(grad), handle(x), handle(weight));
+            let (mean, inverse) = (handle(mean), handle(inverse));
+            dygl_batch_norm_backward(grad, x, weight, mean, inverse, epsilon, out)
+        }
+    })
+}
+
+/// Gradients of x [..., F], weight and bias [F] of a layer norm over the last
+/// axis, given that of its output and what `native_layer_norm` gave beside it:
+/// mean and 1 / sqrt(variance + epsilon), each [..., 1].
+pub(crate) fn layer_norm_backward(
+    grad: &Tensor,
+    x: &Tensor,
+    [weight, bias]: [&Tensor; 2],
+    [mean, inverse]: [&Tensor; 2],
+) -> [Tensor; 3] {
+    all(|out| {
+        // SAFETY: the tensors outlive the call, which keeps
+        // no pointer; `out` has three slots.
+        unsafe {
+            let (grad, x, weight, bias) = (handle(grad), handle(x), handle(weight), handle(bias));
+            let (mean, inverse) = (handle(mean), handle(inverse));
+            dygl_layer_norm_backward(grad, x, weight, bias, mean, inverse, out)
+        }
+    })
+}
+
+/// Gradients of x [B, C, H, W], weight and bias [C] of a group norm, given that
+/// of its output and what `native_group_norm` gave beside it: mean and
+/// 1 / sqrt(variance + epsilon), each [B, groups].
+pub(crate) fn group_norm_backward(
+    grad: &Tensor,
+    x: &Tensor,
+    weight: &Tensor,
+    [mean, inverse]: [&Tensor; 2],
+    groups: usize,
+) -> [Tensor; 3] {
+    all(|out| {
+        // SAFETY: the tensors outlive the call, which keeps
+        // no pointer; `out` has three slots.
+        unsafe {
+            let (grad, x, weight) = (handle(grad), handle(x), handle(weight));
+            let (mean, inverse) = (handle(mean), handle(inverse));
+            dygl_group_norm_backward(grad, x, weight, mean, inverse, groups as i64, out)
+        }
+    })
+}
+
+/// Gradients of x [B, C, H, W] and grid [B, H', W', 2] of a sampling without
+/// aligned corners, given that of its output; `interpolation` and `padding` are
+/// codes of libtorch.
+pub(crate) fn grid_sampler_backward(
+    grad: &Tensor,
+    x: &Tensor,
+    grid: &Tensor,
+    [interpolation, padding]: [i64; 2],
+) -> [Tensor; 2] {
+    all(|out| {
+        // SAFETY: the tensors outlive the call, which keeps no
+        // pointer; `out` has two slots.
+        unsafe {
+            let (grad, x, grid) = (handle(grad), handle(x), handle(grid));
+            dygl_grid_sampler_backward(grad, x, grid, interpolation, padding, false, out)
+        }
+    })
+}
