@@ -13,7 +13,8 @@ mod torch {
     use std::path::{Path, PathBuf};
     use std::process::Command;
 
-    const SOURCE: &str = "src/op/torch/aten.cpp";
+    const FOLDER: &str = "src/op/torch";
+    const SOURCES: [&str; 2] = ["aten.cpp", "depthwise.cpp"];
 
     /// What a PyTorch in a Python environment says of itself.
     const ASK_PYTORCH: &str = "\
@@ -24,7 +25,7 @@ for path in cpp_extension.include_paths(): print('include', path)
 ";
 
     pub fn compile() {
-        println!("cargo:rerun-if-changed={SOURCE}");
+        println!("cargo:rerun-if-changed={FOLDER}");
         let (includes, abi) = if variable("LIBTORCH_USE_PYTORCH").is_some() { ask_pytorch() } else { folder() };
         if !includes.iter().any(|include| include.join("ATen/core/Tensor.h").is_file()) {
             panic!(
@@ -39,9 +40,13 @@ for path in cpp_extension.include_paths(): print('include', path)
             // Its headers are not free of warnings.
             .warnings(false)
             .std("c++17")
+            // Also where Rust is compiled for a debugger: these are inner loops.
+            .opt_level(3)
+            // libtorch's own threads; without OpenMP its loops run on one.
+            .flag_if_supported("-fopenmp")
             .define("_GLIBCXX_USE_CXX11_ABI", abi.as_str())
             .includes(&includes)
-            .file(SOURCE)
+            .files(SOURCES.map(|source| Path::new(FOLDER).join(source)))
             .compile("dygl_aten");
     }
 

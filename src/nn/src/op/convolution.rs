@@ -158,6 +158,9 @@ mod torch {
         if is_product(weight, form) {
             return product(x, weight, bias);
         }
+        if aten::has_depthwise(x, weight, form) {
+            return shifted(aten::depthwise(x, weight, form), bias);
+        }
         let pair = |side: usize| [side as i64; 2];
         x.convolution(
             weight,
@@ -182,6 +185,9 @@ mod torch {
             let (x, weight, grad) = (x.tensor, weight.tensor, grad.tensor);
             let found = if is_product(&weight, form) {
                 product_backward(&x, &weight, &grad, wanted)
+            } else if aten::has_depthwise(&x, &weight, form) {
+                let [x, weight] = aten::depthwise_backward(&grad, &x, &weight, form);
+                [Some(x), Some(weight), wanted[2].then(|| of_bias(&grad))]
             } else {
                 aten::convolution_backward(&grad, &x, &weight, form, wanted)
             };
@@ -214,28 +220,37 @@ mod torch {
     fn product(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Tensor {
         let shape = x.size();
         let (pixels, matrix) = matrices(x, weight);
-        let mut y = matrix.bmm(&pixels); // [B, out, HW]
+        let y = matrix.bmm(&pixels); // [B, out, HW]
+        shifted(y.reshape([shape[0], weight.size()[0], shape[2], shape[3]]), bias)
+    }
+
+    /// A fresh map with the bias added.
+    fn shifted(mut y: Tensor, bias: Option<&Tensor>) -> Tensor {
         if let Some(bias) = bias {
-            y += bias.unsqueeze(-1);
+            y += bias.reshape([1, -1, 1, 1]);
         }
-        y.reshape([shape[0], weight.size()[0], shape[2], shape[3]])
+        y
+    }
+
+    fn of_bias(grad: &Tensor) -> Tensor {
+        grad.sum_dim_intlist([0i64, 2, 3].as_slice(), false, None)
     }
 
     fn product_backward(
         x: &Tensor,
         weight: &Tensor,
         grad: &Tensor,
-        [of_x, of_weight, of_bias]: [bool; 3],
+        wanted: [bool; 3],
     ) -> [Option<Tensor>; 3] {
         let (pixels, matrix) = matrices(x, weight);
         let slope = grad.flatten(2, -1); // [B, out, HW]
         [
-            of_x.then(|| matrix.transpose(1, 2).bmm(&slope).reshape(x.size())),
-            of_weight.then(|| {
+            wanted[0].then(|| matrix.transpose(1, 2).bmm(&slope).reshape(x.size())),
+            wanted[1].then(|| {
                 let each = slope.bmm(&pixels.transpose(1, 2)); // [B, out, in]
                 each.sum_dim_intlist([0i64].as_slice(), false, None).reshape(weight.size())
             }),
-            of_bias.then(|| slope.sum_dim_intlist([0i64, 2].as_slice(), false, None)),
+            wanted[2].then(|| of_bias(grad)),
         ]
     }
 }

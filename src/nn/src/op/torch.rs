@@ -4,6 +4,8 @@
 //! kernel as large as the map); libtorch has them as one kernel each.
 
 pub(crate) mod aten;
+#[cfg(test)]
+mod tests;
 
 use burn::backend::LibTorch;
 use burn::backend::libtorch::TchTensor;

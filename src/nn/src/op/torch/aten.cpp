@@ -1,28 +1,21 @@
 // ATen's gradient kernels as C functions for aten.rs. The binding of libtorch
 // leaves out every function with an array of bools among its arguments, and
 // most kernels of gradients have one: it says which gradients are wanted.
-//
-// The way of all functions here: tensors come as borrowed pointers; a null one
-// is none. Results are written to `out`, each a tensor of its own that the
-// caller frees (as the binding does); one that was not wanted is null. The
-// answer is null, or the text of what went wrong, which the caller hands to
-// `dygl_free_text`; No exception leaves.
+// answer.h says how they are called.
 
 #include <array>
 #include <cstdint>
 #include <cstdlib>
-#include <cstring>
-#include <exception>
 #include <optional>
-#include <tuple>
-#include <utility>
 
-#include <ATen/core/Tensor.h>
+#include <ATen/ops/_fused_adamw.h>
 #include <ATen/ops/convolution_backward.h>
+#include <ATen/ops/full.h>
 #include <ATen/ops/grid_sampler_2d_backward.h>
 #include <ATen/ops/native_batch_norm_backward.h>
-#include <ATen/ops/native_group_norm_backward.h>
 #include <ATen/ops/native_layer_norm_backward.h>
+
+#include "answer.h"
 
 namespace {
 
@@ -32,6 +25,11 @@ struct Form {
     bool transposed;
 };
 
+// As `Rates` in aten.rs.
+struct Rates {
+    double rate, beta1, beta2, decay, epsilon, time, clip;
+};
+
 std::optional<at::Tensor> maybe(const at::Tensor *tensor) {
     return tensor ? std::optional<at::Tensor>(*tensor) : std::nullopt;
 }
@@ -39,25 +37,6 @@ std::optional<at::Tensor> maybe(const at::Tensor *tensor) {
 // The masks of functions all of whose gradients are wanted.
 constexpr std::array<bool, 2> both{true, true};
 constexpr std::array<bool, 3> all{true, true, true};
-
-at::Tensor *fresh(at::Tensor &tensor) {
-    return tensor.defined() ? new at::Tensor(std::move(tensor)) : nullptr;
-}
-
-// What `f` gives, a tuple of tensors, goes to `out`.
-template <typename F> char *answer(at::Tensor **out, F f) noexcept {
-    try {
-        auto results = f();
-        std::apply([out](auto &...tensor) mutable { ((*out++ = fresh(tensor)), ...); }, results);
-        return nullptr;
-    } catch (const c10::Error &error) {
-        return strdup(error.what_without_backtrace());
-    } catch (const std::exception &error) {
-        return strdup(error.what());
-    } catch (...) {
-        return strdup("an exception of unknown type");
-    }
-}
 
 } // namespace
 
@@ -102,18 +81,6 @@ char *dygl_layer_norm_backward(const at::Tensor *grad, const at::Tensor *input, 
     });
 }
 
-// Gradients of input, weight and bias.
-char *dygl_group_norm_backward(const at::Tensor *grad, const at::Tensor *input, const at::Tensor *weight,
-                               const at::Tensor *mean, const at::Tensor *inverse, int64_t groups,
-                               at::Tensor **out) {
-    return answer(out, [&] {
-        const int64_t images = input->size(0), channels = input->size(1);
-        const int64_t pixels = images * channels > 0 ? input->numel() / (images * channels) : 0;
-        return at::native_group_norm_backward(*grad, *input, *mean, *inverse, maybe(weight), images, channels,
-                                              pixels, groups, all);
-    });
-}
-
 // Gradients of input and grid; `interpolation` and `padding` in ATen's codes.
 char *dygl_grid_sampler_backward(const at::Tensor *grad, const at::Tensor *input, const at::Tensor *grid,
                                  int64_t interpolation, int64_t padding, bool align_corners,
@@ -121,6 +88,20 @@ char *dygl_grid_sampler_backward(const at::Tensor *grad, const at::Tensor *input
     return answer(out, [&] {
         return at::grid_sampler_2d_backward(*grad, *input, *grid, interpolation, padding, align_corners,
                                             both);
+    });
+}
+
+// One step of AdamW, in place; the gradient is scaled in place.
+char *dygl_adamw(at::Tensor *parameter, at::Tensor *gradient, at::Tensor *m, at::Tensor *v, const Rates *rates) {
+    return answer(nullptr, [&] {
+        const auto place = parameter->options().requires_grad(false);
+        const at::Tensor time = at::full({}, rates->time, place.dtype(at::kFloat));
+        // The kernel divides by its scale.
+        const auto scale = rates->clip == 1.0 ? std::nullopt
+                                              : std::optional(at::full({}, 1.0 / rates->clip, place));
+        at::_fused_adamw_({*parameter}, {*gradient}, {*m}, {*v}, {}, {time}, rates->rate, rates->beta1,
+                          rates->beta2, rates->decay, rates->epsilon, false, false, scale, std::nullopt);
+        return std::tuple<>();
     });
 }
 

@@ -1,5 +1,6 @@
-//! The functions of libtorch that its binding leaves out: gradients of its
-//! kernels. All unsafe code of the project is here; `aten.cpp` is its other side.
+//! The functions of libtorch that its binding leaves out (gradients of its
+//! kernels; `aten.cpp`), and one that it is slow at (`depthwise.cpp`). All unsafe
+//! code of the project is here.
 //!
 //! Like the functions of the binding, these panic with libtorch's own text
 //! where it refuses its arguments. Results share no memory with arguments.
@@ -9,9 +10,9 @@
 use std::ffi::{CStr, c_char, c_void};
 use std::ptr;
 
-use tch::Tensor;
+use tch::{Device, Kind, Tensor};
 
-use crate::op::Convolution;
+use crate::op::{AdamWStep, Convolution};
 
 /// A `at::Tensor` behind a pointer.
 type Handle = *const c_void;
@@ -31,8 +32,37 @@ struct Form {
     transposed: bool,
 }
 
+/// An [`AdamWStep`] as `aten.cpp` reads it.
+#[repr(C)]
+struct Rates {
+    rate: f64,
+    beta1: f64,
+    beta2: f64,
+    /// Of the parameter, as a part of `rate`.
+    decay: f64,
+    epsilon: f64,
+    time: f64,
+    clip: f64,
+}
+
 unsafe extern "C" {
     fn dygl_free_text(text: Text);
+    fn dygl_adamw(parameter: Slot, gradient: Slot, m: Slot, v: Slot, rates: *const Rates) -> Text;
+    fn dygl_depthwise(
+        input: Handle,
+        weight: Handle,
+        padding: i64,
+        dilation: i64,
+        out: *mut Slot,
+    ) -> Text;
+    fn dygl_depthwise_backward(
+        grad: Handle,
+        input: Handle,
+        weight: Handle,
+        padding: i64,
+        dilation: i64,
+        out: *mut Slot,
+    ) -> Text;
     fn dygl_convolution_backward(
         grad: Handle,
         input: Handle,
@@ -58,15 +88,6 @@ unsafe extern "C" {
         bias: Handle,
         mean: Handle,
         inverse: Handle,
-        out: *mut Slot,
-    ) -> Text;
-    fn dygl_group_norm_backward(
-        grad: Handle,
-        input: Handle,
-        weight: Handle,
-        mean: Handle,
-        inverse: Handle,
-        groups: i64,
         out: *mut Slot,
     ) -> Text;
     fn dygl_grid_sampler_backward(
@@ -165,6 +186,7 @@ pub(crate) fn batch_norm_backward(
 /// Gradients of x [..., F], weight and bias [F] of a layer norm over the last
 /// axis, given that of its output and what `native_layer_norm` gave beside it:
 /// mean and 1 / sqrt(variance + epsilon), each [..., 1].
+#[cfg_attr(not(test), allow(dead_code, reason = "for a layer norm that is one operation"))]
 pub(crate) fn layer_norm_backward(
     grad: &Tensor,
     x: &Tensor,
@@ -178,27 +200,6 @@ pub(crate) fn layer_norm_backward(
             let (grad, x, weight, bias) = (handle(grad), handle(x), handle(weight), handle(bias));
             let (mean, inverse) = (handle(mean), handle(inverse));
             dygl_layer_norm_backward(grad, x, weight, bias, mean, inverse, out)
-        }
-    })
-}
-
-/// Gradients of x [B, C, H, W], weight and bias [C] of a group norm, given that
-/// of its output and what `native_group_norm` gave beside it: mean and
-/// 1 / sqrt(variance + epsilon), each [B, groups].
-pub(crate) fn group_norm_backward(
-    grad: &Tensor,
-    x: &Tensor,
-    weight: &Tensor,
-    [mean, inverse]: [&Tensor; 2],
-    groups: usize,
-) -> [Tensor; 3] {
-    all(|out| {
-        // SAFETY: the tensors outlive the call, which keeps
-        // no pointer; `out` has three slots.
-        unsafe {
-            let (grad, x, weight) = (handle(grad), handle(x), handle(weight));
-            let (mean, inverse) = (handle(mean), handle(inverse));
-            dygl_group_norm_backward(grad, x, weight, mean, inverse, groups as i64, out)
         }
     })
 }
@@ -220,4 +221,79 @@ pub(crate) fn grid_sampler_backward(
             dygl_grid_sampler_backward(grad, x, grid, interpolation, padding, false, out)
         }
     })
+}
+
+/// Whether [`depthwise`] has a kernel for this: f32 on the CPU, a side of 3, 5
+/// or 7, and a border that no window lies in.
+pub(crate) fn has_depthwise(x: &Tensor, weight: &Tensor, form: Convolution) -> bool {
+    let (shape, size) = (x.size(), weight.size());
+    let side = size.last().copied().unwrap_or_default();
+    let reach = form.dilation as i64 * (side - 1);
+    let padding = form.padding as i64;
+    x.device() == Device::Cpu
+        && [x.kind(), weight.kind()] == [Kind::Float; 2]
+        && form.stride == 1
+        && !form.transposed
+        && form.groups as i64 == shape[1]
+        && size[..2] == [shape[1], 1]
+        && size[2] == side
+        && [3, 5, 7].contains(&side)
+        && padding <= reach
+        && shape[2..].iter().all(|side| side + 2 * padding > reach)
+}
+
+/// One filter per channel on the CPU: x [B, C, H, W], weight [C, 1, k, k] to
+/// [B, C, H', W'], where [`has_depthwise`].
+pub(crate) fn depthwise(x: &Tensor, weight: &Tensor, form: Convolution) -> Tensor {
+    let [y] = all(|out| {
+        // SAFETY: the tensors outlive the call, which keeps no pointer and holds
+        // by [`has_depthwise`] what it reads and writes to be f32 in the CPU's
+        // memory, of fitting sizes; `out` has one slot.
+        unsafe {
+            let (x, weight) = (handle(x), handle(weight));
+            dygl_depthwise(x, weight, form.padding as i64, form.dilation as i64, out)
+        }
+    });
+    y
+}
+
+/// Gradients of x and weight of [`depthwise`], given that of its output.
+pub(crate) fn depthwise_backward(
+    grad: &Tensor,
+    x: &Tensor,
+    weight: &Tensor,
+    form: Convolution,
+) -> [Tensor; 2] {
+    all(|out| {
+        // SAFETY: as in [`depthwise`]; `out` has two slots.
+        unsafe {
+            let (grad, x, weight) = (handle(grad), handle(x), handle(weight));
+            dygl_depthwise_backward(grad, x, weight, form.padding as i64, form.dilation as i64, out)
+        }
+    })
+}
+
+/// One step of AdamW on a parameter and its moments, in place; the gradient is
+/// left scaled. Nobody else may hold the memory of any of them.
+pub(crate) fn adamw(
+    parameter: &mut Tensor,
+    gradient: &mut Tensor,
+    [m, v]: [&mut Tensor; 2],
+    step: AdamWStep,
+) {
+    let AdamWStep { clip, beta1, beta2, epsilon, rate, weight_decay: decay, time, .. } = step;
+    let rates = Rates { rate, beta1, beta2, decay, epsilon, time, clip };
+    let [] = results(|_| {
+        // SAFETY: the four tensors are borrowed for writing, so they differ, and
+        // outlive the call, which keeps no pointer; there is nothing to fill.
+        unsafe {
+            dygl_adamw(
+                parameter.as_mut_ptr().cast(),
+                gradient.as_mut_ptr().cast(),
+                m.as_mut_ptr().cast(),
+                v.as_mut_ptr().cast(),
+                &raw const rates,
+            )
+        }
+    });
 }
