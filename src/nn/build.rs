@@ -26,7 +26,8 @@ for path in cpp_extension.include_paths(): print('include', path)
 
     pub fn compile() {
         println!("cargo:rerun-if-changed={FOLDER}");
-        let (includes, abi) = if variable("LIBTORCH_USE_PYTORCH").is_some() { ask_pytorch() } else { folder() };
+        let (includes, abi) =
+            if variable("LIBTORCH_USE_PYTORCH").is_some() { ask_pytorch() } else { folder() };
         if !includes.iter().any(|include| include.join("ATen/core/Tensor.h").is_file()) {
             panic!(
                 "{}: there are no headers of libtorch (ATen/core/Tensor.h); `make libtorch` fetches them, \

@@ -149,8 +149,7 @@ mod torch {
             let (mean, unbiased) = (zeros(), zeros());
             let statistics = [Some(&mean), Some(&unbiased)];
             let [weight, bias] = [Some(&weight), Some(&bias)];
-            let (y, ..) =
-                x.native_batch_norm(weight, bias, statistics[0], statistics[1], true, 1.0, epsilon);
+            let (y, ..) = x.native_batch_norm(weight, bias, statistics[0], statistics[1], true, 1.0, epsilon);
             let n = (x.numel() as f64) / channels as f64;
             // One value per channel has no unbiased variance; its biased one is 0.
             let variance = if n > 1.0 { unbiased * ((n - 1.0) / n) } else { zeros() };

@@ -48,4 +48,6 @@ pub use noise::{Noise, drop_path, dropout, noise};
 pub use pointwise::pointwise;
 pub use resize::{Corners, resize_bilinear, upsample_bilinear, upsample_nearest};
 pub use sample::{SampleBackward, SampleOps, dynamic_upsample};
+#[cfg(feature = "tch")]
+pub use torch::aten::keep_memory;
 pub use update::{AdamWStep, UpdateOps, adamw, sum_of_squares};

@@ -47,14 +47,9 @@ struct Rates {
 
 unsafe extern "C" {
     fn dygl_free_text(text: Text);
+    safe fn dygl_keep_memory();
     fn dygl_adamw(parameter: Slot, gradient: Slot, m: Slot, v: Slot, rates: *const Rates) -> Text;
-    fn dygl_depthwise(
-        input: Handle,
-        weight: Handle,
-        padding: i64,
-        dilation: i64,
-        out: *mut Slot,
-    ) -> Text;
+    fn dygl_depthwise(input: Handle, weight: Handle, padding: i64, dilation: i64, out: *mut Slot) -> Text;
     fn dygl_depthwise_backward(
         grad: Handle,
         input: Handle,
@@ -99,6 +94,12 @@ unsafe extern "C" {
         align_corners: bool,
         out: *mut Slot,
     ) -> Text;
+}
+
+/// Keeps freed memory with the process (glibc): a step that takes and gives back
+/// maps of some ten megabytes spends a tenth of its time on their pages else.
+pub fn keep_memory() {
+    dygl_keep_memory();
 }
 
 fn handle(tensor: &Tensor) -> Handle {
