@@ -4,6 +4,8 @@
 //! kernel as large as the map); libtorch has them as one kernel each.
 
 pub(crate) mod aten;
+mod convolution;
+mod sample;
 #[cfg(test)]
 mod tests;
 

@@ -83,7 +83,8 @@ mod torch {
     use burn::backend::LibTorch;
 
     use super::{AdamWStep, UpdateOps};
-    use crate::op::torch::{Torch, aten, wrap};
+    use crate::op::torch::aten::{self, Rates};
+    use crate::op::torch::{Torch, wrap};
 
     /// Memory of its own, to be written to: as it is if nobody else holds it.
     fn owned(x: Torch) -> Torch {
@@ -105,8 +106,10 @@ mod torch {
         ) -> (Torch, Torch, Torch) {
             let (mut parameter, mut gradient) = (owned(parameter), owned(gradient));
             let (mut m, mut v) = (owned(m), owned(v));
+            let AdamWStep { clip, beta1, beta2, epsilon, rate, weight_decay: decay, time, .. } = step;
+            let rates = Rates { rate, beta1, beta2, decay, epsilon, time, clip };
             let moments = [&mut m.tensor, &mut v.tensor];
-            aten::adamw(&mut parameter.tensor, &mut gradient.tensor, moments, step);
+            aten::adamw(&mut parameter.tensor, &mut gradient.tensor, moments, rates);
             (parameter, m, v)
         }
     }

@@ -107,6 +107,9 @@ char *dygl_grid_sampler_backward(const at::Tensor *grad, const at::Tensor *input
 // One step of AdamW, in place; the gradient is scaled in place.
 char *dygl_adamw(at::Tensor *parameter, at::Tensor *gradient, at::Tensor *m, at::Tensor *v, const Rates *rates) {
     return answer(nullptr, [&] {
+        for (const at::Tensor *tensor : {gradient, m, v})
+            TORCH_CHECK(tensor->sizes() == parameter->sizes(), "a parameter of shape ", parameter->sizes(),
+                        " and its gradient or moment of ", tensor->sizes());
         const auto place = parameter->options().requires_grad(false);
         const at::Tensor time = at::full({}, rates->time, place.dtype(at::kFloat));
         // The kernel divides by its scale.

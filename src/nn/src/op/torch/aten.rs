@@ -12,8 +12,6 @@ use std::ptr;
 
 use tch::{Device, Kind, Tensor};
 
-use crate::op::{AdamWStep, Convolution};
-
 /// A `at::Tensor` behind a pointer.
 type Handle = *const c_void;
 /// Where a result goes: a `at::Tensor` of its own, or null.
@@ -21,28 +19,32 @@ type Slot = *mut c_void;
 /// Null, or what went wrong.
 type Text = *mut c_char;
 
-/// A [`Convolution`] as `aten.cpp` reads it.
+/// The form of a convolution with a square window, as `aten.cpp` reads it.
+#[derive(Debug, Clone, Copy)]
 #[repr(C)]
-struct Form {
-    stride: i64,
-    padding: i64,
-    output_padding: i64,
-    dilation: i64,
-    groups: i64,
-    transposed: bool,
+pub(crate) struct Form {
+    pub stride: i64,
+    pub padding: i64,
+    pub output_padding: i64,
+    pub dilation: i64,
+    pub groups: i64,
+    pub transposed: bool,
 }
 
-/// An [`AdamWStep`] as `aten.cpp` reads it.
+/// The constants of a step of AdamW, as `aten.cpp` reads them.
+#[derive(Debug, Clone, Copy)]
 #[repr(C)]
-struct Rates {
-    rate: f64,
-    beta1: f64,
-    beta2: f64,
+pub(crate) struct Rates {
+    pub rate: f64,
+    pub beta1: f64,
+    pub beta2: f64,
     /// Of the parameter, as a part of `rate`.
-    decay: f64,
-    epsilon: f64,
-    time: f64,
-    clip: f64,
+    pub decay: f64,
+    pub epsilon: f64,
+    /// The step's number, from 1.
+    pub time: f64,
+    /// Factor on the gradient.
+    pub clip: f64,
 }
 
 unsafe extern "C" {
@@ -147,13 +149,10 @@ pub(crate) fn convolution_backward(
     grad: &Tensor,
     x: &Tensor,
     weight: &Tensor,
-    form: Convolution,
+    form: Form,
     wanted: [bool; 3],
 ) -> [Option<Tensor>; 3] {
-    let [stride, padding, output_padding, dilation, groups] =
-        [form.stride, form.padding, form.output_padding, form.dilation, form.groups].map(|n| n as i64);
     let channels = grad.size().get(1).copied().unwrap_or_default();
-    let form = Form { stride, padding, output_padding, dilation, groups, transposed: form.transposed };
     results(|out| {
         // SAFETY: the tensors, the form and the three bools outlive the call,
         // which keeps no pointer; `out` has three slots.
@@ -226,16 +225,15 @@ pub(crate) fn grid_sampler_backward(
 
 /// Whether [`depthwise`] has a kernel for this: f32 on the CPU, a side of 3, 5
 /// or 7, and a border that no window lies in.
-pub(crate) fn has_depthwise(x: &Tensor, weight: &Tensor, form: Convolution) -> bool {
+pub(crate) fn has_depthwise(x: &Tensor, weight: &Tensor, form: Form) -> bool {
     let (shape, size) = (x.size(), weight.size());
     let side = size.last().copied().unwrap_or_default();
-    let reach = form.dilation as i64 * (side - 1);
-    let padding = form.padding as i64;
+    let (reach, padding) = (form.dilation * (side - 1), form.padding);
     x.device() == Device::Cpu
         && [x.kind(), weight.kind()] == [Kind::Float; 2]
         && form.stride == 1
         && !form.transposed
-        && form.groups as i64 == shape[1]
+        && form.groups == shape[1]
         && size[..2] == [shape[1], 1]
         && size[2] == side
         && [3, 5, 7].contains(&side)
@@ -244,49 +242,50 @@ pub(crate) fn has_depthwise(x: &Tensor, weight: &Tensor, form: Convolution) -> b
 }
 
 /// One filter per channel on the CPU: x [B, C, H, W], weight [C, 1, k, k] to
-/// [B, C, H', W'], where [`has_depthwise`].
-pub(crate) fn depthwise(x: &Tensor, weight: &Tensor, form: Convolution) -> Tensor {
+/// [B, C, H', W'].
+///
+/// # Panics
+/// Not [`has_depthwise`].
+pub(crate) fn depthwise(x: &Tensor, weight: &Tensor, form: Form) -> Tensor {
+    assert!(has_depthwise(x, weight, form), "no depthwise kernel for {form:?}");
     let [y] = all(|out| {
-        // SAFETY: the tensors outlive the call, which keeps no pointer and holds
-        // by [`has_depthwise`] what it reads and writes to be f32 in the CPU's
-        // memory, of fitting sizes; `out` has one slot.
+        // SAFETY: the tensors outlive the call, which keeps no pointer; what it
+        // reads is f32 in the CPU's memory and of fitting sizes, as just checked;
+        // `out` has one slot.
         unsafe {
             let (x, weight) = (handle(x), handle(weight));
-            dygl_depthwise(x, weight, form.padding as i64, form.dilation as i64, out)
+            dygl_depthwise(x, weight, form.padding, form.dilation, out)
         }
     });
     y
 }
 
 /// Gradients of x and weight of [`depthwise`], given that of its output.
-pub(crate) fn depthwise_backward(
-    grad: &Tensor,
-    x: &Tensor,
-    weight: &Tensor,
-    form: Convolution,
-) -> [Tensor; 2] {
+///
+/// # Panics
+/// Not [`has_depthwise`], or the gradient is not f32 of the output's shape.
+pub(crate) fn depthwise_backward(grad: &Tensor, x: &Tensor, weight: &Tensor, form: Form) -> [Tensor; 2] {
+    assert!(has_depthwise(x, weight, form), "no depthwise kernel for {form:?}");
     all(|out| {
-        // SAFETY: as in [`depthwise`]; `out` has two slots.
+        // SAFETY: as in [`depthwise`], and the callee checks the gradient; `out`
+        // has two slots.
         unsafe {
             let (grad, x, weight) = (handle(grad), handle(x), handle(weight));
-            dygl_depthwise_backward(grad, x, weight, form.padding as i64, form.dilation as i64, out)
+            dygl_depthwise_backward(grad, x, weight, form.padding, form.dilation, out)
         }
     })
 }
 
 /// One step of AdamW on a parameter and its moments, in place; the gradient is
 /// left scaled. Nobody else may hold the memory of any of them.
-pub(crate) fn adamw(
-    parameter: &mut Tensor,
-    gradient: &mut Tensor,
-    [m, v]: [&mut Tensor; 2],
-    step: AdamWStep,
-) {
-    let AdamWStep { clip, beta1, beta2, epsilon, rate, weight_decay: decay, time, .. } = step;
-    let rates = Rates { rate, beta1, beta2, decay, epsilon, time, clip };
+///
+/// # Panics
+/// They are not of one length.
+pub(crate) fn adamw(parameter: &mut Tensor, gradient: &mut Tensor, [m, v]: [&mut Tensor; 2], rates: Rates) {
     let [] = results(|_| {
         // SAFETY: the four tensors are borrowed for writing, so they differ, and
-        // outlive the call, which keeps no pointer; there is nothing to fill.
+        // outlive the call, which keeps no pointer and checks that they are of one
+        // length; there is no slot to fill.
         unsafe {
             dygl_adamw(
                 parameter.as_mut_ptr().cast(),

@@ -6,6 +6,7 @@
 // number of threads. Calls as in aten.cpp.
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <vector>
 
@@ -152,7 +153,11 @@ char *dygl_depthwise_backward(const at::Tensor *grad, const at::Tensor *input, c
         const at::Tensor g = grad->contiguous(), x = input->contiguous(), w = weight->contiguous();
         const int64_t batch = x.size(0), channels = x.size(1), height = x.size(2), width = x.size(3);
         const int64_t rows = g.size(2), columns = g.size(3), side = w.size(-1), area = side * side;
-        const int64_t border = dilation * (side - 1) - padding;
+        const int64_t reach = dilation * (side - 1), border = reach - padding;
+        const std::array<int64_t, 4> shape{batch, channels, height + 2 * padding - reach,
+                                           width + 2 * padding - reach};
+        TORCH_CHECK(g.device().is_cpu() && g.sizes() == at::IntArrayRef(shape), "a gradient of shape ", g.sizes(),
+                    " for an output of ", at::IntArrayRef(shape));
         at::Tensor x_grad = at::empty_like(x), w_grad = at::empty_like(w);
         const float *slopes = g.const_data_ptr<float>(), *from = x.const_data_ptr<float>();
         const float *filters = w.const_data_ptr<float>();

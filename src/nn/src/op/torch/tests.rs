@@ -5,11 +5,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use tch::{Device, Kind, Tensor};
 
-use super::aten;
-use crate::op::{AdamWStep, Convolution};
+use super::aten::{self, Form, Rates};
 
 const F64: (Kind, Device) = (Kind::Double, Device::Cpu);
 const F32: (Kind, Device) = (Kind::Float, Device::Cpu);
+
+const NO_RATES: Rates =
+    Rates { rate: 0.0, beta1: 0.9, beta2: 0.999, decay: 0.0, epsilon: 1e-8, time: 1.0, clip: 1.0 };
 
 fn random(shape: &[i64], options: (Kind, Device)) -> Tensor {
     Tensor::randn(shape, options)
@@ -36,12 +38,12 @@ fn close(ours: &Tensor, theirs: &Tensor, bound: f64) {
     assert!(apart <= bound * scale, "{apart} of {scale}");
 }
 
-fn plain(padding: usize) -> Convolution {
-    Convolution { stride: 1, padding, output_padding: 0, dilation: 1, groups: 1, transposed: false }
+fn plain(padding: i64) -> Form {
+    Form { stride: 1, padding, output_padding: 0, dilation: 1, groups: 1, transposed: false }
 }
 
-fn convolve(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, form: Convolution) -> Tensor {
-    let pair = |side: usize| [side as i64; 2];
+fn convolve(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, form: Form) -> Tensor {
+    let pair = |side: i64| [side; 2];
     x.convolution(
         weight,
         bias,
@@ -50,7 +52,7 @@ fn convolve(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, form: Convolutio
         pair(form.dilation),
         form.transposed,
         pair(form.output_padding),
-        form.groups as i64,
+        form.groups,
     )
 }
 
@@ -58,10 +60,10 @@ fn convolve(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, form: Convolutio
 fn convolutions_have_the_gradients_of_the_tape() {
     for (form, weight) in [
         (plain(1), [6, 4, 3, 3]),
-        (Convolution { stride: 2, ..plain(1) }, [6, 4, 3, 3]),
-        (Convolution { dilation: 2, groups: 2, ..plain(2) }, [6, 2, 3, 3]),
-        (Convolution { stride: 2, transposed: true, ..plain(0) }, [4, 6, 2, 2]),
-        (Convolution { stride: 2, output_padding: 1, transposed: true, ..plain(1) }, [4, 6, 3, 3]),
+        (Form { stride: 2, ..plain(1) }, [6, 4, 3, 3]),
+        (Form { dilation: 2, groups: 2, ..plain(2) }, [6, 2, 3, 3]),
+        (Form { stride: 2, transposed: true, ..plain(0) }, [4, 6, 2, 2]),
+        (Form { stride: 2, output_padding: 1, transposed: true, ..plain(1) }, [4, 6, 3, 3]),
     ] {
         let (x, w, b) = (random(&[2, 4, 9, 12], F64), random(&weight, F64), random(&[6], F64));
         let (_, slope, tape) = taped([&x, &w, &b], |[x, w, b]| convolve(x, w, Some(b), form));
@@ -119,7 +121,7 @@ fn depthwise_kernels_are_convolutions() {
         (7, 3, 1, [1, 3, 28, 31]),
         (7, 1, 2, [1, 2, 20, 15]),
     ] {
-        let form = Convolution { dilation, groups: size[1] as usize, ..plain(padding) };
+        let form = Form { dilation, groups: size[1], ..plain(padding) };
         let (x, w) = (random(&size, F32), random(&[size[1], 1, side, side], F32));
         assert!(aten::has_depthwise(&x, &w, form), "{form:?}");
         let exact = [x.to_kind(Kind::Double), w.to_kind(Kind::Double)];
@@ -137,13 +139,13 @@ fn depthwise_kernels_are_convolutions() {
 #[test]
 fn depthwise_kernels_are_for_what_they_can() {
     let (x, w) = (random(&[1, 4, 8, 8], F32), random(&[4, 1, 3, 3], F32));
-    let form = Convolution { groups: 4, ..plain(1) };
+    let form = Form { groups: 4, ..plain(1) };
     assert!(aten::has_depthwise(&x, &w, form));
     for other in [
-        Convolution { stride: 2, ..form },
-        Convolution { padding: 3, ..form },
-        Convolution { transposed: true, ..form },
-        Convolution { dilation: 6, padding: 1, ..form },
+        Form { stride: 2, ..form },
+        Form { padding: 3, ..form },
+        Form { transposed: true, ..form },
+        Form { dilation: 6, padding: 1, ..form },
     ] {
         assert!(!aten::has_depthwise(&x, &w, other), "{other:?}");
     }
@@ -154,7 +156,7 @@ fn depthwise_kernels_are_for_what_they_can() {
 
 #[test]
 fn the_result_does_not_depend_on_the_number_of_threads() {
-    let form = Convolution { groups: 13, dilation: 2, ..plain(2) };
+    let form = Form { groups: 13, dilation: 2, ..plain(2) };
     let (x, w) = (random(&[2, 13, 70, 61], F32), random(&[13, 1, 3, 3], F32));
     let slope = random(&[2, 13, 70, 61], F32);
     let before = tch::get_num_threads();
@@ -175,23 +177,13 @@ fn a_step_of_adamw_is_the_formula() {
         let [mut p, g, mut m, v] = [0, 1, 2, 3].map(|_| random(&[1000], F32));
         let mut v = v.square();
         let [p0, g0, m0, v0] = [&p, &g, &m, &v].map(|x| x.to_kind(Kind::Double));
-        let step = AdamWStep {
-            clip,
-            beta1,
-            beta2,
-            epsilon,
-            decay: 1.0 - rate * decay,
-            size: rate / (1.0 - f64::powf(beta1, time)),
-            correction: (1.0 - f64::powf(beta2, time)).sqrt(),
-            rate,
-            weight_decay: decay,
-            time,
-        };
-        aten::adamw(&mut p, &mut g.copy(), [&mut m, &mut v], step);
+        let rates = Rates { rate, beta1, beta2, decay, epsilon, time, clip };
+        aten::adamw(&mut p, &mut g.copy(), [&mut m, &mut v], rates);
         let g = g0 * clip;
         let m1 = m0 * beta1 + &g * (1.0 - beta1);
         let v1 = v0 * beta2 + g.square() * (1.0 - beta2);
-        let p1 = p0 * step.decay - &m1 * step.size / (v1.sqrt() / step.correction + epsilon);
+        let (m_hat, v_hat) = (&m1 / (1.0 - f64::powf(beta1, time)), &v1 / (1.0 - f64::powf(beta2, time)));
+        let p1 = p0 * (1.0 - rate * decay) - m_hat * rate / (v_hat.sqrt() + epsilon);
         for (ours, exact) in [(p, p1), (m, m1), (v, v1)] {
             close(&ours.to_kind(Kind::Double), &exact, 1e-6);
         }
@@ -206,4 +198,14 @@ fn what_libtorch_refuses_comes_with_its_text() {
     let panic = catch_unwind(AssertUnwindSafe(call)).expect_err("five channels of six");
     let text = panic.downcast_ref::<String>().expect("text");
     assert!(text.starts_with("libtorch: ") && text.len() > 20, "{text}");
+
+    let form = Form { groups: 4, ..plain(1) };
+    let (filter, rates) = (random(&[4, 1, 3, 3], F32), Rates { rate: 0.1, ..NO_RATES });
+    let call = || aten::depthwise_backward(&wrong, &x, &filter, form);
+    assert!(catch_unwind(AssertUnwindSafe(call)).is_err(), "five channels of four");
+    let call = || {
+        let [mut p, mut g, mut m, mut v] = [4, 4, 3, 4].map(|n| random(&[n], F32));
+        aten::adamw(&mut p, &mut g, [&mut m, &mut v], rates);
+    };
+    assert!(catch_unwind(AssertUnwindSafe(call)).is_err(), "three values of four");
 }
