@@ -46,7 +46,7 @@ COSTS   := table7 fig1
 TABLE   ?= table2
 THREADS ?= 2
 
-.PHONY: help build demo test check fmt clippy bench bench-networks bench-ops bench-roofline bench-pipeline venv performance parity libtorch $(TABLES) $(COSTS) regress report audit clean again
+.PHONY: help build demo test check fmt clippy bench bench-networks bench-ops bench-roofline bench-pipeline venv performance parity valgrind libtorch $(TABLES) $(COSTS) regress report audit clean again
 .DEFAULT_GOAL := help
 
 help:               ## this list
@@ -91,6 +91,15 @@ parity: build       ## every network against its reference on DEVICE (default: a
 	 > parity.log; code=$$?; grep -E 'parity|^error|FAILED' parity.log; \
 	 awk -f tools/parity.awk parity.log > parity.new && mv parity.new doc/parity.md; \
 	 rm -f parity.log parity.new; exit $$code
+
+# valgrind does not know every instruction: libtorch takes its plain kernels.
+# Nothing is suppressed; what is still reachable at the end counts as no leak.
+valgrind: build     ## the shim to libtorch under valgrind: reads, writes, leaks (BACKEND=tch)
+	@command -v valgrind >/dev/null || { echo 'error: `make valgrind` needs valgrind (apt-get install valgrind)' >&2; exit 3; }
+	@[ '$(BACKEND)' = tch ] || { echo 'error: the shim is compiled with BACKEND=tch alone' >&2; exit 2; }
+	@ATEN_CPU_CAPABILITY=default OMP_NUM_THREADS=2 \
+	 CARGO_TARGET_$(shell rustc -vV | sed -n 's/^host: //p' | tr 'a-z-' 'A-Z_')_RUNNER='valgrind --quiet --error-exitcode=9 --leak-check=full --errors-for-leak-kinds=definite' \
+	 $(CARGO) test --workspace $(FEATURES) --lib -- op::torch:: --test-threads 1
 
 libtorch:           ## fetches libtorch from PyPI into libtorch/ (CUDA=1: with CUDA; WHEELS=DIR: from a folder)
 	@command -v '$(PYTHON)' >/dev/null || { echo 'error: `make libtorch` needs $(PYTHON) with pip' >&2; exit 3; }

@@ -261,7 +261,7 @@ impl Sum {
         trace::functional(|| trace::tell(Kind::Convolution, x.dims(), x.dims(), terms, &[]));
         let ones = Tensor::ones([1, 1, side, side], (&x.device(), x.dtype()));
         let window = Window { stride: 1, padding: side / 2, dilation: 1 };
-        let sum = depthwise(x.sum_dim(1), ones, window); // [B, 1, H, W]
+        let sum = depthwise(x.sum_dim(1), ones, None, window); // [B, 1, H, W]
         relu(self.norm.forward_repeated(sum))
     }
 }

@@ -49,6 +49,9 @@ const NOT_TRAIN: &[(&str, &str)] = &[
 /// How a pass tells what it does: belongs to the revision `cost` alone.
 const TRACE: &str = "src/nn/src/trace.rs";
 
+/// Where C++ is that computes.
+const FOREIGN: &str = "src/nn/src/op/torch";
+
 /// All revisions of the workspace at `root`.
 ///
 /// # Errors
@@ -123,6 +126,7 @@ pub fn watched(root: &Path) -> io::Result<Vec<PathBuf>> {
         files.push(root.join(folder));
         files.extend(rust_files(&root.join(folder))?);
     }
+    files.extend(foreign_files(&root.join(FOREIGN)).unwrap_or_default());
     files.push(root.join("src/harness/src/random.rs"));
     Ok(files)
 }
@@ -183,7 +187,11 @@ fn read(root: &Path, mut files: Vec<PathBuf>) -> io::Result<Vec<Source>> {
         .map(|path| {
             let text = fs::read_to_string(path).map_err(|e| named(path, &e))?;
             let label = path.strip_prefix(root).unwrap_or(path).to_string_lossy().replace('\\', "/");
-            Source::parse(&label, &text).map_err(|e| named(path, &e))
+            let mut source = Source::parse(&label, &text).map_err(|e| named(path, &e))?;
+            for foreign in foreign_files(path.parent().unwrap_or(root))? {
+                source.add_foreign(&fs::read_to_string(&foreign).map_err(|e| named(&foreign, &e))?);
+            }
+            Ok(source)
         })
         .collect()
 }
@@ -205,6 +213,19 @@ fn rust_files(path: &Path) -> io::Result<Vec<PathBuf>> {
         }
     } else if path.is_file() && path.extension().is_some_and(|e| e == "rs") {
         files.push(path.to_owned());
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// The C++ files in a folder, sorted: each is a part of the Rust files beside it.
+fn foreign_files(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "cpp" || extension == "h") {
+            files.push(path);
+        }
     }
     files.sort();
     Ok(files)
@@ -244,6 +265,25 @@ mod tests {
         let path = root.join(path);
         fs::create_dir_all(path.parent().expect("parent")).expect("folder");
         fs::write(path, text).expect("written");
+    }
+
+    #[test]
+    fn code_of_cpp_is_a_part_of_the_rust_beside_it() {
+        let dir = house();
+        write(dir.path(), "src/nn/src/op/torch/aten.rs", "impl Gelu for Torch { fn f() { call() } }");
+        let taken = |text: &str| {
+            write(dir.path(), "src/nn/src/op/torch/aten.cpp", text);
+            of_workspace(dir.path()).expect("revisions")
+        };
+        let before = taken("int call() { return 1; }");
+        assert_eq!(before, taken("// What it is for.\nint  call() {\n  return 1; // one\n}\n"));
+        let after = taken("int call() { return 2; }");
+        let moved: Vec<&String> = after
+            .iter()
+            .filter(|(name, value)| before.get(*name) != Some(value))
+            .map(|(name, _)| name)
+            .collect();
+        assert_eq!(moved, ["network.dyglnet", "network.unet"]);
     }
 
     /// The revisions that an edit moves.

@@ -33,6 +33,12 @@ impl Source {
         Ok(source)
     }
 
+    /// Adds what a C++ file says, word by word, without its line comments.
+    pub(crate) fn add_foreign(&mut self, text: &str) {
+        let code = text.lines().filter_map(|line| line.split("//").next());
+        self.tokens.extend(code.flat_map(str::split_whitespace).map(str::to_owned));
+    }
+
     /// Every identifier that the file speaks.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         self.names.iter().map(String::as_str)

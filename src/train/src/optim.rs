@@ -107,6 +107,9 @@ impl AdamW {
                 beta2,
                 epsilon: self.spec.epsilon,
                 decay: 1.0 - rate * self.decay(site),
+                rate,
+                weight_decay: self.decay(site),
+                time: t,
                 size: rate / (1.0 - beta1.powf(t)),
                 correction: (1.0 - beta2.powf(t)).sqrt(),
             };

@@ -58,6 +58,7 @@ fn version_in(folder: &Path) -> Option<String> {
 /// The CPU, with this many threads for each operation; the result of one may
 /// depend on their number.
 pub fn cpu(threads: usize) -> Device {
+    dygl_nn::op::keep_memory();
     tch::set_num_threads(i32::try_from(threads).unwrap_or(i32::MAX));
     Device::libtorch()
 }

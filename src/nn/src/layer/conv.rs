@@ -123,11 +123,7 @@ impl Conv2d {
         }
         let Self { stride, padding, dilation, groups, .. } = *self;
         if per_group == 1 && groups == output {
-            let y = op::depthwise(x, weight, Window { stride, padding, dilation });
-            return match bias {
-                Some(bias) => y + bias.reshape([1, output, 1, 1]),
-                None => y,
-            };
+            return op::depthwise(x, weight, bias, Window { stride, padding, dilation });
         }
         op::convolution(
             x,

@@ -145,7 +145,7 @@ impl PixelDifferenceConv {
         let [output, per_group, side, _] = kernel.dims();
         let (stride, padding, dilation) = (1, side / 2, 1);
         if per_group == 1 && self.groups == output {
-            return op::depthwise(x, kernel, Window { stride, padding, dilation });
+            return op::depthwise(x, kernel, None, Window { stride, padding, dilation });
         }
         let form = Convolution {
             stride,

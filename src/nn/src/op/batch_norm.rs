@@ -137,28 +137,19 @@ mod torch {
     use tch::{Kind, Tensor};
 
     use super::BatchNormOps;
-    use crate::op::torch::{Torch, gradients, wrap};
-
-    /// libtorch's own, with the statistics of the batch; they replace `mean`
-    /// and `var` (unbiased) as a whole, since their momentum is 1.
-    fn forward(
-        x: &Tensor,
-        weight: &Tensor,
-        bias: &Tensor,
-        statistics: Option<[&Tensor; 2]>,
-        epsilon: f64,
-    ) -> Tensor {
-        let [mean, var] = statistics.map_or([None; 2], |pair| pair.map(Some));
-        x.native_batch_norm(Some(weight), Some(bias), mean, var, true, 1.0, epsilon).0
-    }
+    use crate::op::torch::{Torch, aten, wrap};
 
     impl BatchNormOps for LibTorch {
         fn normalise(x: Torch, weight: Torch, bias: Torch, epsilon: f64) -> (Torch, Torch, Torch) {
             let (x, weight, bias) = (x.tensor, weight.tensor, bias.tensor);
             let channels = x.size()[1];
             let zeros = || Tensor::zeros([channels], (Kind::Float, x.device()));
+            // The statistics of the batch replace these as a whole, since their
+            // momentum is 1.
             let (mean, unbiased) = (zeros(), zeros());
-            let y = forward(&x, &weight, &bias, Some([&mean, &unbiased]), epsilon);
+            let statistics = [Some(&mean), Some(&unbiased)];
+            let [weight, bias] = [Some(&weight), Some(&bias)];
+            let (y, ..) = x.native_batch_norm(weight, bias, statistics[0], statistics[1], true, 1.0, epsilon);
             let n = (x.numel() as f64) / channels as f64;
             // One value per channel has no unbiased variance; its biased one is 0.
             let variance = if n > 1.0 { unbiased * ((n - 1.0) / n) } else { zeros() };
@@ -168,17 +159,15 @@ mod torch {
         fn normalise_backward(
             x: Torch,
             weight: Torch,
-            _mean: Torch,
-            _variance: Torch,
+            mean: Torch,
+            variance: Torch,
             epsilon: f64,
             grad: Torch,
         ) -> (Torch, Torch, Torch) {
-            // The shift touches no gradient but has one.
-            let bias = wrap(weight.tensor.zeros_like());
-            gradients([&x, &weight, &bias], &grad, |[x, weight, bias]| {
-                forward(x, weight, bias, None, epsilon)
-            })
-            .into()
+            let (x, weight, grad) = (x.tensor, weight.tensor, grad.tensor);
+            let inverse = (variance.tensor + epsilon).rsqrt();
+            let saved = [&mean.tensor, &inverse];
+            aten::batch_norm_backward(&grad, &x, &weight, saved, epsilon).map(wrap).into()
         }
     }
 }

@@ -42,12 +42,11 @@ pub fn convolution(x: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>, for
     if !has_kernel {
         return composed(x, weight, bias, form);
     }
-    let y = <Dispatch as ConvolutionOps>::convolve(x.into_dispatch(), weight.into_dispatch(), form);
-    let y = Tensor::from_dispatch(y);
-    match bias {
-        Some(bias) => y + bias.reshape([1, -1, 1, 1]),
-        None => y,
-    }
+    let (x, weight) = (x.into_dispatch(), weight.into_dispatch());
+    Tensor::from_dispatch(match bias {
+        Some(bias) => <Dispatch as ConvolutionOps>::convolve_and_shift(x, weight, bias.into_dispatch(), form),
+        None => <Dispatch as ConvolutionOps>::convolve(x, weight, form),
+    })
 }
 
 /// [`convolution`] as burn does it, for every backend.
@@ -61,38 +60,47 @@ fn composed(x: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>, form: Conv
     conv2d(x, weight, bias, ConvOptions::new(stride, padding, dilation, groups))
 }
 
-/// A convolution without bias as one operation of a backend. Shapes as
-/// [`convolution`].
+/// A convolution as one operation of a backend. Shapes as [`convolution`].
 #[backend_extension(Flex: cfg(feature = "flex"), LibTorch: cfg(feature = "tch"), Autodiff)]
 pub trait ConvolutionOps: Backend {
-    /// [B, out, H', W'].
+    /// Without bias: [B, out, H', W'].
     fn convolve(x: FloatTensor<Self>, weight: FloatTensor<Self>, form: Convolution) -> FloatTensor<Self>;
+
+    /// With bias: [B, out, H', W'].
+    fn convolve_and_shift(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        form: Convolution,
+    ) -> FloatTensor<Self>;
 }
 
-/// The gradient of [`ConvolutionOps::convolve`].
+/// The gradients of [`ConvolutionOps`].
 pub trait ConvolutionBackward: Backend {
-    /// Gradients of x (if it `needs` one) and weight, given that of the output.
+    /// Gradients of x, weight and bias, each if it is `wanted`, given that of
+    /// the output.
     fn convolve_backward(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         grad: FloatTensor<Self>,
         form: Convolution,
-        needs: bool,
-    ) -> (Option<FloatTensor<Self>>, FloatTensor<Self>);
+        wanted: [bool; 3],
+    ) -> [Option<FloatTensor<Self>>; 3];
 }
 
+/// With two parents (x, weight), or three (bias, too).
 #[derive(Debug)]
 struct Convolve;
 
-impl<B: ConvolutionOps + ConvolutionBackward> Backward<B, 2> for Convolve {
+impl<B: ConvolutionOps + ConvolutionBackward, const N: usize> Backward<B, N> for Convolve {
     type State = (FloatTensor<B>, FloatTensor<B>, Convolution);
 
-    fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
+    fn backward(self, ops: Ops<Self::State, N>, grads: &mut Gradients, _: &mut Checkpointer) {
         let grad = grads.consume::<B>(&ops.node);
         let (x, weight, form) = ops.state;
-        let [x_node, weight_node] = ops.parents;
-        let (x, weight) = B::convolve_backward(x, weight, grad, form, x_node.is_some());
-        for (node, gradient) in [(x_node, x), (weight_node, Some(weight))] {
+        let wanted = [0, 1, 2].map(|index| ops.parents.get(index).is_some_and(Option::is_some));
+        let found = B::convolve_backward(x, weight, grad, form, wanted);
+        for (node, gradient) in ops.parents.into_iter().zip(found) {
             if let (Some(node), Some(gradient)) = (node, gradient) {
                 grads.register::<B>(node.id, gradient);
             }
@@ -110,46 +118,20 @@ impl<B: ConvolutionOps + ConvolutionBackward, C: CheckpointStrategy> Convolution
             OpsKind::UnTracked(prep) => prep.finish(y),
         }
     }
-}
 
-#[cfg(feature = "tch")]
-mod torch {
-    use burn::backend::LibTorch;
-    use tch::Tensor;
-
-    use super::{Convolution, ConvolutionBackward, ConvolutionOps};
-    use crate::op::torch::{Torch, gradients, wrap};
-
-    fn forward(x: &Tensor, weight: &Tensor, form: Convolution) -> Tensor {
-        let pair = |side: usize| [side as i64; 2];
-        x.convolution(
-            weight,
-            None::<&Tensor>,
-            pair(form.stride),
-            pair(form.padding),
-            pair(form.dilation),
-            form.transposed,
-            pair(form.output_padding),
-            form.groups as i64,
-        )
-    }
-
-    impl ConvolutionOps for LibTorch {
-        fn convolve(x: Torch, weight: Torch, form: Convolution) -> Torch {
-            wrap(forward(&x.tensor, &weight.tensor, form))
-        }
-    }
-
-    impl ConvolutionBackward for LibTorch {
-        fn convolve_backward(
-            x: Torch,
-            weight: Torch,
-            grad: Torch,
-            form: Convolution,
-            _needs: bool,
-        ) -> (Option<Torch>, Torch) {
-            let [x, weight] = gradients([&x, &weight], &grad, |[x, weight]| forward(x, weight, form));
-            (Some(x), weight)
+    fn convolve_and_shift(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        form: Convolution,
+    ) -> FloatTensor<Self> {
+        let (x, x_node) = x.into_parts();
+        let (weight, weight_node) = weight.into_parts();
+        let (bias, bias_node) = bias.into_parts();
+        let y = B::convolve_and_shift(x.clone(), weight.clone(), bias, form);
+        match Convolve.prepare::<C>([x_node, weight_node, bias_node]).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => prep.finish((x, weight, form), y),
+            OpsKind::UnTracked(prep) => prep.finish(y),
         }
     }
 }

@@ -14,20 +14,25 @@ use burn::tensor::{DType, Tensor};
 use super::backend::is_torch;
 use super::{Convolution, convolution};
 
-/// One filter per channel: x [B, C, H, W], weight [C, 1, k, k] to [B, C, H', W'].
-pub fn depthwise(x: Tensor<4>, weight: Tensor<4>, window: Window) -> Tensor<4> {
+/// One filter per channel: x [B, C, H, W], weight [C, 1, k, k] and bias [C] to
+/// [B, C, H', W'].
+pub fn depthwise(x: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>, window: Window) -> Tensor<4> {
     if is_torch(&x.device()) || x.dtype() == DType::F64 {
         let Window { stride, padding, dilation } = window;
         let [groups, ..] = weight.dims();
         return convolution(
             x,
             weight,
-            None,
+            bias,
             Convolution { stride, padding, output_padding: 0, dilation, groups, transposed: false },
         );
     }
     let y = <Dispatch as DepthwiseOps>::depthwise(x.into_dispatch(), weight.into_dispatch(), window);
-    Tensor::from_dispatch(y)
+    let y = Tensor::from_dispatch(y);
+    match bias {
+        Some(bias) => y + bias.reshape([1, -1, 1, 1]),
+        None => y,
+    }
 }
 
 /// Stride, zero padding and dilation of a square window, pixels.
@@ -321,7 +326,7 @@ mod tests {
                 let grads = y.clone().powi_scalar(2).sum().backward();
                 [y.inner(), x.grad(&grads).expect("x"), w.grad(&grads).expect("w")]
             };
-            let ours = run(&|x, w| op::depthwise(x, w, window));
+            let ours = run(&|x, w| op::depthwise(x, w, None, window));
             let burns = run(&|x, w| conv2d(x, w, None, window.options(3)));
             for (ours, burns) in ours.into_iter().zip(burns) {
                 assert_eq!(ours.dims(), burns.dims());

@@ -3,13 +3,13 @@
 
 use burn::tensor::{DType, Tensor};
 
-use super::backend::is_flex;
+use super::backend::{is_flex, is_torch};
 use super::{Convolution, convolution};
 
 /// 1x1 convolution: x [B, in, H, W], weight [out, in, 1, 1], bias [out] to
 /// [B, out, H, W]. Where there is no kernel for it, a matrix product.
 pub fn pointwise(x: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>) -> Tensor<4> {
-    if is_flex(&x.device()) && x.dtype() == DType::F32 {
+    if is_torch(&x.device()) || (is_flex(&x.device()) && x.dtype() == DType::F32) {
         let form = Convolution {
             stride: 1,
             padding: 0,

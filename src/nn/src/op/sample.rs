@@ -116,49 +116,6 @@ impl<B: SampleOps + SampleBackward, C: CheckpointStrategy> SampleOps for Autodif
     }
 }
 
-#[cfg(feature = "tch")]
-mod torch {
-    use burn::backend::LibTorch;
-    use tch::Tensor;
-
-    use super::{SampleBackward, SampleOps};
-    use crate::op::torch::{Torch, gradients, wrap};
-
-    /// libtorch's codes for bilinear taps and clamped borders.
-    const BILINEAR: i64 = 0;
-    const BORDER: i64 = 1;
-
-    /// Offsets to a grid over -1..1 [B groups, 2H, 2W, 2], then samples.
-    fn forward(x: &Tensor, offset: &Tensor, groups: i64) -> Tensor {
-        let (batch, channels, height, width) = x.size4().unwrap_or_default();
-        let options = (x.kind(), x.device());
-        let centres = |side: i64| Tensor::arange(2 * side, options) * 0.5 + 0.25;
-        let grid = Tensor::meshgrid_indexing(&[centres(height), centres(width)], "ij");
-        let centres = Tensor::stack(&[&grid[1], &grid[0]], -1); // [2H, 2W, 2]
-        let sides = Tensor::from_slice(&[2.0 / width as f32, 2.0 / height as f32]).to(x.device());
-        // [B, axis, group, a, b, H, W] to [B, group, H, a, W, b, axis]
-        let offset = offset.reshape([batch, 2, groups, 2, 2, height, width]);
-        let offset =
-            offset.permute([0, 2, 5, 3, 6, 4, 1]).reshape([batch * groups, 2 * height, 2 * width, 2]);
-        let grid = (offset + centres) * sides - 1.0;
-        x.reshape([batch * groups, channels / groups, height, width])
-            .grid_sampler_2d(&grid, BILINEAR, BORDER, false)
-            .reshape([batch, channels, 2 * height, 2 * width])
-    }
-
-    impl SampleOps for LibTorch {
-        fn sample(x: Torch, offset: Torch, groups: usize) -> Torch {
-            wrap(forward(&x.tensor, &offset.tensor, groups as i64))
-        }
-    }
-
-    impl SampleBackward for LibTorch {
-        fn sample_backward(x: Torch, offset: Torch, grad: Torch, groups: usize) -> (Torch, Torch) {
-            gradients([&x, &offset], &grad, |[x, offset]| forward(x, offset, groups as i64)).into()
-        }
-    }
-}
-
 #[cfg(feature = "flex")]
 mod flex {
     use burn::backend::{Flex, TensorMetadata};

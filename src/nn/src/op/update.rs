@@ -44,6 +44,11 @@ pub struct AdamWStep {
     pub size: f64,
     /// sqrt(1 - beta2^t).
     pub correction: f64,
+    /// What `decay`, `size` and `correction` are made of: the rate, the decay
+    /// as a part of it, and t, for kernels that make them themselves.
+    pub rate: f64,
+    pub weight_decay: f64,
+    pub time: f64,
 }
 
 /// The optimizer's operations on a backend. All tensors are flat, of one length.
@@ -90,7 +95,41 @@ fn composed_adamw<B: Backend>(
 }
 
 #[cfg(feature = "tch")]
-impl UpdateOps for burn::backend::LibTorch {}
+mod torch {
+    use burn::backend::LibTorch;
+
+    use super::{AdamWStep, UpdateOps};
+    use crate::op::torch::aten::{self, Rates};
+    use crate::op::torch::{Torch, wrap};
+
+    /// Memory of its own, to be written to: as it is if nobody else holds it.
+    fn owned(x: Torch) -> Torch {
+        if x.can_mut() && x.tensor.is_contiguous() { x } else { wrap(x.tensor.copy()) }
+    }
+
+    impl UpdateOps for LibTorch {
+        fn sum_of_squares(x: Torch) -> Torch {
+            wrap(x.tensor.dot(&x.tensor).reshape([1]))
+        }
+
+        /// libtorch's fused kernel, one pass.
+        fn adamw(
+            parameter: Torch,
+            gradient: Torch,
+            m: Torch,
+            v: Torch,
+            step: AdamWStep,
+        ) -> (Torch, Torch, Torch) {
+            let (mut parameter, mut gradient) = (owned(parameter), owned(gradient));
+            let (mut m, mut v) = (owned(m), owned(v));
+            let AdamWStep { clip, beta1, beta2, epsilon, rate, weight_decay: decay, time, .. } = step;
+            let rates = Rates { rate, beta1, beta2, decay, epsilon, time, clip };
+            let moments = [&mut m.tensor, &mut v.tensor];
+            aten::adamw(&mut parameter.tensor, &mut gradient.tensor, moments, rates);
+            (parameter, m, v)
+        }
+    }
+}
 
 #[cfg(feature = "flex")]
 mod flex {

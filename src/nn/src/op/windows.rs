@@ -5,7 +5,7 @@ use burn::backend::{Flex, TensorMetadata};
 use rayon::prelude::*;
 
 use super::correlate::Correlation;
-use super::host::{Host, tensor, values};
+use super::host::{Host, sum2, tensor, values, vectorised};
 use super::outer::OuterProduct;
 use super::{Convolution, ConvolutionBackward, ConvolutionOps};
 
@@ -193,15 +193,24 @@ fn interleave(
 
 impl ConvolutionOps for Flex {
     fn convolve(x: Host, weight: Host, form: Convolution) -> Host {
-        let (x, weight) = (x.to_contiguous(), weight.to_contiguous());
-        let windows = Windows::of(&x, &weight, form);
-        let y = if form.transposed {
-            windows.scatter(values(&x), values(&weight))
-        } else {
-            windows.gather(values(&x), values(&weight))
-        };
-        tensor(y, windows.output())
+        let (y, output) = forward(x, weight, form);
+        tensor(y, output)
     }
+
+    fn convolve_and_shift(x: Host, weight: Host, bias: Host, form: Convolution) -> Host {
+        let (mut y, output) = forward(x, weight, form);
+        shift(&mut y, values(&bias.to_contiguous()), output[2] * output[3]);
+        tensor(y, output)
+    }
+}
+
+/// The maps without bias, and their shape.
+fn forward(x: Host, weight: Host, form: Convolution) -> (Vec<f32>, [usize; 4]) {
+    let (x, weight) = (x.to_contiguous(), weight.to_contiguous());
+    let windows = Windows::of(&x, &weight, form);
+    let (x, weight) = (values(&x), values(&weight));
+    let y = if form.transposed { windows.scatter(x, weight) } else { windows.gather(x, weight) };
+    (y, windows.output())
 }
 
 impl ConvolutionBackward for Flex {
@@ -210,18 +219,46 @@ impl ConvolutionBackward for Flex {
         weight: Host,
         grad: Host,
         form: Convolution,
-        needs: bool,
-    ) -> (Option<Host>, Host) {
+        [of_x, of_weight, of_bias]: [bool; 3],
+    ) -> [Option<Host>; 3] {
         let (x, weight, grad) = (x.to_contiguous(), weight.to_contiguous(), grad.to_contiguous());
         let windows = Windows::of(&x, &weight, form);
         let shape = |x: &Host| [0, 1, 2, 3].map(|axis| x.shape()[axis]);
         let (map, slope, filter) = (values(&x), values(&grad), values(&weight));
-        let x_grad = needs.then(|| {
+        let x_grad = of_x.then(|| {
             let values =
                 if form.transposed { windows.gather(slope, filter) } else { windows.scatter(slope, filter) };
             tensor(values, shape(&x))
         });
         let [small, large] = if form.transposed { [map, slope] } else { [slope, map] };
-        (x_grad, tensor(windows.outer(small, large), shape(&weight)))
+        let weight_grad = of_weight.then(|| tensor(windows.outer(small, large), shape(&weight)));
+        let [_, channels, height, width] = windows.output();
+        let bias_grad = of_bias.then(|| tensor(sums(slope, channels, height * width), [channels]));
+        [x_grad, weight_grad, bias_grad]
     }
+}
+
+/// Adds the bias of its channel to each plane of `pixels`.
+fn shift(y: &mut [f32], bias: &[f32], pixels: usize) {
+    y.par_chunks_mut(pixels).enumerate().for_each(|(plane, y)| {
+        let bias = bias[plane % bias.len()];
+        vectorised(
+            #[inline(always)]
+            || y.iter_mut().for_each(|y| *y += bias),
+        );
+    });
+}
+
+/// Sums over the planes of each channel.
+fn sums(grad: &[f32], channels: usize, pixels: usize) -> Vec<f32> {
+    let planes: Vec<f64> = grad
+        .par_chunks(pixels)
+        .map(|plane| {
+            vectorised(
+                #[inline(always)]
+                || sum2(plane, plane, |g, _| g),
+            )
+        })
+        .collect();
+    (0..channels).map(|c| planes.iter().skip(c).step_by(channels).sum::<f64>() as f32).collect()
 }
