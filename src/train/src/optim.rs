@@ -96,7 +96,6 @@ impl AdamW {
             _ => 1.0,
         };
         let [beta1, beta2] = self.spec.betas;
-        let t = self.step as f64;
         let mut gradients: BTreeMap<String, Tensor<1>> =
             gradients.gradients.into_iter().map(|(site, gradient)| (site.name, gradient)).collect();
         weights::map_flat(net, |site, parameter| {
@@ -106,12 +105,9 @@ impl AdamW {
                 beta1,
                 beta2,
                 epsilon: self.spec.epsilon,
-                decay: 1.0 - rate * self.decay(site),
                 rate,
                 weight_decay: self.decay(site),
-                time: t,
-                size: rate / (1.0 - beta1.powf(t)),
-                correction: (1.0 - beta2.powf(t)).sqrt(),
+                time: self.step as f64,
             };
             let (m, v) = self
                 .moments

@@ -53,7 +53,7 @@ pub fn pointwise(x: [usize; 4], output: usize, bias: bool) -> Case {
 
 pub fn depthwise(x: [usize; 4], kernel: usize, window: Window) -> Case {
     let case = Case::new(format!("depthwise {x:?} {kernel} {window:?}"), move |inputs| {
-        vec![inputs.output("y", op::depthwise(inputs.tensor("x"), inputs.tensor("w"), window))]
+        vec![inputs.output("y", op::depthwise(inputs.tensor("x"), inputs.tensor("w"), None, window))]
     });
     case.input("x", &x).input("w", &[x[1], 1, kernel, kernel])
 }

@@ -118,16 +118,7 @@ pub fn adamw(count: usize, rate: f64, weight_decay: f64, clip_norm: f64) -> Case
 
 /// The constants of step `t`, from 1.
 fn step(t: usize, clip: f64, rate: f64, weight_decay: f64) -> AdamWStep {
-    let t = t as f64;
-    AdamWStep {
-        clip,
-        beta1: 0.9,
-        beta2: 0.999,
-        epsilon: 1e-8,
-        decay: 1.0 - rate * weight_decay,
-        size: rate / (1.0 - 0.9f64.powf(t)),
-        correction: (1.0 - 0.999f64.powf(t)).sqrt(),
-    }
+    AdamWStep { clip, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, rate, weight_decay, time: t as f64 }
 }
 
 #[test]

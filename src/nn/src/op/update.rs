@@ -38,17 +38,29 @@ pub struct AdamWStep {
     pub beta1: f64,
     pub beta2: f64,
     pub epsilon: f64,
-    /// Factor on the parameter, 1 - rate x decay.
-    pub decay: f64,
-    /// rate / (1 - beta1^t).
-    pub size: f64,
-    /// sqrt(1 - beta2^t).
-    pub correction: f64,
-    /// What `decay`, `size` and `correction` are made of: the rate, the decay
-    /// as a part of it, and t, for kernels that make them themselves.
+    /// Of this step.
     pub rate: f64,
+    /// Decay of the parameter as a part of the rate.
     pub weight_decay: f64,
+    /// Number of this step, from 1.
     pub time: f64,
+}
+
+impl AdamWStep {
+    /// Factor on the parameter.
+    pub fn decay(&self) -> f64 {
+        1.0 - self.rate * self.weight_decay
+    }
+
+    /// Factor on m: the rate over m's bias.
+    pub fn size(&self) -> f64 {
+        self.rate / (1.0 - self.beta1.powf(self.time))
+    }
+
+    /// The root of v's bias.
+    pub fn correction(&self) -> f64 {
+        (1.0 - self.beta2.powf(self.time)).sqrt()
+    }
 }
 
 /// The optimizer's operations on a backend. All tensors are flat, of one length.
@@ -88,10 +100,10 @@ fn composed_adamw<B: Backend>(
     let square = B::float_mul(gradient.clone(), gradient.clone());
     let m = B::float_add(times(m, step.beta1), times(gradient, 1.0 - step.beta1));
     let v = B::float_add(times(v, step.beta2), times(square, 1.0 - step.beta2));
-    let root = times(B::float_sqrt(v.clone()), step.correction.recip());
+    let root = times(B::float_sqrt(v.clone()), step.correction().recip());
     let root = B::float_add_scalar(root, Scalar::Float(step.epsilon));
-    let update = B::float_div(times(m.clone(), step.size), root);
-    (B::float_sub(times(parameter, step.decay), update), m, v)
+    let update = B::float_div(times(m.clone(), step.size()), root);
+    (B::float_sub(times(parameter, step.decay()), update), m, v)
 }
 
 #[cfg(feature = "tch")]
@@ -168,7 +180,7 @@ mod flex {
             let [clip, beta1, beta2] = [step.clip, step.beta1, step.beta2].map(narrow);
             let [rest1, rest2] = [1.0 - step.beta1, 1.0 - step.beta2].map(narrow);
             let [epsilon, decay, size, root] =
-                [step.epsilon, step.decay, step.size, step.correction.recip()].map(narrow);
+                [step.epsilon, step.decay(), step.size(), step.correction().recip()].map(narrow);
             parameter
                 .storage_mut::<f32>()
                 .par_chunks_mut(CHUNK)

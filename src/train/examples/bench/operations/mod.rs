@@ -258,9 +258,9 @@ mod tests {
             beta1: 0.9,
             beta2: 0.99,
             epsilon: 1e-8,
-            decay: 0.9,
-            size: 0.1,
-            correction: 0.5,
+            rate: 0.1,
+            weight_decay: 1.0,
+            time: 2.0,
         };
         let ours = dygl_nn::op::adamw(p.clone(), g.clone(), m.clone(), v.clone().abs(), step);
         let theirs = oracle::adamw(p, g, m, v.abs(), step);

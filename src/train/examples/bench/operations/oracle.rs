@@ -56,8 +56,8 @@ pub fn adamw(
     let gradient = gradient * step.clip;
     let m = m * step.beta1 + gradient.clone() * (1.0 - step.beta1);
     let v = v * step.beta2 + gradient.powi_scalar(2) * (1.0 - step.beta2);
-    let update = m.clone() * step.size / (v.clone().sqrt() / step.correction + step.epsilon);
-    (parameter * step.decay - update, m, v)
+    let update = m.clone() * step.size() / (v.clone().sqrt() / step.correction() + step.epsilon);
+    (parameter * step.decay() - update, m, v)
 }
 
 /// As `dygl_train::loss::loss` with equal parts and one Dice over the batch.

@@ -201,9 +201,9 @@ const STEP: AdamWStep = AdamWStep {
     beta1: 0.9,
     beta2: 0.999,
     epsilon: 1e-8,
-    decay: 1.0 - 1e-8,
-    size: 1e-4,
-    correction: 0.308,
+    rate: 1e-4,
+    weight_decay: 1e-4,
+    time: 100.0,
 };
 
 fn adamw(shape: [usize; 1], is_ours: bool, device: &Device) -> Pass {
