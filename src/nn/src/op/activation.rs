@@ -181,7 +181,7 @@ mod torch {
         }
 
         fn rectify_backward(y: Torch, grad: Torch) -> Torch {
-            wrap(grad.tensor.threshold_backward(&y.tensor, 0.0))
+            wrap(y.tensor.threshold_backward(&grad.tensor, 0.0))
         }
     }
 }
