@@ -9,6 +9,9 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, AutodiffBackend, Backend, Dispatch, backend_extension};
 use burn::tensor::{DType, Tensor};
 
+use super::backend::is_flex;
+use super::{Activation, batch_norm_train_then};
+
 /// Batch norm with given statistics: x [B, C, H, W], the others [C].
 pub fn batch_norm(
     x: Tensor<4>,
@@ -32,6 +35,9 @@ pub fn batch_norm_train(
 ) -> (Tensor<4>, Tensor<1>, Tensor<1>) {
     if x.dtype() == DType::F64 {
         return composed(x, weight, bias, epsilon);
+    }
+    if is_flex(&x.device()) {
+        return batch_norm_train_then(x, weight, bias, epsilon, Activation::Identity);
     }
     let (y, mean, var) = <Dispatch as BatchNormOps>::normalise(
         x.into_dispatch(),
@@ -172,130 +178,9 @@ mod torch {
     }
 }
 
+/// In f32 [`batch_norm_train_then`] has the kernel.
 #[cfg(feature = "flex")]
-mod flex {
-    use burn::backend::{Flex, TensorMetadata};
-    use burn::tensor::TensorData;
-    use rayon::prelude::*;
-
-    use super::BatchNormOps;
-    use crate::op::host::{Host, sum2, tensor, values, vectorised};
-
-    /// Images, channels and pixels per plane.
-    fn sizes(x: &Host) -> [usize; 3] {
-        let shape = x.shape();
-        let (batch, channels) = (shape[0], shape[1]);
-        [batch, channels, shape.num_elements() / (batch * channels).max(1)]
-    }
-
-    impl BatchNormOps for Flex {
-        fn normalise(x: Host, weight: Host, bias: Host, epsilon: f64) -> (Host, Host, Host) {
-            let (x, weight, bias) = (x.to_contiguous(), weight.to_contiguous(), bias.to_contiguous());
-            let [batch, channels, pixels] = sizes(&x);
-            let (input, scale, shift) = (values(&x), values(&weight), values(&bias));
-            let n = (batch * pixels) as f64;
-            let plane = |b: usize, c: usize| &input[(b * channels + c) * pixels..][..pixels];
-            let statistics: Vec<(f32, f32)> = (0..channels)
-                .into_par_iter()
-                .map(|c| {
-                    vectorised(
-                        #[inline(always)]
-                        || {
-                            let sum: f64 = (0..batch).map(|b| sum2(plane(b, c), plane(b, c), |x, _| x)).sum();
-                            let mean = (sum / n) as f32;
-                            let centred = |x: f32, _| (x - mean) * (x - mean);
-                            let squares: f64 =
-                                (0..batch).map(|b| sum2(plane(b, c), plane(b, c), centred)).sum();
-                            (mean, (squares / n) as f32)
-                        },
-                    )
-                })
-                .collect();
-            let mut output = vec![0.0; input.len()];
-            output.par_chunks_mut(pixels).zip(input.par_chunks(pixels)).enumerate().for_each(
-                |(index, (y, x))| {
-                    let c = index % channels;
-                    let (mean, variance) = statistics[c];
-                    let slope = scale[c] * deviation(variance, epsilon);
-                    let shift = shift[c];
-                    vectorised(
-                        #[inline(always)]
-                        || y.iter_mut().zip(x).for_each(|(y, x)| *y = (x - mean) * slope + shift),
-                    );
-                },
-            );
-            let (mean, variance) = statistics.into_iter().unzip();
-            (
-                Host::from_data(TensorData::new(output, x.shape())),
-                tensor(mean, [channels]),
-                tensor(variance, [channels]),
-            )
-        }
-
-        fn normalise_backward(
-            x: Host,
-            weight: Host,
-            mean: Host,
-            variance: Host,
-            epsilon: f64,
-            grad: Host,
-        ) -> (Host, Host, Host) {
-            let (x, weight, grad) = (x.to_contiguous(), weight.to_contiguous(), grad.to_contiguous());
-            let [batch, channels, pixels] = sizes(&x);
-            let (input, slope) = (values(&x), values(&grad));
-            let (scale, mean, variance) = (values(&weight), values(&mean), values(&variance));
-            let n = (batch * pixels) as f64;
-            // Per channel: sum of grad, and of grad times the normalised input.
-            let sums: Vec<(f64, f64)> = (0..channels)
-                .into_par_iter()
-                .map(|c| {
-                    let (mean, inverse) = (mean[c], deviation(variance[c], epsilon));
-                    let plane = |b: usize| {
-                        let start = (b * channels + c) * pixels;
-                        start..start + pixels
-                    };
-                    vectorised(
-                        #[inline(always)]
-                        || {
-                            (0..batch).fold((0.0, 0.0), |(plain, along), b| {
-                                let (g, x) = (&slope[plane(b)], &input[plane(b)]);
-                                let along_plane = sum2(g, x, |g, x| g * ((x - mean) * inverse));
-                                (plain + sum2(g, g, |g, _| g), along + along_plane)
-                            })
-                        },
-                    )
-                })
-                .collect();
-            let mut output = vec![0.0; input.len()];
-            let planes = input.par_chunks(pixels).zip(slope.par_chunks(pixels));
-            output.par_chunks_mut(pixels).zip(planes).enumerate().for_each(|(index, (y, (x, g)))| {
-                let c = index % channels;
-                let (mean, inverse) = (mean[c], deviation(variance[c], epsilon));
-                let (plain, along) = ((sums[c].0 / n) as f32, (sums[c].1 / n) as f32);
-                let factor = scale[c] * inverse;
-                vectorised(
-                    #[inline(always)]
-                    || {
-                        for ((y, x), g) in y.iter_mut().zip(x).zip(g) {
-                            *y = factor * ((g - plain) - ((x - mean) * inverse) * along);
-                        }
-                    },
-                );
-            });
-            let weight_grad = sums.iter().map(|sums| sums.1 as f32).collect();
-            let bias_grad = sums.iter().map(|sums| sums.0 as f32).collect();
-            (
-                Host::from_data(TensorData::new(output, x.shape())),
-                tensor(weight_grad, [channels]),
-                tensor(bias_grad, [channels]),
-            )
-        }
-    }
-
-    fn deviation(variance: f32, epsilon: f64) -> f32 {
-        (f64::from(variance) + epsilon).sqrt().recip() as f32
-    }
-}
+impl BatchNormOps for burn::backend::Flex {}
 
 #[cfg(all(test, feature = "flex", feature = "tch"))]
 mod tests {
