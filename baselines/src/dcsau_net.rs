@@ -231,18 +231,18 @@ struct Block {
 impl Block {
     /// [B, I, H, W] to [B, 4W, H, W].
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let y = self.reduce_norm.forward_then(self.reduce.forward(x.clone()), Activation::Relu); // [B, W, H, W]
+        let y = self.reduce.forward_then(x.clone(), &self.reduce_norm, Activation::Relu); // [B, W, H, W]
         let mut y = self.attention.forward(y); // [B, W, H, W]
         if self.smooth {
             y = avg_pool_3x3(y, 1);
         }
-        let y = self.expand_norm.forward(self.expand.forward(y)); // [B, 4W, H, W]
+        let y = self.expand.forward_then(y, &self.expand_norm, Activation::Identity); // [B, 4W, H, W]
         let x = match &self.downsample {
             Some(shortcut) => {
                 // The reference pools windows of one pixel first.
                 let tell = || trace::tell(Kind::AveragePool, x.dims(), x.dims(), 1, &[]);
                 trace::besides(Standing::Identity, tell);
-                shortcut.norm.forward(shortcut.conv.forward(x))
+                shortcut.conv.forward_then(x, &shortcut.norm, Activation::Identity)
             }
             None => x,
         };
@@ -284,10 +284,10 @@ impl SplitAttention {
     /// between them for each image and channel.
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         let [batch, width, ..] = x.dims();
-        let both = self.split_norm.forward_then(self.split.forward(x), Activation::Relu); // [B, 2W, H, W]
+        let both = self.split.forward_then(x, &self.split_norm, Activation::Relu); // [B, 2W, H, W]
         let first = both.clone().narrow(1, 0, width);
         let second = both.narrow(1, width, width) + first.clone();
-        let second = self.second_norm.forward_then(self.second.forward(second), Activation::Relu);
+        let second = self.second.forward_then(second, &self.second_norm, Activation::Relu);
 
         // In f64: behind sixteen norms over the batch alone the last bit of a
         // mean would decide over the gradient.

@@ -199,7 +199,7 @@ impl Network for FatNet {
 
     fn forward(&self, images: Tensor<4>) -> Tensor<4> {
         let through = |stage: &[BasicBlock], x| stage.iter().fold(x, |x, block| block.forward(x));
-        let x = self.stem_norm.forward_then(self.stem.forward(images.clone()), Activation::Relu); // [B, 64, H/2, W/2]
+        let x = self.stem.forward_then(images.clone(), &self.stem_norm, Activation::Relu); // [B, 64, H/2, W/2]
         let e1 = through(&self.encoder1, x); // [B, 64, H/2, W/2]
         let e2 = through(&self.encoder2, e1.clone()); // [B, 128, H/4, W/4]
         let e3 = through(&self.encoder3, e2.clone()); // [B, 256, H/8, W/8]
@@ -319,9 +319,9 @@ struct Decoder {
 impl Decoder {
     /// [B, in, h, w] to [B, out, 2h, 2w].
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let x = self.narrow_norm.forward_then(self.narrow.forward(x), Activation::Relu); // [B, in / 4, h, w]
+        let x = self.narrow.forward_then(x, &self.narrow_norm, Activation::Relu); // [B, in / 4, h, w]
         let x = self.up_norm.forward_then(self.up.forward(x), Activation::Relu); // [B, in / 4, 2h, 2w]
-        self.widen_norm.forward_then(self.widen.forward(x), Activation::Relu)
+        self.widen.forward_then(x, &self.widen_norm, Activation::Relu)
     }
 }
 
@@ -340,7 +340,7 @@ mod tests {
     fn a_resnet34_of_torchvision_gives_its_own_maps() -> Result<()> {
         check("fat_net", "resnet34", |tensors| {
             let net = laid(FatNetConfig.init(&Device::flex()), tensors);
-            let x = net.stem_norm.forward_then(net.stem.forward(image()), Activation::Relu);
+            let x = net.stem.forward_then(image(), &net.stem_norm, Activation::Relu);
             resnet34(x.clone(), x, [&net.encoder1, &net.encoder2, &net.encoder3, &net.encoder4])
         })
     }

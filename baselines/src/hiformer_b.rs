@@ -173,7 +173,7 @@ impl Cnn {
     /// [B, 1024, H/16, W/16].
     fn forward(&self, images: Tensor<4>) -> Vec<Tensor<4>> {
         let stage = |x, blocks: &[Bottleneck]| blocks.iter().fold(x, |x, block| block.forward(x));
-        let x = self.bn1.forward_then(self.conv1.forward(images), Activation::Relu); // [B, 64, H/2, W/2]
+        let x = self.conv1.forward_then(images, &self.bn1, Activation::Relu); // [B, 64, H/2, W/2]
         let first = stage(max_pool_stem(x), &self.layer1);
         let second = stage(first.clone(), &self.layer2);
         let third = stage(second.clone(), &self.layer3);
@@ -199,7 +199,7 @@ mod tests {
     fn a_resnet50_of_torchvision_gives_its_own_maps() -> Result<()> {
         check("hiformer_b", "resnet50", |tensors| {
             let HiFormer { cnn, .. } = net(tensors);
-            let stem = cnn.bn1.forward_then(cnn.conv1.forward(image()), Activation::Relu);
+            let stem = cnn.conv1.forward_then(image(), &cnn.bn1, Activation::Relu);
             let stages = cnn.forward(image());
             let names = ["layer1", "layer2", "layer3"].map(str::to_owned);
             let mut found: Arrays = names.into_iter().zip(stages.iter().map(map)).collect();

@@ -160,7 +160,7 @@ impl Network for H2Former {
 
     fn forward(&self, images: Tensor<4>) -> Tensor<4> {
         let mut scales = Some(self.embed.forward(images.clone())); // [B, H W / 4, 64]
-        let mut x = max_pool_stem(self.bn1.forward_then(self.conv1.forward(images), Activation::Relu)); // [B, 64, H/2, W/2]
+        let mut x = max_pool_stem(self.conv1.forward_then(images, &self.bn1, Activation::Relu)); // [B, 64, H/2, W/2]
         let mut skips = Vec::with_capacity(self.stages.len());
         for stage in &self.stages {
             (x, scales) = stage.forward(x, scales);
@@ -227,7 +227,7 @@ impl Decoder {
     /// x [B, 2 C, h, w], skip [B, C, 2 h, 2 w] to the skip's shape.
     fn forward(&self, x: Tensor<4>, skip: Tensor<4>) -> Tensor<4> {
         let x = Tensor::cat(vec![self.up.forward(x), skip], 1);
-        self.fused_norm.forward_then(self.fuse.forward(x), Activation::Relu)
+        self.fuse.forward_then(x, &self.fused_norm, Activation::Relu)
     }
 }
 
@@ -245,7 +245,7 @@ mod tests {
         check("h2former", "resnet34", |tensors| {
             let config = H2FormerConfig { side: 224, drop_path: 0.0, faithful: true };
             let net = laid(config.init(&Device::flex()), tensors);
-            let stem = net.bn1.forward_then(net.conv1.forward(image()), Activation::Relu);
+            let stem = net.conv1.forward_then(image(), &net.bn1, Activation::Relu);
             let pooled = max_pool_stem(stem.clone());
             resnet34(stem, pooled, [0, 1, 2, 3].map(|stage| net.stages[stage].convs.as_slice()))
         })

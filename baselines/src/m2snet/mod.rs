@@ -44,7 +44,7 @@ use dygl_nn::layer::{
     BatchNorm2d, BatchNorm2dConfig, Conv2d, Conv2dConfig, ConvNormRelu, ConvNormReluConfig,
 };
 use dygl_nn::network::{Backbone, Initial, Network, Options};
-use dygl_nn::op::{Corners, Window, depthwise, relu, resize_bilinear};
+use dygl_nn::op::{Convolution, Corners, convolution, relu, resize_bilinear};
 use dygl_nn::trace::{self, Kind};
 
 use res2net::{Res2Net, Res2NetConfig};
@@ -260,8 +260,8 @@ impl Sum {
         let terms = WIDTH * side * side;
         trace::functional(|| trace::tell(Kind::Convolution, x.dims(), x.dims(), terms, &[]));
         let ones = Tensor::ones([1, 1, side, side], (&x.device(), x.dtype()));
-        let window = Window { stride: 1, padding: side / 2, dilation: 1 };
-        let sum = depthwise(x.sum_dim(1), ones, None, window); // [B, 1, H, W]
+        let form = Convolution { padding: side / 2, ..Convolution::PLAIN };
+        let sum = convolution(x.sum_dim(1), ones, None, form); // [B, 1, H, W]
         relu(self.norm.forward_repeated(sum))
     }
 }

@@ -81,9 +81,9 @@ impl Res2Net {
     /// [B, 1024, H/16, W/16], [B, 2048, H/32, W/32]; all sides are rounded up.
     pub(super) fn forward(&self, images: Tensor<4>) -> [Tensor<4>; 5] {
         let through = |stage: &[Block], x| stage.iter().fold(x, |x, block| block.forward(x));
-        let x = self.stem_norm1.forward_then(self.stem1.forward(images), Activation::Relu); // [B, 32, H/2, W/2]
-        let x = self.stem_norm2.forward_then(self.stem2.forward(x), Activation::Relu); // [B, 32, H/2, W/2]
-        let x = self.bn1.forward_then(self.stem3.forward(x), Activation::Relu); // [B, 64, H/2, W/2]
+        let x = self.stem1.forward_then(images, &self.stem_norm1, Activation::Relu); // [B, 32, H/2, W/2]
+        let x = self.stem2.forward_then(x, &self.stem_norm2, Activation::Relu); // [B, 32, H/2, W/2]
+        let x = self.stem3.forward_then(x, &self.bn1, Activation::Relu); // [B, 64, H/2, W/2]
         let x1 = max_pool_stem(x);
         let x2 = through(&self.layer1, x1.clone());
         let x3 = through(&self.layer2, x2.clone());
@@ -138,7 +138,7 @@ struct Block {
 impl Block {
     /// [B, in, H, W] to [B, 4 planes, ceil(H / stride), ceil(W / stride)].
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let parts = self.bn1.forward_then(self.conv1.forward(x.clone()), Activation::Relu).chunk(SCALE, 1);
+        let parts = self.conv1.forward_then(x.clone(), &self.bn1, Activation::Relu).chunk(SCALE, 1);
         let mut done: Vec<Tensor<4>> = Vec::with_capacity(SCALE);
         let mut parts = parts.into_iter();
         for ((conv, norm), part) in self.convs.iter().zip(&self.bns).zip(parts.by_ref()) {
@@ -146,12 +146,12 @@ impl Block {
                 Some(before) if self.shortcut.is_none() => before.clone() + part,
                 _ => part,
             };
-            done.push(norm.forward_then(conv.forward(part), Activation::Relu));
+            done.push(conv.forward_then(part, norm, Activation::Relu));
         }
         // The last part has no convolution.
         let first = self.shortcut.is_some();
         done.extend(parts.map(|part| if first { avg_pool_3x3(part, self.stride) } else { part }));
-        let y = self.bn3.forward(self.conv3.forward(Tensor::cat(done, 1)));
+        let y = self.conv3.forward_then(Tensor::cat(done, 1), &self.bn3, Activation::Identity);
         relu(y + self.beside(x))
     }
 
@@ -167,6 +167,6 @@ impl Block {
         } else {
             avg_pool_ceil(x, self.stride)
         };
-        norm.forward(conv.forward(x))
+        conv.forward_then(x, norm, Activation::Identity)
     }
 }

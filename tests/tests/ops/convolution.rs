@@ -1,7 +1,7 @@
 //! Convolutions: dense, pointwise, depthwise, grouped, strided, dilated and
 //! transposed.
 
-use dygl_nn::op::{self, Convolution, Window};
+use dygl_nn::op::{self, Convolution};
 use proptest::prelude::*;
 
 use super::difference::derives;
@@ -19,7 +19,7 @@ fn agrees(case: &Case) {
 const CHANNELS: [usize; 10] = [1, 3, 7, 8, 9, 15, 16, 17, 31, 33];
 
 fn plain(padding: usize) -> Convolution {
-    Convolution { stride: 1, padding, output_padding: 0, dilation: 1, groups: 1, transposed: false }
+    Convolution { padding, ..Convolution::PLAIN }
 }
 
 /// x [B, groups input, H, W] with `output` channels a group and a bias or none.
@@ -42,20 +42,13 @@ pub fn convolution(x: [usize; 4], output: usize, kernel: usize, bias: bool, form
 }
 
 pub fn pointwise(x: [usize; 4], output: usize, bias: bool) -> Case {
-    let name = format!("pointwise {x:?} {output}{}", if bias { " bias" } else { "" });
-    let case = Case::new(name, |inputs| {
-        let bias = inputs.has("b").then(|| inputs.tensor("b"));
-        vec![inputs.output("y", op::pointwise(inputs.tensor("x"), inputs.tensor("w"), bias))]
-    });
-    let case = case.input("x", &x).input("w", &[output, x[1], 1, 1]);
-    if bias { case.input("b", &[output]) } else { case }
+    convolution(x, output, 1, bias, Convolution::PLAIN)
 }
 
-pub fn depthwise(x: [usize; 4], kernel: usize, window: Window) -> Case {
-    let case = Case::new(format!("depthwise {x:?} {kernel} {window:?}"), move |inputs| {
-        vec![inputs.output("y", op::depthwise(inputs.tensor("x"), inputs.tensor("w"), None, window))]
-    });
-    case.input("x", &x).input("w", &[x[1], 1, kernel, kernel])
+/// One filter per channel.
+pub fn depthwise(x: [usize; 4], kernel: usize, [stride, padding, dilation]: [usize; 3], bias: bool) -> Case {
+    let form = Convolution { stride, padding, dilation, groups: x[1], ..Convolution::PLAIN };
+    convolution(x, 1, kernel, bias, form)
 }
 
 /// Whether a window fits into a map with its padding.
@@ -87,10 +80,10 @@ fn kinds() -> Vec<Case> {
         convolution([1, 3, 3, 2], 2, 2, true, Convolution { stride: 3, output_padding: 2, ..up }),
         pointwise([2, 5, 3, 4], 6, true),
         pointwise([1, 3, 1, 1], 2, false),
-        depthwise([2, 3, 6, 7], 3, Window { stride: 1, padding: 1, dilation: 1 }),
-        depthwise([1, 2, 3, 4], 3, Window { stride: 1, padding: 5, dilation: 5 }),
-        depthwise([2, 2, 9, 8], 3, Window { stride: 2, padding: 1, dilation: 2 }),
-        depthwise([1, 3, 7, 8], 5, Window { stride: 1, padding: 2, dilation: 1 }),
+        depthwise([2, 3, 6, 7], 3, [1, 1, 1], true),
+        depthwise([1, 2, 3, 4], 3, [1, 5, 5], false),
+        depthwise([2, 2, 9, 8], 3, [2, 1, 2], true),
+        depthwise([1, 3, 7, 8], 5, [1, 2, 1], false),
     ]
 }
 
@@ -114,8 +107,11 @@ pub fn large() -> Vec<Case> {
         convolution([2, 32, 14, 15], 17, 2, true, Convolution { stride: 2, transposed: true, ..plain(0) }),
         pointwise([2, 128, 28, 28], 65, true),
         pointwise([3, 300, 1, 1], 9, true),
-        depthwise([2, 33, 56, 55], 3, Window { stride: 1, padding: 3, dilation: 3 }),
-        depthwise([1, 16, 28, 29], 7, Window { stride: 1, padding: 3, dilation: 1 }),
+        depthwise([2, 33, 56, 55], 3, [1, 3, 3], true),
+        // Larger than a thread's buffer, with a stride and without.
+        depthwise([1, 2, 331, 317], 3, [1, 2, 2], true),
+        depthwise([1, 2, 701, 333], 3, [2, 1, 1], false),
+        depthwise([1, 16, 28, 29], 7, [1, 3, 1], false),
     ]
 }
 
@@ -171,13 +167,14 @@ proptest! {
         batch in 1..3usize,
         channels in prop::sample::select(&CHANNELS[..]),
         sides in [1..16usize, 1..20],
-        half in 0..3usize,
+        half in 0..4usize,
         stride in 1..4usize,
         dilation in 1..6usize,
+        bias in any::<bool>(),
     ) {
         // The networks pad by the reach: a map may be smaller than the window.
-        let window = Window { stride, padding: half * dilation, dilation };
-        let case = depthwise([batch, channels, sides[0], sides[1]], 2 * half + 1, window);
+        let window = [stride, half * dilation, dilation];
+        let case = depthwise([batch, channels, sides[0], sides[1]], 2 * half + 1, window, bias);
         agrees(&case);
         reads_views(&case);
     }

@@ -9,7 +9,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail, ensure};
 use burn::tensor::{DType, Device};
 use dygl::spec::protocol::{Loss, Pooling};
-use dygl_nn::op::{Convolution, Corners, Window};
+use dygl_nn::op::{Convolution, Corners};
 use dygl_tests::kept::Kept;
 use serde::Deserialize;
 use serde_json::Value;
@@ -87,12 +87,8 @@ impl Row {
             }
             "pointwise" => convolution::pointwise(self.shape("x")?, self.shape::<4>("w")?[0], self.has("b")),
             "depthwise" => {
-                let window = Window {
-                    stride: self.count("stride")?,
-                    padding: self.count("padding")?,
-                    dilation: self.count("dilation")?,
-                };
-                convolution::depthwise(self.shape("x")?, self.shape::<4>("w")?[2], window)
+                let window = [self.count("stride")?, self.count("padding")?, self.count("dilation")?];
+                convolution::depthwise(self.shape("x")?, self.shape::<4>("w")?[2], window, self.has("b"))
             }
             "batch_norm_train" => norm::batch_norm_train(self.shape("x")?),
             "batch_norm_layer" => norm::batch_norm_layer(self.shape("x")?),

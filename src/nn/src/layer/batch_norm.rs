@@ -63,18 +63,12 @@ impl BatchNorm2d {
     /// [`Self::forward`] with an activation behind it, in one go where the
     /// backend can.
     pub fn forward_then(&self, x: Tensor<4>, activation: Activation) -> Tensor<4> {
-        trace::tell(
-            Kind::BatchNorm,
-            x.dims(),
-            x.dims(),
-            1,
-            &[trace::of(&self.weight), trace::of(&self.bias)],
-        );
-        let (weight, bias) = (self.weight.val(), self.bias.val());
+        self.tell(x.dims());
         if !x.device().is_autodiff() {
-            let given = [weight, bias, self.running_mean.value(), self.running_var.value()];
-            return op::batch_norm_then(x, given, EPSILON, activation);
+            let (given, epsilon) = self.given();
+            return op::batch_norm_then(x, given, epsilon, activation);
         }
+        let (weight, bias) = (self.weight.val(), self.bias.val());
         let n = per_channel(&x);
         let (y, mean, var) = op::batch_norm_train_then(x, weight, bias, EPSILON, activation);
         self.follow(n, mean, var);
@@ -90,9 +84,7 @@ impl BatchNorm2d {
         if !x.device().is_autodiff() {
             return self.forward(x.expand([batch, channels, height, width]));
         }
-        let parameters = [trace::of(&self.weight), trace::of(&self.bias)];
-        let shape = [batch, channels, height, width];
-        trace::tell(Kind::BatchNorm, shape, shape, 1, &parameters);
+        self.tell([batch, channels, height, width]);
         let n = per_channel(&x);
         let like = (&x.device(), x.dtype());
         // One normalisation serves all channels; they differ behind it.
@@ -109,9 +101,7 @@ impl BatchNorm2d {
     /// 1 / (2 sqrt(eps)) = 158.
     pub fn forward_double(&self, x: Tensor<2>) -> Tensor<2> {
         let [batch, channels] = x.dims();
-        let shape = [batch, channels, 1, 1];
-        let parameters = [trace::of(&self.weight), trace::of(&self.bias)];
-        trace::tell(Kind::BatchNorm, shape, shape, 1, &parameters);
+        self.tell([batch, channels, 1, 1]);
         let row = |x: Tensor<1>| x.cast(FloatDType::F64).reshape([1, channels]);
         let (mean, var) = if x.device().is_autodiff() {
             let mean = x.clone().mean_dim(0);
@@ -123,6 +113,17 @@ impl BatchNorm2d {
             (row(self.running_mean.value()), row(self.running_var.value()))
         };
         (x - mean) / (var + EPSILON).sqrt() * row(self.weight.val()) + row(self.bias.val())
+    }
+
+    /// What evaluation normalises with: scale, shift, mean and variance [C]; and
+    /// what is added to the variance.
+    pub(super) fn given(&self) -> ([Tensor<1>; 4], f64) {
+        let (mean, var) = (self.running_mean.value(), self.running_var.value());
+        ([self.weight.val(), self.bias.val(), mean, var], EPSILON)
+    }
+
+    pub(super) fn tell(&self, shape: [usize; 4]) {
+        trace::tell(Kind::BatchNorm, shape, shape, 1, &[trace::of(&self.weight), trace::of(&self.bias)]);
     }
 
     /// Moves the running statistics towards a batch's mean and biased

@@ -3,8 +3,8 @@
 use burn::module::{Module, Param};
 use burn::tensor::{Device, FloatDType, Tensor};
 
-use super::zeros;
-use crate::op::{self, Convolution, Window};
+use super::{BatchNorm2d, zeros};
+use crate::op::{self, Activation, Convolution};
 use crate::trace::{self, Kind};
 
 /// Configuration of a [`Conv2d`]: square kernel; stride 1, no padding,
@@ -87,18 +87,42 @@ impl Conv2d {
         let bias = self.bias.as_ref().map(Param::val);
         let input = x.dims();
         let y = if op::is_autocast() {
-            let y = op::widen(self.convolve(op::narrow(x), op::narrow(weight), None));
+            let y = op::widen(op::convolution(op::narrow(x), op::narrow(weight), None, self.form()));
             match bias {
                 Some(bias) => y + bias.reshape([1, -1, 1, 1]),
                 None => y,
             }
         } else {
-            self.convolve(x, weight, bias)
+            op::convolution(x, weight, bias, self.form())
         };
+        self.tell(input, y.dims());
+        y
+    }
+
+    /// [`Self::forward`], then a batch norm and an activation: in evaluation in
+    /// one go where the backend can.
+    pub fn forward_then(&self, x: Tensor<4>, norm: &BatchNorm2d, activation: Activation) -> Tensor<4> {
+        if x.device().is_autodiff() || op::is_autocast() {
+            return norm.forward_then(self.forward(x), activation);
+        }
+        let input = x.dims();
+        let own = (self.weight.val(), self.bias.as_ref().map(Param::val));
+        let (statistics, epsilon) = norm.given();
+        let y = op::convolution_then(x, own, self.form(), statistics, epsilon, activation);
+        self.tell(input, y.dims());
+        norm.tell(y.dims());
+        y
+    }
+
+    fn tell(&self, input: [usize; 4], output: [usize; 4]) {
         let [_, per_group, kernel, _] = self.weight.dims();
         let terms = per_group * kernel * kernel;
-        trace::tell(Kind::Convolution, input, y.dims(), terms, &trace::layer(&self.weight, &self.bias));
-        y
+        trace::tell(Kind::Convolution, input, output, terms, &trace::layer(&self.weight, &self.bias));
+    }
+
+    fn form(&self) -> Convolution {
+        let Self { stride, padding, dilation, groups, .. } = *self;
+        Convolution { stride, padding, output_padding: 0, dilation, groups, transposed: false }
     }
 
     /// A 1 x 1 convolution of single pixels, [B, in] to [B, out], in f64: x is
@@ -114,22 +138,5 @@ impl Conv2d {
             Some(bias) => y + bias.val().cast(FloatDType::F64).reshape([1, output]),
             None => y,
         }
-    }
-
-    fn convolve(&self, x: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>) -> Tensor<4> {
-        let [output, per_group, kernel, _] = weight.dims();
-        if kernel == 1 && self.stride == 1 && self.padding == 0 && self.groups == 1 {
-            return op::pointwise(x, weight, bias);
-        }
-        let Self { stride, padding, dilation, groups, .. } = *self;
-        if per_group == 1 && groups == output {
-            return op::depthwise(x, weight, bias, Window { stride, padding, dilation });
-        }
-        op::convolution(
-            x,
-            weight,
-            bias,
-            Convolution { stride, padding, output_padding: 0, dilation, groups, transposed: false },
-        )
     }
 }

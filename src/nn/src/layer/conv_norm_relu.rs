@@ -41,7 +41,7 @@ pub struct ConvNormRelu {
 impl ConvNormRelu {
     /// [B, in, H, W] to [B, out, H, W].
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        self.norm.forward_then(self.conv.forward(x), Activation::Relu)
+        self.conv.forward_then(x, &self.norm, Activation::Relu)
     }
 }
 

@@ -7,7 +7,7 @@ use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor, TensorData};
 
 use super::zeros;
-use crate::op::{self, Convolution, Window};
+use crate::op::{self, Convolution};
 use crate::trace::{self, Kind, Standing};
 
 /// Taps of a weight, 3 x 3 row by row.
@@ -142,19 +142,8 @@ impl PixelDifferenceConv {
     }
 
     fn convolve(&self, x: Tensor<4>, kernel: Tensor<4>) -> Tensor<4> {
-        let [output, per_group, side, _] = kernel.dims();
-        let (stride, padding, dilation) = (1, side / 2, 1);
-        if per_group == 1 && self.groups == output {
-            return op::depthwise(x, kernel, None, Window { stride, padding, dilation });
-        }
-        let form = Convolution {
-            stride,
-            padding,
-            dilation,
-            groups: self.groups,
-            transposed: false,
-            output_padding: 0,
-        };
+        let [_, _, side, _] = kernel.dims();
+        let form = Convolution { padding: side / 2, groups: self.groups, ..Convolution::PLAIN };
         op::convolution(x, kernel, None, form)
     }
 

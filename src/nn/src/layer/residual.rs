@@ -31,7 +31,7 @@ impl Shortcut {
 
     fn beside(shortcut: &Option<Self>, x: Tensor<4>) -> Tensor<4> {
         match shortcut {
-            Some(shortcut) => shortcut.norm.forward(shortcut.conv.forward(x)),
+            Some(shortcut) => shortcut.conv.forward_then(x, &shortcut.norm, Activation::Identity),
             None => x,
         }
     }
@@ -87,8 +87,8 @@ pub struct BasicBlock {
 impl BasicBlock {
     /// [B, in, H, W] to [B, out, H / stride, W / stride].
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let y = self.bn1.forward_then(self.conv1.forward(x.clone()), Activation::Relu);
-        let y = self.bn2.forward(self.conv2.forward(y));
+        let y = self.conv1.forward_then(x.clone(), &self.bn1, Activation::Relu);
+        let y = self.conv2.forward_then(y, &self.bn2, Activation::Identity);
         relu(y + Shortcut::beside(&self.downsample, x))
     }
 }
@@ -146,9 +146,9 @@ pub struct Bottleneck {
 impl Bottleneck {
     /// [B, in, H, W] to [B, 4 width, H / stride, W / stride].
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let y = self.bn1.forward_then(self.conv1.forward(x.clone()), Activation::Relu);
-        let y = self.bn2.forward_then(self.conv2.forward(y), Activation::Relu);
-        let y = self.bn3.forward(self.conv3.forward(y));
+        let y = self.conv1.forward_then(x.clone(), &self.bn1, Activation::Relu);
+        let y = self.conv2.forward_then(y, &self.bn2, Activation::Relu);
+        let y = self.conv3.forward_then(y, &self.bn3, Activation::Identity);
         relu(y + Shortcut::beside(&self.downsample, x))
     }
 }

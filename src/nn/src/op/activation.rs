@@ -176,8 +176,9 @@ mod torch {
     use crate::op::torch::{Torch, wrap};
 
     impl ReluOps for LibTorch {
+        /// In place, if nobody else holds x: no norm or convolution keeps its output.
         fn rectify(x: Torch) -> Torch {
-            wrap(x.tensor.relu())
+            x.unary_ops(|mut x| x.relu_(), |x| x.relu())
         }
 
         fn rectify_backward(y: Torch, grad: Torch) -> Torch {

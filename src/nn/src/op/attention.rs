@@ -11,7 +11,7 @@ use burn::backend::{Autodiff, Backend, Dispatch, backend_extension};
 use burn::tensor::activation::softmax;
 use burn::tensor::{DType, Tensor};
 
-use super::backend::is_flex;
+use super::backend::{is_flex, is_torch};
 use crate::trace::{self, Kind};
 
 /// softmax(q k^T scale + bias) v: q [B, h, N, d], k and v [B, h, M, d], bias
@@ -24,7 +24,8 @@ pub fn attention(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, scale: f64, bias: Opt
     trace::tell(Kind::Product, q.dims(), matrix, features, &[]);
     trace::tell(Kind::Softmax, matrix, matrix, keys, &[]);
     trace::tell(Kind::Product, matrix, q.dims(), keys, &[]);
-    if is_flex(&q.device()) && q.dtype() == DType::F32 {
+    let device = q.device();
+    if is_torch(&device) || is_flex(&device) && q.dtype() == DType::F32 {
         let bias = bias.map(|bias| bias.expand(matrix));
         let [q, k, v] = [q, k, v].map(Tensor::into_dispatch);
         let y = match bias {
@@ -47,7 +48,7 @@ fn composed([q, k, v]: [Tensor<4>; 3], scale: f64, bias: Option<Tensor<4>>) -> T
 }
 
 /// [`attention`] as one operation of a backend; a bias is [B, h, N, M].
-#[backend_extension(Flex: cfg(feature = "flex"), Autodiff)]
+#[backend_extension(Flex: cfg(feature = "flex"), LibTorch: cfg(feature = "tch"), Autodiff)]
 pub trait AttentionOps: Backend {
     /// [B, h, N, d].
     fn attend(
@@ -153,6 +154,48 @@ impl<B: AttentionOps + AttentionBackward, C: CheckpointStrategy> AttentionOps fo
     }
 }
 
+#[cfg(feature = "tch")]
+mod torch {
+    use burn::backend::LibTorch;
+    use tch::Tensor;
+
+    use super::{Attended, AttentionBackward, AttentionOps};
+    use crate::op::torch::{Torch, wrap};
+
+    /// softmax(q k^T scale + bias) [B, h, N, M].
+    fn weights(q: &Tensor, k: &Tensor, bias: Option<&Tensor>, scale: f64) -> Tensor {
+        let mut scores = (q * scale).matmul(&k.transpose(2, 3));
+        if let Some(bias) = bias {
+            scores += bias;
+        }
+        scores.softmax(-1, None)
+    }
+
+    impl AttentionOps for LibTorch {
+        fn attend(q: Torch, k: Torch, v: Torch, scale: f64) -> Torch {
+            wrap(weights(&q.tensor, &k.tensor, None, scale).matmul(&v.tensor))
+        }
+
+        fn attend_with(q: Torch, k: Torch, v: Torch, bias: Torch, scale: f64) -> Torch {
+            wrap(weights(&q.tensor, &k.tensor, Some(&bias.tensor), scale).matmul(&v.tensor))
+        }
+    }
+
+    impl AttentionBackward for LibTorch {
+        /// The weights are computed again: one of five products, but no memory.
+        fn attend_backward(of: Attended<Torch>, grad: Torch, needs: bool) -> ([Torch; 3], Option<Torch>) {
+            let (q, k, v, grad) = (of.q.tensor, of.k.tensor, of.v.tensor, grad.tensor);
+            let weights = weights(&q, &k, of.bias.as_ref().map(|bias| &bias.tensor), of.scale);
+            let of_v = weights.transpose(2, 3).matmul(&grad);
+            let of_weights = grad.matmul(&v.transpose(2, 3));
+            let slope = Tensor::internal_softmax_backward_data(&of_weights, &weights, -1, weights.kind());
+            let of_q = slope.matmul(&(k * of.scale));
+            let of_k = slope.transpose(2, 3).matmul(&(q * of.scale));
+            ([of_q, of_k, of_v].map(wrap), needs.then(|| wrap(slope)))
+        }
+    }
+}
+
 #[cfg(all(test, feature = "flex"))]
 mod tests {
     use burn::tensor::{Device, Distribution, FloatDType, Tensor};
@@ -198,6 +241,23 @@ mod tests {
             let y = attention(q.clone(), k.clone(), v.clone(), 1.0, Some(bias));
             let first = v.clone().slice([0..1, 0..1, 0..1, 0..4]).expand([1, 1, 3, 4]);
             assert!((y - first).abs().max().into_scalar::<f32>() < 1e-6);
+        }
+    }
+
+    #[cfg(feature = "tch")]
+    #[test]
+    fn libtorch_agrees() {
+        let random =
+            |shape: [usize; 4]| Tensor::<4>::random(shape, Distribution::Normal(0.1, 1.0), &Device::flex());
+        let tokens = |count| random([2, count, 3, 8]);
+        for with_bias in [true, false] {
+            let inputs = [tokens(50), tokens(21), tokens(21)];
+            let bias = random([1, 3, 50, 21]).into_data();
+            crate::op::testing::on_both(inputs, |[q, k, v]| {
+                let bias = with_bias.then(|| Tensor::from_data(bias.clone(), &q.device()));
+                let [q, k, v] = [q, k, v].map(|x| x.swap_dims(1, 2));
+                attention(q, k, v, 0.35, bias)
+            });
         }
     }
 }

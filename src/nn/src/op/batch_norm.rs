@@ -150,6 +150,12 @@ mod torch {
             let (x, weight, bias) = (x.tensor, weight.tensor, bias.tensor);
             let channels = x.size()[1];
             let zeros = || Tensor::zeros([channels], (Kind::Float, x.device()));
+            if x.numel() == weight.numel() {
+                // One value per channel is its own mean, of which the kernel
+                // would leave a rest of rounding.
+                let y = (&x - &x) + bias.reshape([1, -1, 1, 1]);
+                return (wrap(y), wrap(x.flatten(0, -1).copy()), wrap(zeros()));
+            }
             // The statistics of the batch replace these as a whole, since their
             // momentum is 1.
             let (mean, unbiased) = (zeros(), zeros());
@@ -157,8 +163,7 @@ mod torch {
             let [weight, bias] = [Some(&weight), Some(&bias)];
             let (y, ..) = x.native_batch_norm(weight, bias, statistics[0], statistics[1], true, 1.0, epsilon);
             let n = (x.numel() as f64) / channels as f64;
-            // One value per channel has no unbiased variance; its biased one is 0.
-            let variance = if n > 1.0 { unbiased * ((n - 1.0) / n) } else { zeros() };
+            let variance = unbiased * ((n - 1.0) / n);
             (wrap(y), wrap(mean), wrap(variance))
         }
 
@@ -171,6 +176,10 @@ mod torch {
             grad: Torch,
         ) -> (Torch, Torch, Torch) {
             let (x, weight, grad) = (x.tensor, weight.tensor, grad.tensor);
+            if x.numel() == weight.numel() {
+                // One value per channel: nothing moves the output but the shift.
+                return (wrap(x.zeros_like()), wrap(weight.zeros_like()), wrap(grad.reshape([-1]).copy()));
+            }
             let inverse = (variance.tensor + epsilon).rsqrt();
             let saved = [&mean.tensor, &inverse];
             aten::batch_norm_backward(&grad, &x, &weight, saved, epsilon).map(wrap).into()

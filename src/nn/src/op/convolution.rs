@@ -49,8 +49,19 @@ pub fn convolution(x: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>, for
     })
 }
 
-/// [`convolution`] as burn does it, for every backend.
+impl Convolution {
+    /// Every window, none beyond the border, all channels mixed. With a window
+    /// of one pixel it is a product of matrices.
+    pub const PLAIN: Self =
+        Self { stride: 1, padding: 0, output_padding: 0, dilation: 1, groups: 1, transposed: false };
+}
+
+/// [`convolution`] as burn does it, for every backend; that of single pixels as
+/// a product of matrices.
 fn composed(x: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>, form: Convolution) -> Tensor<4> {
+    if form == Convolution::PLAIN && weight.dims()[2..] == [1, 1] {
+        return product(x, weight, bias);
+    }
     let Convolution { stride, padding, output_padding, dilation, groups, transposed } = form;
     let [stride, padding, dilation] = [[stride; 2], [padding; 2], [dilation; 2]];
     if transposed {
@@ -58,6 +69,19 @@ fn composed(x: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>, form: Conv
         return conv_transpose2d(x, weight, bias, options);
     }
     conv2d(x, weight, bias, ConvOptions::new(stride, padding, dilation, groups))
+}
+
+/// x [B, in, H, W], weight [out, in, 1, 1] and bias [out] to [B, out, H, W].
+fn product(x: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>) -> Tensor<4> {
+    let [batch, input, height, width] = x.dims();
+    let [output, ..] = weight.dims();
+    let weight = weight.reshape([1, output, input]).expand([batch, output, input]);
+    let y = weight.matmul(x.reshape([batch, input, height * width]));
+    let y = y.reshape([batch, output, height, width]);
+    match bias {
+        Some(bias) => y + bias.reshape([1, output, 1, 1]),
+        None => y,
+    }
 }
 
 /// A convolution as one operation of a backend. Shapes as [`convolution`].
@@ -144,7 +168,7 @@ mod tests {
     use crate::op::testing::{close, on_both};
 
     fn plain(padding: usize) -> Convolution {
-        Convolution { stride: 1, padding, output_padding: 0, dilation: 1, groups: 1, transposed: false }
+        Convolution { padding, ..Convolution::PLAIN }
     }
 
     #[test]

@@ -11,6 +11,7 @@ use std::cell::Cell;
 
 use rayon::prelude::*;
 
+use super::filter;
 use super::tile::{SLACK, sweep, tile_rows, whole_vectors};
 
 /// Output pixels of a strip, about.
@@ -28,6 +29,9 @@ thread_local! {
     /// A thread's buffers for input and sums, kept from call to call.
     static BUFFERS: Cell<[Vec<f32>; 2]> = const { Cell::new([Vec::new(), Vec::new()]) };
 }
+
+/// What is done to values of an output channel while they are in the cache.
+pub(crate) type Finish<'a> = dyn Fn(usize, &mut [f32]) + Sync + 'a;
 
 /// y[b, g output + o, r, c] = sum over i and taps t of weight(g, o, i, t) x
 /// x[b, g input + i, r stride + taps[t][0], c stride + taps[t][1]], where x is
@@ -49,11 +53,11 @@ pub(crate) struct Correlation<'a> {
 }
 
 /// How a strip lies in its buffer.
-struct Strip {
+pub(crate) struct Strip {
     /// Output rows of a whole strip.
-    rows: usize,
+    pub(crate) rows: usize,
     /// Distance between rows.
-    pitch: usize,
+    pub(crate) pitch: usize,
     /// Rows that the taps reach beyond the strip.
     reach: usize,
     /// Smallest tap of each axis.
@@ -61,13 +65,25 @@ struct Strip {
     /// Which pixels modulo the stride the taps meet; each set is a plane.
     phases: Vec<[usize; 2]>,
     /// Where a tap lies within a channel.
-    offsets: Vec<usize>,
+    pub(crate) offsets: Vec<usize>,
     /// Channels at a time.
     channels: usize,
 }
 
 impl Strip {
+    /// Of about [`PIXELS`] pixels, for many channels at once.
     fn of(form: &Correlation<'_>) -> Self {
+        Self::with(form, |pitch, _, _| PIXELS / pitch)
+    }
+
+    /// Of as many rows as the buffer takes, for one channel after the other.
+    pub(crate) fn of_plane(form: &Correlation<'_>) -> Self {
+        Self::with(form, |pitch, reach, phases| (VALUES / (pitch * phases)).saturating_sub(reach))
+    }
+
+    /// `most` gives the rows of a strip from its pitch, its reach and the
+    /// number of its phases.
+    fn with(form: &Correlation<'_>, most: impl Fn(usize, usize, usize) -> usize) -> Self {
         let axis = |axis: usize| form.taps.iter().map(move |tap| tap[axis]);
         let low = [0, 1].map(|a| axis(a).min().unwrap_or(0));
         let beyond = |tap: &[isize; 2]| [0, 1].map(|a| tap[a].abs_diff(low[a]));
@@ -78,7 +94,7 @@ impl Strip {
         phases.sort_unstable();
         phases.dedup();
         let pitch = form.to[1] + reach[1];
-        let rows = even_share(form.to[0], (PIXELS / pitch).max(1));
+        let rows = even_share(form.to[0], most(pitch, reach[0], phases.len()).max(1));
         let plane = (rows + reach[0]) * pitch;
         let offset = |tap| {
             let [down, right] = steps(tap);
@@ -92,17 +108,24 @@ impl Strip {
     }
 
     /// Values of a channel.
-    fn values(&self) -> usize {
+    pub(crate) fn values(&self) -> usize {
         (self.rows + self.reach) * self.pitch * self.phases.len()
     }
 
     /// Columns of a strip of `rows` rows, seen as one row.
-    fn columns(&self, rows: usize, width: usize) -> usize {
+    pub(crate) fn columns(&self, rows: usize, width: usize) -> usize {
         (rows - 1) * self.pitch + width
     }
 
     /// Copies what `rows` output rows from `first` on read of a plane.
-    fn fill(&self, buffer: &mut [f32], plane: &[f32], form: &Correlation<'_>, first: usize, rows: usize) {
+    pub(crate) fn fill(
+        &self,
+        buffer: &mut [f32],
+        plane: &[f32],
+        form: &Correlation<'_>,
+        first: usize,
+        rows: usize,
+    ) {
         let [height, width] = form.from;
         let whole = (self.rows + self.reach) * self.pitch;
         for (buffer, phase) in buffer.chunks_exact_mut(whole).zip(&self.phases) {
@@ -116,6 +139,17 @@ impl Strip {
                 }
                 spread(line, &plane[source as usize * width..][..width], low[1], form.stride);
             }
+        }
+    }
+
+    /// Puts up to `count` zeros behind what `rows` output rows read of each
+    /// phase: up to the next one's values.
+    pub(crate) fn clear_behind(&self, buffer: &mut [f32], rows: usize, count: usize) {
+        let whole = (self.rows + self.reach) * self.pitch;
+        for phase in 1..=self.phases.len() {
+            let start = phase * whole - (self.rows - rows) * self.pitch;
+            let end = if phase == self.phases.len() { start + count } else { phase * whole };
+            buffer[start..end.min(start + count)].fill(0.0);
         }
     }
 }
@@ -166,12 +200,20 @@ impl Correlation<'_> {
         &self,
         x: &[f32],
         weight: impl Fn(usize, usize, usize, usize) -> f32 + Send + Sync,
+        finish: &Finish<'_>,
     ) -> Vec<f32> {
         let area = self.to[0] * self.to[1];
-        let mut y = vec![0.0; self.batch * self.groups * self.output * area];
-        if y.is_empty() || self.taps.is_empty() {
-            return y;
+        let values = self.batch * self.groups * self.output * area;
+        if values == 0 || self.taps.is_empty() {
+            return vec![0.0; values];
         }
+        if self.input == 1 && self.output == 1 {
+            let taps = self.taps.len();
+            let filters: Vec<f32> =
+                (0..self.groups * taps).map(|at| weight(at / taps, 0, 0, at % taps)).collect();
+            return filter::correlate(self, x, &filters, finish);
+        }
+        let mut y = vec![0.0; values];
         let strip = Strip::of(self);
         let panels = self.panels(weight);
         let strips = self.to[0].div_ceil(strip.rows);
@@ -191,7 +233,7 @@ impl Correlation<'_> {
         each_task(tasks, self.products(), |index, y| {
             let (set, index) = (index / (spans * strips), index % (spans * strips));
             let (from, first) = (index / strips * span, index % strips * strip.rows);
-            self.strip(&strip, x, &panels, set, from, first, y);
+            self.strip(&strip, x, &panels, set, from, first, y, finish);
         });
         y
     }
@@ -229,6 +271,7 @@ impl Correlation<'_> {
         from: usize,
         first: usize,
         y: Vec<&mut [f32]>,
+        finish: &Finish<'_>,
     ) {
         let width = self.to[1];
         let (tile, taps, area) = (tile_rows(), self.taps.len(), self.from[0] * self.from[1]);
@@ -258,10 +301,12 @@ impl Correlation<'_> {
                 sweep(panel, &input, offsets, sums, pitch, count, start > 0);
             }
         }
-        for (y, sums) in y.into_iter().zip(sums.chunks_exact(pitch)) {
+        let channels = group * self.output + from..;
+        for ((channel, y), sums) in channels.zip(y).zip(sums.chunks_exact(pitch)) {
             for (y, sums) in y.chunks_exact_mut(width).zip(sums.chunks(strip.pitch)) {
                 y.copy_from_slice(&sums[..width]);
             }
+            finish(channel, y);
         }
         BUFFERS.set([input, sums]);
     }

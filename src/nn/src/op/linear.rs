@@ -10,26 +10,27 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, Dispatch, backend_extension};
 use burn::tensor::{DType, Tensor};
 
-use super::backend::is_flex;
+use super::backend::{is_flex, is_torch};
 
 /// x [N, in], weight [out, in] and bias [out] to [N, out]: x W^T + b.
 pub fn linear(x: Tensor<2>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<2> {
     let [output, _] = weight.dims();
-    if !(is_flex(&x.device()) && x.dtype() == DType::F32) {
+    let device = x.device();
+    if !(is_torch(&device) || is_flex(&device) && x.dtype() == DType::F32) {
         let y = x.matmul(weight.transpose());
         return match bias {
             Some(bias) => y + bias.reshape([1, output]),
             None => y,
         };
     }
-    let bias = bias.unwrap_or_else(|| Tensor::zeros([output], &x.device()));
+    let bias = bias.unwrap_or_else(|| Tensor::zeros([output], (&device, x.dtype())));
     let y =
         <Dispatch as LinearOps>::linear_rows(x.into_dispatch(), weight.into_dispatch(), bias.into_dispatch());
     Tensor::from_dispatch(y)
 }
 
 /// [`linear`] as one operation of a backend.
-#[backend_extension(Flex: cfg(feature = "flex"), Autodiff)]
+#[backend_extension(Flex: cfg(feature = "flex"), LibTorch: cfg(feature = "tch"), Autodiff)]
 pub trait LinearOps: Backend {
     /// [N, out].
     fn linear_rows(
@@ -135,6 +136,30 @@ mod flex {
     }
 }
 
+#[cfg(feature = "tch")]
+mod torch {
+    use burn::backend::LibTorch;
+
+    use super::{LinearBackward, LinearOps};
+    use crate::op::torch::{Torch, wrap};
+
+    impl LinearOps for LibTorch {
+        fn linear_rows(x: Torch, weight: Torch, bias: Torch) -> Torch {
+            wrap(bias.tensor.addmm(&x.tensor, &weight.tensor.tr()))
+        }
+    }
+
+    impl LinearBackward for LibTorch {
+        fn linear_rows_backward(x: Torch, weight: Torch, grad: Torch, needs: bool) -> [Option<Torch>; 3] {
+            let grad = grad.tensor;
+            let of_bias = grad.sum_dim_intlist([0i64].as_slice(), false, None);
+            let of_weight = grad.tr().mm(&x.tensor);
+            let of_x = needs.then(|| grad.mm(&weight.tensor));
+            [of_x, Some(of_weight), Some(of_bias)].map(|gradient| gradient.map(wrap))
+        }
+    }
+}
+
 #[cfg(all(test, feature = "flex"))]
 mod tests {
     use burn::tensor::{Device, Distribution, FloatDType, Tensor};
@@ -161,5 +186,17 @@ mod tests {
                 agree(&ours, &exact, 3e-6);
             }
         }
+    }
+
+    #[cfg(feature = "tch")]
+    #[test]
+    fn libtorch_agrees() {
+        let random =
+            |shape: [usize; 4]| Tensor::<4>::random(shape, Distribution::Normal(0.1, 1.0), &Device::flex());
+        let inputs = [random([1, 1, 33, 50]), random([1, 1, 17, 33]), random([1, 1, 1, 17])];
+        crate::op::testing::on_both(inputs, |[x, w, b]| {
+            let x = x.reshape([33, 50]).transpose();
+            linear(x, w.reshape([17, 33]), Some(b.reshape([17]))).reshape([1, 1, 50, 17])
+        });
     }
 }

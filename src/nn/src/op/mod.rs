@@ -18,9 +18,11 @@ mod autocast;
 mod backend;
 mod batch_norm;
 mod convolution;
+mod convolution_norm;
 #[cfg(feature = "flex")]
 mod correlate;
-mod depthwise;
+#[cfg(feature = "flex")]
+mod filter;
 mod gelu;
 #[cfg(feature = "flex")]
 mod host;
@@ -31,7 +33,6 @@ mod normalise;
 #[cfg(feature = "flex")]
 mod outer;
 mod overlap;
-mod pointwise;
 #[cfg(feature = "flex")]
 mod product;
 mod resize;
@@ -52,14 +53,13 @@ pub use autocast::{Autocast, autocast};
 pub(crate) use autocast::{is_on as is_autocast, narrow, widen};
 pub use batch_norm::{BatchNormOps, batch_norm, batch_norm_train};
 pub use convolution::{Convolution, ConvolutionBackward, ConvolutionOps, convolution};
-pub use depthwise::{DepthwiseOps, Window, depthwise};
+pub use convolution_norm::{ConvolutionNormOps, convolution_then};
 pub use gelu::{GeluOps, gelu};
-pub use layer_norm::{LayerNormBackward, LayerNormOps, layer_norm};
+pub use layer_norm::{LayerNormBackward, LayerNormOps, NormalisedRows, layer_norm};
 pub use linear::{LinearBackward, LinearOps, linear};
 pub use noise::{Noise, drop_path, dropout, noise};
 pub use normalise::{NormaliseBackward, NormaliseOps, Normalised, batch_norm_then, batch_norm_train_then};
 pub use overlap::{OverlapBackward, OverlapOps, overlap_sums};
-pub use pointwise::pointwise;
 pub use resize::{Corners, resize_bilinear, upsample_bilinear, upsample_nearest};
 pub use sample::{SampleBackward, SampleOps, dynamic_upsample};
 #[cfg(feature = "tch")]

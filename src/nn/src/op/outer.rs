@@ -8,6 +8,7 @@
 use std::cell::Cell;
 
 use super::correlate::{each_task, even_share, grow};
+use super::filter;
 use super::tile::{SLACK, sweep, tile_columns, tile_rows, whole_vectors};
 
 /// Pixels of a strip, about.
@@ -91,6 +92,9 @@ impl OuterProduct<'_> {
         let area = self.inner[0] * self.inner[1];
         if w.is_empty() || self.batch * area == 0 {
             return w;
+        }
+        if self.small == 1 && self.large == 1 {
+            return filter::outer(self, x, z);
         }
         let plan = Plan::of(self);
         let parts = (self.batch * plan.strips).div_ceil(plan.share);

@@ -131,6 +131,93 @@ fn tile<S: Simd, const M: usize, const N: usize>(
     }
 }
 
+/// For columns j below `count`: sum over k of a[k] b[offsets[k] + j], put to c.
+/// b is read, and c written, up to [`whole_vectors`] of `count`.
+#[macerator::with_simd]
+pub(crate) fn sweep_line<S: Simd>(a: &[f32], b: &[f32], offsets: &[u32], c: &mut [f32], count: usize) {
+    let lanes = S::lanes32();
+    let mut column = 0;
+    while column < count {
+        let left = (count - column).div_ceil(lanes);
+        // One row leaves registers for more vectors, whose sums wait for
+        // nobody.
+        column += lanes
+            * match left {
+                1 => line::<S, 1>(a, b, offsets, c, column),
+                2 | 3 => line::<S, 2>(a, b, offsets, c, column),
+                4..8 => line::<S, 4>(a, b, offsets, c, column),
+                _ => line::<S, 8>(a, b, offsets, c, column),
+            };
+    }
+}
+
+/// Gives the number of vectors that it did.
+#[inline(always)]
+fn line<S: Simd, const N: usize>(
+    a: &[f32],
+    b: &[f32],
+    offsets: &[u32],
+    c: &mut [f32],
+    column: usize,
+) -> usize {
+    tile::<S, 1, N>(a, b, offsets, c, 0, column, false);
+    N
+}
+
+/// For each k: sum over the columns j of a of a[j] b[offsets[k] + j], put to
+/// sums[k]. The length of a is a multiple of [`COLUMNS`].
+#[macerator::with_simd]
+pub(crate) fn correlate_lines<S: Simd>(a: &[f32], b: &[f32], offsets: &[u32], sums: &mut [f64]) {
+    // Sixteen partial sums for each k, however many vectors they are.
+    match S::lanes32() {
+        16 => blocks::<S, 9, 1>(a, b, offsets, sums),
+        8 => blocks::<S, 5, 2>(a, b, offsets, sums),
+        4 => blocks::<S, 2, 4>(a, b, offsets, sums),
+        _ => blocks::<S, 1, 16>(a, b, offsets, sums),
+    }
+}
+
+/// Columns that [`correlate_lines`] takes at a time.
+pub(crate) const COLUMNS: usize = 16;
+/// Columns that are summed in f32, before their sums are in f64.
+const STRETCH: usize = 1 << 12;
+
+#[inline(always)]
+fn blocks<S: Simd, const K: usize, const N: usize>(a: &[f32], b: &[f32], offsets: &[u32], sums: &mut [f64]) {
+    for (offsets, sums) in offsets.chunks(K).zip(sums.chunks_mut(K)) {
+        // What is missing is done in vain.
+        let mut at = [0; K];
+        at[..offsets.len()].copy_from_slice(offsets);
+        let mut total = [0.0f64; K];
+        for (part, a) in a.chunks(STRETCH).enumerate() {
+            let mut parts = [[0.0f32.splat::<S>(); N]; K];
+            let lanes = COLUMNS / N;
+            let from = at.map(|at| &b[at as usize + part * STRETCH..][..a.len()]);
+            for column in (0..a.len()).step_by(COLUMNS) {
+                for n in 0..N {
+                    let place = column + n * lanes;
+                    let left = load::<S>(&a[place..][..lanes]);
+                    for k in 0..K {
+                        parts[k][n] = left.mul_add(load::<S>(&from[k][place..][..lanes]), parts[k][n]);
+                    }
+                }
+            }
+            // A copy goes to memory here, too.
+            let mut done = [[0.0f32.splat::<S>(); N]; K];
+            for k in 0..K {
+                for n in 0..N {
+                    done[k][n] = parts[k][n];
+                }
+            }
+            for (total, done) in total.iter_mut().zip(&done) {
+                let done: &[f32] = bytemuck::cast_slice(done);
+                *total += done.iter().map(|part| f64::from(*part)).sum::<f64>();
+            }
+        }
+        sums.copy_from_slice(&total[..sums.len()]);
+    }
+}
+
 #[inline(always)]
 fn load<S: Simd>(values: &[f32]) -> Vector<S, f32> {
     bytemuck::pod_read_unaligned(bytemuck::cast_slice(values))

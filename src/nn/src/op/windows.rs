@@ -4,10 +4,11 @@
 use burn::backend::{Flex, TensorMetadata};
 use rayon::prelude::*;
 
-use super::correlate::Correlation;
+use super::activation::flex::{Curve, Gelu, Identity, Relu};
+use super::correlate::{Correlation, Finish};
 use super::host::{Host, sum2, tensor, values, vectorised};
 use super::outer::OuterProduct;
-use super::{Convolution, ConvolutionBackward, ConvolutionOps};
+use super::{Activation, Convolution, ConvolutionBackward, ConvolutionNormOps, ConvolutionOps};
 
 /// A convolution between two maps, whichever way it goes: the smaller one
 /// has a pixel for each window, the larger one a pixel for each tap.
@@ -57,7 +58,7 @@ impl Windows {
     }
 
     /// From the larger map to the smaller one.
-    fn gather(&self, x: &[f32], weight: &[f32]) -> Vec<f32> {
+    fn gather(&self, x: &[f32], weight: &[f32], finish: &Finish<'_>) -> Vec<f32> {
         let taps = self.taps();
         let area = taps.len();
         let form = Correlation {
@@ -71,7 +72,7 @@ impl Windows {
             taps: &taps,
         };
         let at = |g, o, i, tap| ((g * self.small + o) * self.large + i) * area + tap;
-        form.run(x, |g, o, i, tap| weight[at(g, o, i, tap)])
+        form.run(x, |g, o, i, tap| weight[at(g, o, i, tap)], finish)
     }
 
     /// From the smaller map to the larger one: the adjoint of [`Self::gather`].
@@ -104,7 +105,7 @@ impl Windows {
                 taps: &taps,
             };
             let at = |g, o, i, tap: usize| ((g * self.small + i) * self.large + o) * all.len() + chosen[tap];
-            let part = form.run(x, |g, o, i, tap| weight[at(g, o, i, tap)]);
+            let part = form.run(x, |g, o, i, tap| weight[at(g, o, i, tap)], &|_, _| ());
             if stride == 1 {
                 return part;
             }
@@ -136,7 +137,7 @@ impl Windows {
             taps: &[[0, 0]],
         };
         let width = self.large * area;
-        let taps = form.run(x, |g, o, i, _| weight[(g * self.small + i) * width + o]);
+        let taps = form.run(x, |g, o, i, _| weight[(g * self.small + i) * width + o], &|_, _| ());
         let [height, inner] = self.inner;
         let mut y = vec![0.0; taps.len()];
         let plane = (area * height * inner).max(1);
@@ -193,24 +194,62 @@ fn interleave(
 
 impl ConvolutionOps for Flex {
     fn convolve(x: Host, weight: Host, form: Convolution) -> Host {
-        let (y, output) = forward(x, weight, form);
-        tensor(y, output)
+        forward(x, weight, form, &|_, _| ())
     }
 
     fn convolve_and_shift(x: Host, weight: Host, bias: Host, form: Convolution) -> Host {
-        let (mut y, output) = forward(x, weight, form);
-        shift(&mut y, values(&bias.to_contiguous()), output[2] * output[3]);
-        tensor(y, output)
+        let bias = bias.to_contiguous();
+        let bias = values(&bias);
+        forward(x, weight, form, &|channel, y| {
+            let bias = bias[channel];
+            vectorised(
+                #[inline(always)]
+                || y.iter_mut().for_each(|y| *y += bias),
+            );
+        })
     }
 }
 
-/// The maps without bias, and their shape.
-fn forward(x: Host, weight: Host, form: Convolution) -> (Vec<f32>, [usize; 4]) {
+impl ConvolutionNormOps for Flex {
+    fn convolve_then(
+        x: Host,
+        weight: Host,
+        scale: Host,
+        shift: Host,
+        form: Convolution,
+        activation: Activation,
+    ) -> Host {
+        let (scale, shift) = (scale.to_contiguous(), shift.to_contiguous());
+        let (scale, shift) = (values(&scale), values(&shift));
+        let finish: &Finish<'_> = match activation {
+            Activation::Identity => &|channel, y| bend::<Identity>(y, scale[channel], shift[channel]),
+            Activation::Relu => &|channel, y| bend::<Relu>(y, scale[channel], shift[channel]),
+            Activation::Gelu => &|channel, y| bend::<Gelu>(y, scale[channel], shift[channel]),
+        };
+        forward(x, weight, form, finish)
+    }
+}
+
+/// curve(y scale + shift).
+fn bend<C: Curve>(y: &mut [f32], scale: f32, shift: f32) {
+    vectorised(
+        #[inline(always)]
+        || y.iter_mut().for_each(|y| *y = C::value(*y * scale + shift)),
+    );
+}
+
+fn forward(x: Host, weight: Host, form: Convolution, finish: &Finish<'_>) -> Host {
     let (x, weight) = (x.to_contiguous(), weight.to_contiguous());
     let windows = Windows::of(&x, &weight, form);
-    let (x, weight) = (values(&x), values(&weight));
-    let y = if form.transposed { windows.scatter(x, weight) } else { windows.gather(x, weight) };
-    (y, windows.output())
+    let (x, weight, output) = (values(&x), values(&weight), windows.output());
+    if !form.transposed {
+        return tensor(windows.gather(x, weight, finish), output);
+    }
+    let mut y = windows.scatter(x, weight);
+    let [_, channels, height, width] = output;
+    let planes = y.par_chunks_mut((height * width).max(1)).enumerate();
+    planes.for_each(|(plane, y)| finish(plane % channels, y));
+    tensor(y, output)
 }
 
 impl ConvolutionBackward for Flex {
@@ -226,8 +265,11 @@ impl ConvolutionBackward for Flex {
         let shape = |x: &Host| [0, 1, 2, 3].map(|axis| x.shape()[axis]);
         let (map, slope, filter) = (values(&x), values(&grad), values(&weight));
         let x_grad = of_x.then(|| {
-            let values =
-                if form.transposed { windows.gather(slope, filter) } else { windows.scatter(slope, filter) };
+            let values = if form.transposed {
+                windows.gather(slope, filter, &|_, _| ())
+            } else {
+                windows.scatter(slope, filter)
+            };
             tensor(values, shape(&x))
         });
         let [small, large] = if form.transposed { [map, slope] } else { [slope, map] };
@@ -236,17 +278,6 @@ impl ConvolutionBackward for Flex {
         let bias_grad = of_bias.then(|| tensor(sums(slope, channels, height * width), [channels]));
         [x_grad, weight_grad, bias_grad]
     }
-}
-
-/// Adds the bias of its channel to each plane of `pixels`.
-fn shift(y: &mut [f32], bias: &[f32], pixels: usize) {
-    y.par_chunks_mut(pixels).enumerate().for_each(|(plane, y)| {
-        let bias = bias[plane % bias.len()];
-        vectorised(
-            #[inline(always)]
-            || y.iter_mut().for_each(|y| *y += bias),
-        );
-    });
 }
 
 /// Sums over the planes of each channel.

@@ -14,7 +14,7 @@
 //! | quotient | the divisor; the dividend if the divisor has a gradient |
 //! | convolution of any kind, pool, resize | its input; a max pool also its choices |
 //! | batch norm | its input, and mean and variance per channel |
-//! | layer norm | its input |
+//! | layer norm | its input, and mean and deviation per row |
 //! | softmax | the shifted input, its exponential, one value per row |
 //! | attention (`dygl_nn::op::attention`) | queries, keys, values and what is added to the scores |
 //! | GELU, sigmoid, tanh, exponential, root, power ... | its input |
@@ -407,7 +407,10 @@ fn rule<'a>(operation: &'a OperationIr, flow: &Flow<'_>) -> Result<Kept<'a>, Cos
             Module::BatchNorm(op) => {
                 Kept { tensors: vec![&op.x, &op.gamma], inside: 2 * F32 * values(&op.gamma) }
             }
-            Module::LayerNorm(op) => of(vec![&op.input]),
+            Module::LayerNorm(op) => {
+                let rows = values(&op.input) / values(&op.gamma).max(1);
+                Kept { tensors: vec![&op.input, &op.gamma], inside: 2 * F32 * rows }
+            }
             _ => return Err(unknown()),
         },
         _ => return Err(unknown()),

@@ -56,7 +56,7 @@ pub(super) struct ConvNormGelu {
 
 impl ConvNormGelu {
     pub(super) fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        self.norm.forward_then(self.conv.forward(x), Activation::Gelu)
+        self.conv.forward_then(x, &self.norm, Activation::Gelu)
     }
 }
 

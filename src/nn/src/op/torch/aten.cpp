@@ -83,14 +83,14 @@ char *dygl_batch_norm_backward(const at::Tensor *grad, const at::Tensor *input, 
     });
 }
 
-// Gradients of input, weight and bias over the last axis.
+// Gradients of input, weight and bias over the last axis. Of the bias the kernel
+// reads the shape alone, which is the weight's.
 char *dygl_layer_norm_backward(const at::Tensor *grad, const at::Tensor *input, const at::Tensor *weight,
-                               const at::Tensor *bias, const at::Tensor *mean, const at::Tensor *inverse,
-                               at::Tensor **out) {
+                               const at::Tensor *mean, const at::Tensor *inverse, at::Tensor **out) {
     return answer(out, [&] {
         const std::array<int64_t, 1> shape{input->size(-1)};
         return at::native_layer_norm_backward(*grad, *input, shape, *mean, *inverse, maybe(weight),
-                                              maybe(bias), all);
+                                              maybe(weight), all);
     });
 }
 

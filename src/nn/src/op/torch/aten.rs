@@ -82,7 +82,6 @@ unsafe extern "C" {
         grad: Handle,
         input: Handle,
         weight: Handle,
-        bias: Handle,
         mean: Handle,
         inverse: Handle,
         out: *mut Slot,
@@ -186,20 +185,19 @@ pub(crate) fn batch_norm_backward(
 /// Gradients of x [..., F], weight and bias [F] of a layer norm over the last
 /// axis, given that of its output and what `native_layer_norm` gave beside it:
 /// mean and 1 / sqrt(variance + epsilon), each [..., 1].
-#[cfg_attr(not(test), allow(dead_code, reason = "for a layer norm that is one operation"))]
 pub(crate) fn layer_norm_backward(
     grad: &Tensor,
     x: &Tensor,
-    [weight, bias]: [&Tensor; 2],
+    weight: &Tensor,
     [mean, inverse]: [&Tensor; 2],
 ) -> [Tensor; 3] {
     all(|out| {
         // SAFETY: the tensors outlive the call, which keeps
         // no pointer; `out` has three slots.
         unsafe {
-            let (grad, x, weight, bias) = (handle(grad), handle(x), handle(weight), handle(bias));
+            let (grad, x, weight) = (handle(grad), handle(x), handle(weight));
             let (mean, inverse) = (handle(mean), handle(inverse));
-            dygl_layer_norm_backward(grad, x, weight, bias, mean, inverse, out)
+            dygl_layer_norm_backward(grad, x, weight, mean, inverse, out)
         }
     })
 }

@@ -2,11 +2,11 @@
 //! that it is slow at on CPUs.
 
 use burn::backend::LibTorch;
-use tch::Tensor;
+use tch::{Device, Kind, Tensor};
 
 use super::aten::{self, Form};
 use super::{Torch, wrap};
-use crate::op::{Convolution, ConvolutionBackward, ConvolutionOps};
+use crate::op::{Activation, Convolution, ConvolutionBackward, ConvolutionNormOps, ConvolutionOps};
 
 impl From<Convolution> for Form {
     fn from(form: Convolution) -> Self {
@@ -26,8 +26,28 @@ impl ConvolutionOps for LibTorch {
     }
 }
 
+impl ConvolutionNormOps for LibTorch {
+    /// The scale is taken into the weight, the activation done in place.
+    fn convolve_then(
+        x: Torch,
+        weight: Torch,
+        scale: Torch,
+        shift: Torch,
+        form: Convolution,
+        activation: Activation,
+    ) -> Torch {
+        let weight = weight.tensor * scale.tensor.reshape([-1, 1, 1, 1]);
+        let mut y = forward(&x.tensor, &weight, Some(&shift.tensor), form);
+        wrap(match activation {
+            Activation::Identity => y,
+            Activation::Relu => y.relu_(),
+            Activation::Gelu => y.gelu_("none"),
+        })
+    }
+}
+
 fn forward(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, form: Convolution) -> Tensor {
-    if is_product(weight, form) {
+    if is_product(x, weight, form) {
         return product(x, weight, bias);
     }
     let form = Form::from(form);
@@ -57,7 +77,7 @@ impl ConvolutionBackward for LibTorch {
     ) -> [Option<Torch>; 3] {
         let (x, weight, grad) = (x.tensor, weight.tensor, grad.tensor);
         let taps = Form::from(form);
-        let found = if is_product(&weight, form) {
+        let found = if is_product(&x, &weight, form) {
             product_backward(&x, &weight, &grad, wanted)
         } else if aten::has_depthwise(&x, &weight, taps) {
             let [x, weight] = aten::depthwise_backward(&grad, &x, &weight, taps);
@@ -69,19 +89,15 @@ impl ConvolutionBackward for LibTorch {
     }
 }
 
-/// Whether each pixel is multiplied by one matrix. On CPUs libtorch's
+/// Whether each pixel is multiplied by one matrix, on the CPU. There libtorch's
 /// product of matrices takes half the time of its convolution, whose kernel
-/// wants the channels of a pixel side by side.
-fn is_product(weight: &Tensor, form: Convolution) -> bool {
-    let pointwise = Convolution {
-        stride: 1,
-        padding: 0,
-        output_padding: 0,
-        dilation: form.dilation,
-        groups: 1,
-        transposed: false,
-    };
-    form == pointwise && weight.size()[2..] == [1, 1]
+/// wants the channels of a pixel side by side. In bfloat16 it would round the
+/// weight's gradient for each image, before the sum.
+fn is_product(x: &Tensor, weight: &Tensor, form: Convolution) -> bool {
+    x.device() == Device::Cpu
+        && x.kind() != Kind::BFloat16
+        && form == Convolution::PLAIN
+        && weight.size()[2..] == [1, 1]
 }
 
 /// Maps as matrices [B, C, HW], the weight as one for each image.
