@@ -166,14 +166,16 @@ mod flex {
             let features = scale.len();
             // The gradient of x replaces that of y, row by row; each task sums
             // its part of those of weight and bias.
-            let task = |((g, x), (means, inverses)): ((&mut [f32], &[f32]), (&[f32], &[f32]))| {
+            let share = share(features);
+            let task = |(index, (g, x)): (usize, (&mut [f32], &[f32]))| {
                 let mut parts = vec![0.0f32; 2 * features];
                 let (of_scale, of_shift) = parts.split_at_mut(features);
                 vectorised(
                     #[inline(always)]
                     || {
                         let rows = g.chunks_exact_mut(features).zip(x.chunks_exact(features));
-                        for ((g, x), (mean, inverse)) in rows.zip(means.iter().zip(inverses)) {
+                        for (row, (g, x)) in (index * share / features..).zip(rows) {
+                            let (mean, inverse) = (means[row], inverses[row]);
                             let sums = of_shift.iter_mut().zip(of_scale.iter_mut());
                             for (((of_shift, of_scale), g), x) in sums.zip(g.iter()).zip(x) {
                                 *of_shift += g;
@@ -191,9 +193,7 @@ mod flex {
                 parts
             };
             let slope = grad.storage_mut::<f32>();
-            let share = share(features);
-            let moments = means.par_chunks(share / features).zip(inverses.par_chunks(share / features));
-            let tasks = slope.par_chunks_mut(share).zip(input.par_chunks(share)).zip(moments);
+            let tasks = slope.par_chunks_mut(share).zip(input.par_chunks(share)).enumerate();
             let parts: Vec<Vec<f32>> = tasks.map(task).collect();
             let mut sums = vec![0.0f64; 2 * features];
             for part in parts {

@@ -197,8 +197,8 @@ fn blocks<S: Simd, const K: usize, const N: usize>(a: &[f32], b: &[f32], offsets
                 for n in 0..N {
                     let place = column + n * lanes;
                     let left = load::<S>(&a[place..][..lanes]);
-                    for k in 0..K {
-                        parts[k][n] = left.mul_add(load::<S>(&from[k][place..][..lanes]), parts[k][n]);
+                    for (parts, from) in parts.iter_mut().zip(&from) {
+                        parts[n] = left.mul_add(load::<S>(&from[place..][..lanes]), parts[n]);
                     }
                 }
             }
