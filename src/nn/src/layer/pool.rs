@@ -1,16 +1,17 @@
 //! Pooling without parameters.
 
-use burn::tensor::module::{avg_pool2d, max_pool2d};
-use burn::tensor::ops::{AvgPoolOptions, MaxPoolOptions};
+use burn::tensor::module::avg_pool2d;
+use burn::tensor::ops::AvgPoolOptions;
 use burn::tensor::{FloatDType, Tensor};
 
+use crate::op::{self, Pool};
 use crate::trace::{self, Kind};
 
 /// The largest value of each `size` x `size` tile: [B, C, H, W] to
 /// [B, C, H / size, W / size]; rows and columns that do not fill a tile are dropped.
 pub fn max_pool(x: Tensor<4>, size: usize) -> Tensor<4> {
     let input = x.dims();
-    let y = max_pool2d(x, MaxPoolOptions::new([size; 2]).with_stride([size; 2]));
+    let y = op::max_pool(x, Pool { side: size, stride: size, padding: 0 });
     trace::tell(Kind::MaxPool, input, y.dims(), size * size, &[]);
     y
 }
@@ -19,7 +20,7 @@ pub fn max_pool(x: Tensor<4>, size: usize) -> Tensor<4> {
 /// stem of a ResNet: [B, C, H, W] to [B, C, ceil(H / 2), ceil(W / 2)].
 pub fn max_pool_stem(x: Tensor<4>) -> Tensor<4> {
     let input = x.dims();
-    let y = max_pool2d(x, MaxPoolOptions::new([3; 2]).with_stride([2; 2]).with_padding([1; 2]));
+    let y = op::max_pool(x, Pool { side: 3, stride: 2, padding: 1 });
     trace::tell(Kind::MaxPool, input, y.dims(), 9, &[]);
     y
 }

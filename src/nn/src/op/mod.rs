@@ -28,6 +28,7 @@ mod gelu;
 mod host;
 mod layer_norm;
 mod linear;
+mod max_pool;
 mod noise;
 mod normalise;
 #[cfg(feature = "flex")]
@@ -57,6 +58,7 @@ pub use convolution_norm::{ConvolutionNormOps, convolution_then};
 pub use gelu::{GeluOps, gelu};
 pub use layer_norm::{LayerNormBackward, LayerNormOps, NormalisedRows, layer_norm};
 pub use linear::{LinearBackward, LinearOps, linear};
+pub use max_pool::{MaxPoolOps, Places, Pool, max_pool};
 pub use noise::{Noise, drop_path, dropout, noise};
 pub use normalise::{NormaliseBackward, NormaliseOps, Normalised, batch_norm_then, batch_norm_train_then};
 pub use overlap::{OverlapBackward, OverlapOps, overlap_sums};

@@ -12,7 +12,8 @@
 //! |---|---|
 //! | product, of matrices or by element | each factor whose partner has a gradient |
 //! | quotient | the divisor; the dividend if the divisor has a gradient |
-//! | convolution of any kind, pool, resize | its input; a max pool also its choices |
+//! | convolution of any kind, pool of means, resize | its input |
+//! | max pool (`dygl_nn::op::max_pool`) | its choices |
 //! | batch norm | its input, and mean and variance per channel |
 //! | layer norm | its input, and mean and deviation per row |
 //! | softmax | the shifted input, its exponential, one value per row |
@@ -402,7 +403,7 @@ fn rule<'a>(operation: &'a OperationIr, flow: &Flow<'_>) -> Result<Kept<'a>, Cos
             Module::ConvTranspose2d(op) => of(vec![&op.x, &op.weight]),
             Module::AvgPool2d(op) => of(vec![&op.x]),
             Module::AdaptiveAvgPool2d(op) => of(vec![&op.x]),
-            Module::MaxPool2d(op) => Kept { tensors: vec![&op.x], inside: CHOICE * values(&op.out) },
+            Module::MaxPool2d(op) => Kept { tensors: Vec::new(), inside: CHOICE * values(&op.out) },
             Module::Interpolate(op) => of(vec![&op.x]),
             Module::BatchNorm(op) => {
                 Kept { tensors: vec![&op.x, &op.gamma], inside: 2 * F32 * values(&op.gamma) }

@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, HashMap};
 
 use burn::module::ParamId;
 use burn::tensor::activation::{sigmoid, softmax};
-use burn::tensor::module::{conv2d, max_pool2d};
-use burn::tensor::ops::{ConvOptions, MaxPoolOptions};
+use burn::tensor::module::conv2d;
+use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Device, Tensor};
 use dygl::ledger::Memory;
 use dygl::spec::name::Named;
 use dygl::spec::network::NETWORKS;
+use dygl_nn::layer::max_pool;
 use dygl_nn::op::{attention, relu};
 
 use crate::cost::graph::{Mode, Pass, capture, id};
@@ -89,9 +90,9 @@ fn the_backward_pass_keeps_what_it_reads_once() {
     assert_eq!(gated.kept, 3 * MAP, "images, map, gate");
     // A factor without a gradient is kept, its partner is not.
     assert_eq!(held(|x, w| conv(x.clone(), w) * x).kept, MAP);
-    // A quarter of the values, and as many choices; no gradient reaches the images.
-    let pooled = |x| max_pool2d(x, MaxPoolOptions::new([2; 2]).with_stride([2; 2]));
-    assert_eq!(held(|x, w| pooled(conv(x, w))).kept, 2 * MAP + MAP / 4);
+    // Choices for a quarter of the values; no gradient reaches the images.
+    let pooled = |x| max_pool(x, 2);
+    assert_eq!(held(|x, w| pooled(conv(x, w))).kept, MAP + MAP / 4);
     assert_eq!(held(|x, w| conv(pooled(x), w)).kept, MAP / 4);
     // Queries, keys and values are one map here; weights and scores are not kept.
     assert_eq!(held(|x, w| attend(conv(x, w))).kept, 2 * MAP);
