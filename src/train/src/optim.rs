@@ -38,15 +38,12 @@ impl GradientSet {
     }
 
     fn new(gradients: Vec<(Site, Tensor<1>)>) -> Result<Self, NotFinite> {
-        let mut total = 0.0;
-        for (site, gradient) in &gradients {
-            let squares = op::sum_of_squares(gradient.clone());
-            if !squares.is_finite() {
-                return Err(NotFinite { parameter: site.name.clone() });
-            }
-            total += squares;
+        let squares = op::sums_of_squares(gradients.iter().map(|(_, gradient)| gradient.clone()));
+        let spoilt = gradients.iter().zip(&squares).find(|(_, squares)| !squares.is_finite());
+        match spoilt {
+            Some(((site, _), _)) => Err(NotFinite { parameter: site.name.clone() }),
+            None => Ok(Self { gradients, norm: squares.iter().sum::<f64>().sqrt() }),
         }
-        Ok(Self { gradients, norm: total.sqrt() })
     }
 
     /// L2 norm over all parameters, before clipping.

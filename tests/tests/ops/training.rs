@@ -104,7 +104,7 @@ pub fn adamw(count: usize, rate: f64, weight_decay: f64, clip_norm: f64) -> Case
         let (mut m, mut v) = (p.zeros_like(), p.zeros_like());
         for (t, name) in GRADIENTS.iter().enumerate() {
             let gradient = plain(name);
-            let norm = op::sum_of_squares(gradient.clone()).sqrt();
+            let norm = op::sums_of_squares([gradient.clone()]).iter().sum::<f64>().sqrt();
             let clip = (clip_norm / (norm + 1e-6)).min(1.0);
             (p, m, v) = op::adamw(p, gradient, m, v, step(t + 1, clip, rate, weight_decay));
         }
@@ -165,16 +165,22 @@ fn six_steps_of_the_optimizer_are_those_of_f64() {
 }
 
 #[test]
-fn the_sum_of_squares_is_that_of_f64() {
-    for count in [1, 7, 33, 16_385, 200_001] {
-        let values = numbers(&format!("squares {count}"), &[count], 1.0, 0.3);
-        let wanted: f64 = values.values.iter().map(|value| f64::from(*value).powi(2)).sum();
-        for (name, device) in devices() {
-            let x = Tensor::<1>::from_data(TensorData::new(values.values.clone(), [count]), device);
-            let error = (op::sum_of_squares(x) / wanted - 1.0).abs();
-            assert!(error <= 1e-6, "{count} on {name}: {error:e}");
+fn the_sums_of_squares_are_those_of_f64() {
+    let drawn =
+        [1, 7, 33, 16_385, 200_001].map(|count| numbers(&format!("squares {count}"), &[count], 1.0, 0.3));
+    for (name, device) in devices() {
+        let sums = op::sums_of_squares(drawn.iter().map(|numbers| {
+            let data = TensorData::new(numbers.values.clone(), [numbers.values.len()]);
+            Tensor::<1>::from_data(data, device)
+        }));
+        assert_eq!(sums.len(), drawn.len());
+        for (numbers, sum) in drawn.iter().zip(sums) {
+            let wanted: f64 = numbers.values.iter().map(|value| f64::from(*value).powi(2)).sum();
+            let error = (sum / wanted - 1.0).abs();
+            assert!(error <= 1e-6, "{} on {name}: {error:e}", numbers.values.len());
         }
     }
+    assert!(op::sums_of_squares([]).is_empty());
 }
 
 /// Noise of a fixed stream: number k is u of the fill rule, moved to [0, 1).

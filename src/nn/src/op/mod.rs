@@ -66,4 +66,4 @@ pub use resize::{Corners, resize_bilinear, upsample_bilinear, upsample_nearest};
 pub use sample::{SampleBackward, SampleOps, dynamic_upsample};
 #[cfg(feature = "tch")]
 pub use torch::aten::keep_memory;
-pub use update::{AdamWStep, UpdateOps, adamw, sum_of_squares};
+pub use update::{AdamWStep, UpdateOps, adamw, sums_of_squares};

@@ -5,10 +5,15 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, Dispatch, Scalar, backend_extension};
 use burn::tensor::Tensor;
 
-/// Sum of the squares of a flat tensor, on the host.
-pub fn sum_of_squares(x: Tensor<1>) -> f64 {
-    let sum = <Dispatch as UpdateOps>::sum_of_squares(x.into_dispatch());
-    Tensor::<1>::from_dispatch(sum).into_scalar::<f64>()
+/// Sums of the squares of flat tensors, on the host. They leave the device
+/// together: it is waited for once.
+pub fn sums_of_squares(tensors: impl IntoIterator<Item = Tensor<1>>) -> Vec<f64> {
+    let sum = |x: Tensor<1>| <Dispatch as UpdateOps>::sum_of_squares(x.into_dispatch());
+    let sums: Vec<Tensor<1>> = tensors.into_iter().map(|x| Tensor::from_dispatch(sum(x))).collect();
+    match sums.is_empty() {
+        true => Vec::new(),
+        false => Tensor::cat(sums, 0).into_data().iter::<f64>().collect(),
+    }
 }
 
 /// One AdamW step on flat tensors: (parameter, gradient, m, v) to the new
