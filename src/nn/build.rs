@@ -14,7 +14,7 @@ mod torch {
     use std::process::Command;
 
     const FOLDER: &str = "src/op/torch";
-    const SOURCES: [&str; 2] = ["aten.cpp", "depthwise.cpp"];
+    const SOURCES: [&str; 3] = ["aten.cpp", "depthwise.cpp", "memory.cpp"];
 
     /// What a PyTorch in a Python environment says of itself.
     const ASK_PYTORCH: &str = "\

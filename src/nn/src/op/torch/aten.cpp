@@ -7,9 +7,6 @@
 #include <cstdint>
 #include <cstdlib>
 #include <optional>
-#ifdef __GLIBC__
-#include <malloc.h>
-#endif
 
 #include <ATen/ops/_fused_adamw.h>
 #include <ATen/ops/convolution_backward.h>
@@ -46,16 +43,6 @@ constexpr std::array<bool, 3> all{true, true, true};
 extern "C" {
 
 void dygl_free_text(char *text) { std::free(text); }
-
-// Memory that was freed stays with the process. glibc gives large blocks back
-// at once, and the system clears each page of the next one again.
-void dygl_keep_memory(void) {
-#ifdef __GLIBC__
-    mallopt(M_MMAP_THRESHOLD, 1 << 30);
-    mallopt(M_TRIM_THRESHOLD, INT32_MAX);
-    mallopt(M_TOP_PAD, 64 << 20);
-#endif
-}
 
 // Gradients of input, weight and bias (of `channels` values), each if it is
 // wanted; three bools say so.

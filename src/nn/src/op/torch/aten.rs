@@ -1,6 +1,6 @@
 //! The functions of libtorch that its binding leaves out (gradients of its
-//! kernels; `aten.cpp`), and one that it is slow at (`depthwise.cpp`). All unsafe
-//! code of the project is here.
+//! kernels; `aten.cpp`), one that it is slow at (`depthwise.cpp`), and where its
+//! tensors lie (`memory.cpp`). All unsafe code of the project is here.
 //!
 //! Like the functions of the binding, these panic with libtorch's own text
 //! where it refuses its arguments. Results share no memory with arguments.
@@ -50,6 +50,8 @@ pub(crate) struct Rates {
 unsafe extern "C" {
     fn dygl_free_text(text: Text);
     safe fn dygl_keep_memory();
+    #[cfg(test)]
+    fn dygl_memory(out: *mut i64);
     fn dygl_adamw(parameter: Slot, gradient: Slot, m: Slot, v: Slot, rates: *const Rates) -> Text;
     fn dygl_depthwise(input: Handle, weight: Handle, padding: i64, dilation: i64, out: *mut Slot) -> Text;
     fn dygl_depthwise_backward(
@@ -97,10 +99,22 @@ unsafe extern "C" {
     ) -> Text;
 }
 
-/// Keeps freed memory with the process (glibc): a step that takes and gives back
-/// maps of some ten megabytes spends a tenth of its time on their pages else.
+/// Lets freed values of tensors on CPUs wait for the next tensor of their size
+/// (`memory.cpp`); no more is held than half as much again as tensors needed at
+/// most. Taking maps of some ten megabytes from the system in each step costs a
+/// tenth of its time.
 pub fn keep_memory() {
     dygl_keep_memory();
+}
+
+/// Bytes of values from 1 MiB up: in tensors, waiting, and the most that were
+/// in tensors.
+#[cfg(test)]
+pub(super) fn memory() -> [i64; 3] {
+    let mut told = [0; 3];
+    // SAFETY: three numbers are written, before it returns.
+    unsafe { dygl_memory(told.as_mut_ptr()) };
+    told
 }
 
 fn handle(tensor: &Tensor) -> Handle {

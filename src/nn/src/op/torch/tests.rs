@@ -209,3 +209,39 @@ fn what_libtorch_refuses_comes_with_its_text() {
     };
     assert!(catch_unwind(AssertUnwindSafe(call)).is_err(), "three values of four");
 }
+
+#[test]
+fn a_freed_block_waits_for_a_tensor_of_about_its_size() {
+    aten::keep_memory();
+    drop(Tensor::empty([400 << 20], (Kind::Uint8, Device::Cpu))); // what may wait from now on
+    let bytes = |mebibytes: i64| Tensor::ones([mebibytes << 20], (Kind::Uint8, Device::Cpu));
+    let first = bytes(37);
+    let place = first.data_ptr();
+    drop(first);
+    // More than an eighth smaller, and larger.
+    let others = [bytes(32), bytes(38)];
+    assert!(others.iter().all(|other| other.data_ptr() != place));
+    let second = bytes(36);
+    assert_eq!(second.data_ptr(), place);
+    assert_eq!(second.sum(Kind::Int64).int64_value(&[]), 36 << 20);
+}
+
+#[test]
+fn no_more_is_held_than_half_as_much_again_as_tensors_needed() {
+    aten::keep_memory();
+    for round in 0..3 {
+        let mut held = Vec::new();
+        for size in 0..40 {
+            let side = 300 + 50 * ((7 * size + round) % 11);
+            held.push(Tensor::full([2, side, side], size, F32));
+            if size % 3 == 2 {
+                drop(held.swap_remove((5 * size as usize) % held.len()));
+            }
+            let [used, waiting, peak] = aten::memory();
+            assert!(used + waiting <= peak + peak / 2, "{used} in tensors, {waiting} wait, peak {peak}");
+        }
+        for tensor in &held {
+            assert_eq!(tensor.min().double_value(&[]), tensor.max().double_value(&[]), "two share a place");
+        }
+    }
+}
