@@ -8,10 +8,10 @@ use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, Dispatch, backend_extension};
+use burn::tensor::Tensor;
 use burn::tensor::activation::softmax;
-use burn::tensor::{DType, Tensor};
 
-use super::backend::{is_flex, is_torch};
+use super::backend::has_kernel;
 use crate::trace::{self, Kind};
 
 /// softmax(q k^T scale + bias) v: q [B, h, N, d], k and v [B, h, M, d], bias
@@ -24,8 +24,7 @@ pub fn attention(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, scale: f64, bias: Opt
     trace::tell(Kind::Product, q.dims(), matrix, features, &[]);
     trace::tell(Kind::Softmax, matrix, matrix, keys, &[]);
     trace::tell(Kind::Product, matrix, q.dims(), keys, &[]);
-    let device = q.device();
-    if is_torch(&device) || is_flex(&device) && q.dtype() == DType::F32 {
+    if has_kernel(&q) {
         let bias = bias.map(|bias| bias.expand(matrix));
         let [q, k, v] = [q, k, v].map(Tensor::into_dispatch);
         let y = match bias {

@@ -1,7 +1,18 @@
 //! Which backend a tensor lives on, where an operation takes another way on one.
 
 use burn::backend::DispatchDevice;
-use burn::tensor::Device;
+use burn::tensor::{DType, Device, Tensor};
+
+/// Whether the backend of a tensor has kernels of ours for it: libtorch for
+/// every kind of value, flex for f32.
+pub(crate) fn has_kernel<const D: usize>(x: &Tensor<D>) -> bool {
+    is_torch(&x.device()) || has_flex_kernel(x)
+}
+
+/// Whether a tensor is one that the kernels on slices take: f32 on flex.
+pub(crate) fn has_flex_kernel<const D: usize>(x: &Tensor<D>) -> bool {
+    is_flex(&x.device()) && x.dtype() == DType::F32
+}
 
 /// Whether it is the flex backend, with or without autodiff.
 pub(crate) fn is_flex(device: &Device) -> bool {

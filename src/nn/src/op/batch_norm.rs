@@ -152,8 +152,8 @@ mod torch {
             let zeros = || Tensor::zeros([channels], (Kind::Float, x.device()));
             if x.numel() == weight.numel() {
                 // One value per channel is its own mean, of which the kernel
-                // would leave a rest of rounding.
-                let y = (&x - &x) + bias.reshape([1, -1, 1, 1]);
+                // would leave a rest of rounding. What is not finite stays so.
+                let y = &x * 0.0 + bias.reshape([1, -1, 1, 1]);
                 return (wrap(y), wrap(x.flatten(0, -1).copy()), wrap(zeros()));
             }
             // The statistics of the batch replace these as a whole, since their

@@ -8,11 +8,11 @@ use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, Dispatch, backend_extension};
+use burn::tensor::Tensor;
 use burn::tensor::module::{conv_transpose2d, conv2d};
 use burn::tensor::ops::{ConvOptions, ConvTransposeOptions};
-use burn::tensor::{DType, Tensor};
 
-use super::backend::{is_flex, is_torch};
+use super::backend::has_kernel;
 
 /// The form of a convolution with a square window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,8 +38,7 @@ pub struct Convolution {
 /// [in, out / groups, k, k]) and bias [out] to [B, out, H', W']. In f64 it is
 /// burn's own everywhere but on libtorch.
 pub fn convolution(x: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>, form: Convolution) -> Tensor<4> {
-    let has_kernel = is_torch(&x.device()) || (is_flex(&x.device()) && x.dtype() == DType::F32);
-    if !has_kernel {
+    if !has_kernel(&x) {
         return composed(x, weight, bias, form);
     }
     let (x, weight) = (x.into_dispatch(), weight.into_dispatch());

@@ -4,9 +4,9 @@
 
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, Dispatch, backend_extension};
-use burn::tensor::{DType, Tensor};
+use burn::tensor::Tensor;
 
-use super::backend::{is_flex, is_torch};
+use super::backend::has_kernel;
 use super::{Activation, Convolution, batch_norm_then, convolution};
 use crate::trace::{self, Kind};
 
@@ -21,9 +21,7 @@ pub fn convolution_then(
     epsilon: f64,
     activation: Activation,
 ) -> Tensor<4> {
-    let device = x.device();
-    let has_kernel = is_torch(&device) || (is_flex(&device) && x.dtype() == DType::F32);
-    if !has_kernel || device.is_autodiff() {
+    if !has_kernel(&x) || x.device().is_autodiff() {
         return batch_norm_then(convolution(x, weight, bias, form), norm, epsilon, activation);
     }
     let [gamma, beta, mean, var] = norm;

@@ -8,9 +8,9 @@ use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, AutodiffBackend, Backend, Dispatch, backend_extension};
-use burn::tensor::{DType, Tensor, module};
+use burn::tensor::{Tensor, module};
 
-use super::backend::{is_flex, is_torch};
+use super::backend::has_kernel;
 
 /// (x - mean) / sqrt(var + epsilon) weight + bias, mean and biased variance
 /// over the last axis: x [..., features], the others [features].
@@ -20,8 +20,7 @@ pub fn layer_norm<const D: usize>(
     bias: Tensor<1>,
     epsilon: f64,
 ) -> Tensor<D> {
-    let device = x.device();
-    if !(is_torch(&device) || is_flex(&device) && x.dtype() == DType::F32) {
+    if !has_kernel(&x) {
         return module::layer_norm(x, weight, Some(bias), epsilon);
     }
     let (y, ..) = <Dispatch as LayerNormOps>::normalise_rows(

@@ -8,22 +8,21 @@ use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, Dispatch, backend_extension};
-use burn::tensor::{DType, Tensor};
+use burn::tensor::Tensor;
 
-use super::backend::{is_flex, is_torch};
+use super::backend::has_kernel;
 
 /// x [N, in], weight [out, in] and bias [out] to [N, out]: x W^T + b.
 pub fn linear(x: Tensor<2>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<2> {
     let [output, _] = weight.dims();
-    let device = x.device();
-    if !(is_torch(&device) || is_flex(&device) && x.dtype() == DType::F32) {
+    if !has_kernel(&x) {
         let y = x.matmul(weight.transpose());
         return match bias {
             Some(bias) => y + bias.reshape([1, output]),
             None => y,
         };
     }
-    let bias = bias.unwrap_or_else(|| Tensor::zeros([output], (&device, x.dtype())));
+    let bias = bias.unwrap_or_else(|| Tensor::zeros([output], (&x.device(), x.dtype())));
     let y =
         <Dispatch as LinearOps>::linear_rows(x.into_dispatch(), weight.into_dispatch(), bias.into_dispatch());
     Tensor::from_dispatch(y)

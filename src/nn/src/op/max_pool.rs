@@ -24,13 +24,20 @@ pub struct Pool {
     pub padding: usize,
 }
 
+impl Pool {
+    /// Side, stride, padding and dilation along both axes, as burn takes them.
+    fn axes(self) -> [[usize; 2]; 4] {
+        [self.side, self.stride, self.padding, 1].map(|length| [length; 2])
+    }
+}
+
 /// Max pooling on a backend.
 #[backend_extension(Flex: cfg(feature = "flex"), LibTorch: cfg(feature = "tch"), Capture, Autodiff)]
 pub trait MaxPoolOps: Backend {
     /// [B, C, H', W'].
     fn pool_max(x: FloatTensor<Self>, window: Pool) -> FloatTensor<Self> {
-        let Pool { side, stride, padding } = window;
-        Self::max_pool2d(x, [side; 2], [stride; 2], [padding; 2], [1; 2], false)
+        let [side, stride, padding, dilation] = window.axes();
+        Self::max_pool2d(x, side, stride, padding, dilation, false)
     }
 }
 
@@ -79,25 +86,24 @@ impl<B: Backend> Backward<B, 1> for MaxPool {
 
     fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
         let Choices { indices, shape, kind, device, window } = ops.state;
-        let Pool { side, stride, padding } = window;
+        let [side, stride, padding, dilation] = window.axes();
         unary::<B, _>(ops.parents, ops.node, grads, |grad| {
             // One zero that looks like the input.
             let x = B::float_expand(B::float_zeros(Shape::from([1; 4]), &device, kind), shape);
-            let (side, stride, padding) = ([side; 2], [stride; 2], [padding; 2]);
-            B::max_pool2d_with_indices_backward(x, side, stride, padding, [1; 2], false, grad, indices).x_grad
+            B::max_pool2d_with_indices_backward(x, side, stride, padding, dilation, false, grad, indices)
+                .x_grad
         });
     }
 }
 
 impl<B: MaxPoolOps + Places, C: CheckpointStrategy> MaxPoolOps for Autodiff<B, C> {
     fn pool_max(x: FloatTensor<Self>, window: Pool) -> FloatTensor<Self> {
-        let Pool { side, stride, padding } = window;
         let (x, node) = x.into_parts();
         match MaxPool.prepare::<C>([node]).compute_bound().stateful() {
             OpsKind::Tracked(prep) => {
                 let (shape, kind, device) = (x.shape(), x.dtype().into(), x.device());
-                let (side, stride, padding) = ([side; 2], [stride; 2], [padding; 2]);
-                let pooled = B::max_pool2d_with_indices(x, side, stride, padding, [1; 2], false, B::KIND);
+                let [side, stride, padding, dilation] = window.axes();
+                let pooled = B::max_pool2d_with_indices(x, side, stride, padding, dilation, false, B::KIND);
                 let indices = pooled.indices;
                 prep.finish(Choices { indices, shape, kind, device, window }, pooled.output)
             }

@@ -8,9 +8,9 @@ use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, AutodiffBackend, Backend, Dispatch, backend_extension};
-use burn::tensor::{DType, Tensor};
+use burn::tensor::Tensor;
 
-use super::backend::is_flex;
+use super::backend::has_flex_kernel;
 use super::{Activation, batch_norm, batch_norm_train};
 use crate::trace::{self, Kind};
 
@@ -22,7 +22,7 @@ pub fn batch_norm_then(
     epsilon: f64,
     activation: Activation,
 ) -> Tensor<4> {
-    if !(is_flex(&x.device()) && x.dtype() == DType::F32) {
+    if !has_flex_kernel(&x) {
         return activation.apply(batch_norm(x, weight, bias, mean, var, epsilon));
     }
     tell(&x, activation);
@@ -47,7 +47,7 @@ pub fn batch_norm_train_then(
     epsilon: f64,
     activation: Activation,
 ) -> (Tensor<4>, Tensor<1>, Tensor<1>) {
-    if !(is_flex(&x.device()) && x.dtype() == DType::F32) {
+    if !has_flex_kernel(&x) {
         let (y, mean, var) = batch_norm_train(x, weight, bias, epsilon);
         return (activation.apply(y), mean, var);
     }

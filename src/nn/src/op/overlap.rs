@@ -7,10 +7,10 @@ use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, AutodiffBackend, Backend, Dispatch, backend_extension};
+use burn::tensor::Tensor;
 use burn::tensor::activation::sigmoid;
-use burn::tensor::{DType, Tensor};
 
-use super::backend::is_flex;
+use super::backend::has_flex_kernel;
 use super::relu;
 
 /// Of logits x and targets t [G, n], with p = sigmoid(x), for each of G groups
@@ -20,7 +20,7 @@ use super::relu;
 /// The cross-entropy is taken as max(x, 0) - x t + log(1 + e^-|x|), which
 /// neither overflows nor loses small probabilities.
 pub fn overlap_sums(logits: Tensor<2>, target: Tensor<2>) -> [Tensor<1>; 4] {
-    if !(is_flex(&logits.device()) && logits.dtype() == DType::F32 && target.dtype() == DType::F32) {
+    if !(has_flex_kernel(&logits) && has_flex_kernel(&target)) {
         return composed(logits, target);
     }
     let [groups, _] = logits.dims();

@@ -11,7 +11,7 @@ use burn::backend::{Autodiff, Backend, backend_extension};
 use burn::tensor::ops::{GridSampleOptions, GridSamplePaddingMode, InterpolateMode};
 use burn::tensor::{DType, Device, Tensor, TensorData};
 
-use super::backend::{is_flex, is_torch};
+use super::backend::has_kernel;
 use crate::trace::{self, Kind};
 
 /// Bilinear samples of x [B, C, H, W] at the positions of a bilinear x2 plus
@@ -23,8 +23,7 @@ use crate::trace::{self, Kind};
 pub fn dynamic_upsample(x: Tensor<4>, offset: Tensor<4>, groups: usize) -> Tensor<4> {
     let [batch, channels, height, width] = x.dims();
     trace::tell(Kind::Sample, x.dims(), [batch, channels, 2 * height, 2 * width], 4, &[]);
-    let has_kernel = is_torch(&x.device()) || (is_flex(&x.device()) && x.dtype() == DType::F32);
-    if has_kernel {
+    if has_kernel(&x) {
         let y = <Dispatch as SampleOps>::sample(x.into_dispatch(), offset.into_dispatch(), groups);
         return Tensor::from_dispatch(y);
     }
