@@ -218,7 +218,7 @@ fn a_freed_block_waits_for_a_tensor_of_about_its_size() {
     let first = bytes(37);
     let place = first.data_ptr();
     drop(first);
-    // More than an eighth smaller, and larger.
+    // For the one it is more than an eighth too large, for the other too small.
     let others = [bytes(32), bytes(38)];
     assert!(others.iter().all(|other| other.data_ptr() != place));
     let second = bytes(36);
