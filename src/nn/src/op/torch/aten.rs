@@ -99,9 +99,8 @@ unsafe extern "C" {
     ) -> Text;
 }
 
-/// Lets freed values of tensors on CPUs wait for the next tensor of their size
-/// (`memory.cpp`); no more is held than half as much again as tensors needed at
-/// most. Taking maps of some ten megabytes from the system in each step costs a
+/// Lets freed values of tensors on CPUs wait for the next tensor of about their
+/// size (`memory.cpp`), no more than half of what tensors needed at most. Taking maps of some ten megabytes from the system in each step costs a
 /// tenth of its time.
 pub fn keep_memory() {
     dygl_keep_memory();
