@@ -11,6 +11,7 @@ mod malformed;
 mod matrix;
 mod official;
 mod ops;
+mod own;
 mod packs;
 mod paper;
 mod parity;

@@ -100,8 +100,9 @@ unsafe extern "C" {
 }
 
 /// Lets freed values of tensors on CPUs wait for the next tensor of about their
-/// size (`memory.cpp`), no more than half of what tensors needed at most. Taking maps of some ten megabytes from the system in each step costs a
-/// tenth of its time.
+/// size (`memory.cpp`): no more than half of what tensors needed at most, or
+/// 256 MiB. Taking maps of some ten megabytes from the system in each step costs
+/// a tenth of its time.
 pub fn keep_memory() {
     dygl_keep_memory();
 }
