@@ -7,7 +7,7 @@ use std::io::Cursor;
 use dygl_tests::lab::Lab;
 use image::{DynamicImage, GrayImage, ImageFormat};
 
-/// A grey-level disc on noise, as a pair of files.
+/// Pictures of a disc on a plain ground beside masks of grey levels 0 and 60.
 fn own_pairs(lab: &Lab, count: u32) {
     for number in 0..count {
         let inside =
