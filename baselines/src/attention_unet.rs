@@ -15,14 +15,13 @@
 //! follows.
 
 use burn::module::Module;
-use burn::tensor::activation::sigmoid;
 use burn::tensor::{Device, Tensor};
 use dygl_nn::layer::{
     BatchNorm2d, BatchNorm2dConfig, Conv2d, Conv2dConfig, ConvNormRelu, ConvNormReluConfig, DoubleConv,
     DoubleConvConfig, max_pool,
 };
 use dygl_nn::network::{Initial, Network, Options};
-use dygl_nn::op::{relu, upsample_nearest};
+use dygl_nn::op::{relu, sigmoid, spread, upsample_nearest};
 
 /// Channels of the five levels.
 const WIDTHS: [usize; 5] = [64, 128, 256, 512, 1024];
@@ -186,7 +185,9 @@ impl Gate {
     /// signal and skip [B, C, H, W] to [B, C, H, W].
     fn forward(&self, signal: Tensor<4>, skip: Tensor<4>) -> Tensor<4> {
         let sum = self.signal.forward(signal) + self.skip.forward(skip.clone()); // [B, C/2, H, W]
-        skip * sigmoid(self.weight.forward(relu(sum))) // weights [B, 1, H, W]
+        let weight = sigmoid(self.weight.forward(relu(sum))); // [B, 1, H, W]
+        let shape = skip.dims();
+        skip * spread(weight, shape)
     }
 }
 

@@ -19,14 +19,13 @@
 //! program and are shared by all networks in it, belong to the network here.
 
 use burn::module::Module;
-use burn::tensor::activation::softmax;
 use burn::tensor::{Device, Tensor};
 use dygl_nn::layer::{
     BatchNorm2d, BatchNorm2dConfig, Conv2d, Conv2dConfig, Shortcut, avg_pool_3x3, global_average_double,
     max_pool, pad_to,
 };
 use dygl_nn::network::{Initial, Network, Options};
-use dygl_nn::op::{Activation, Corners, relu, upsample_bilinear};
+use dygl_nn::op::{Activation, Corners, relu, scale_channels, softmax, upsample_bilinear};
 use dygl_nn::trace::{self, Kind, Standing};
 
 /// Channels of the stem.
@@ -295,8 +294,8 @@ impl SplitAttention {
         let inner = relu(self.squeeze_norm.forward_double(self.squeeze.forward_double(means))); // [B, M]
         let scores = self.excite.forward_double(inner).reshape([batch, 2, width]);
         trace::functional(|| trace::tell(Kind::Softmax, scores.dims(), scores.dims(), 2, &[]));
-        let weights = softmax(scores, 1).cast(first.dtype());
-        let weight = |index| weights.clone().narrow(1, index, 1).reshape([batch, width, 1, 1]);
-        first * weight(0) + second * weight(1)
+        let weights = softmax(scores.swap_dims(1, 2)).cast(first.dtype()); // [B, W, 2]
+        let weight = |index| weights.clone().narrow(2, index, 1).reshape([batch, width]);
+        scale_channels(first, weight(0)) + scale_channels(second, weight(1))
     }
 }

@@ -29,7 +29,6 @@
 //! 5. The decoder's convolutions have biases in front of batch norm.
 
 use burn::module::Module;
-use burn::tensor::activation::sigmoid;
 use burn::tensor::{Device, Tensor};
 use dygl_nn::layer::{
     BasicBlock, BasicBlockConfig, BatchNorm2d, BatchNorm2dConfig, Conv2d, Conv2dConfig, ConvTranspose2d,
@@ -37,7 +36,7 @@ use dygl_nn::layer::{
     global_average, to_image, to_tokens,
 };
 use dygl_nn::network::{Backbone, Initial, Network, Options};
-use dygl_nn::op::{Activation, relu};
+use dygl_nn::op::{Activation, relu, scale_channels, sigmoid};
 
 /// Channels of the ResNet's four stages, and their blocks.
 const WIDTHS: [usize; 4] = [64, 128, 256, 512];
@@ -245,10 +244,9 @@ struct Recalibrate {
 impl Recalibrate {
     /// [B, C, H, W] to the same shape.
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let [batch, channels, ..] = x.dims();
         let mean = global_average(x.clone()); // [B, C]
         let gate = sigmoid(self.excite.forward(relu(self.squeeze.forward(mean)))); // [B, C]
-        x * gate.reshape([batch, channels, 1, 1])
+        scale_channels(x, gate)
     }
 }
 

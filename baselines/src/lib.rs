@@ -64,6 +64,13 @@ mod testing {
         Tensor::from_data(TensorData::new(array.values, array.shape), &Device::flex())
     }
 
+    /// Numbers in [-1, 1) of the fill rule, of a stream of their own.
+    pub(crate) fn numbers<const D: usize>(name: &str, shape: [usize; D]) -> Tensor<D> {
+        let count = shape.iter().product();
+        let values = (0..count).map(|index| arrays::unit(name, index, parity::SEED)).collect();
+        tensor(Array { shape: shape.to_vec(), values })
+    }
+
     /// The image of the golden maps, [1, 3, 224, 224].
     pub(crate) fn image() -> Tensor<4> {
         tensor(classifier::image())

@@ -144,6 +144,7 @@ threads = 1
             .current_dir(self.path())
             .env_remove("DYGL_STORE")
             .env_remove("DYGL_DATA")
+            .env_remove("GITHUB_STEP_SUMMARY")
             .env("NO_COLOR", "1");
         command
     }

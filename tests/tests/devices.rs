@@ -29,6 +29,59 @@ fn auto_says_what_it_stands_for_and_is_the_fastest() {
     assert!(run.stderr.contains(&format!("device: {fastest} (")), "{}", run.stderr);
     let doctor = lab.dygl(&["doctor"]).exits(0).stdout;
     assert!(doctor.contains(&format!("auto is {fastest}")) && doctor.contains("libtorch"), "{doctor}");
+    // In words, and on what.
+    assert!(doctor.contains("numerics class flex: portable arithmetic of dygl"), "{doctor}");
+    assert!(doctor.contains("vectors") && doctor.contains("DYGL_SIMD"), "{doctor}");
+}
+
+#[test]
+fn vectors_are_taken_as_asked_or_refused_by_name() {
+    let lab = tiny(r#"["unet"]"#, 1);
+    let dygl = |level: &str, arguments: &[&str]| {
+        let output = lab.command(arguments).env("DYGL_SIMD", level).output().expect("dygl starts");
+        let told = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
+        (output.status.code(), told.concat())
+    };
+    let (code, told) = dygl("scalar", &["doctor"]);
+    assert_eq!(code, Some(0), "{told}");
+    assert!(told.contains("scalar, as DYGL_SIMD=scalar asks"), "{told}");
+    for arguments in [&["doctor"][..], &["run", "tiny"]] {
+        let (code, told) = dygl("sse9", arguments);
+        assert_eq!(code, Some(3), "{told}");
+        assert!(told.contains("DYGL_SIMD=sse9: this processor has scalar"), "{told}");
+        assert!(!told.contains("panicked"), "{told}");
+    }
+}
+
+#[test]
+fn threads_are_in_the_key_where_sums_depend_on_them() {
+    for (device, is_keyed) in [("flex", false), ("tch-cpu", true)] {
+        if !offers(device) {
+            continue;
+        }
+        let lab = tiny(r#"["unet"]"#, 1);
+        let run = |threads: &str| {
+            let threads = format!("ops.threads={threads}");
+            let run = ["run", "tiny", "--device", device, "--set", &threads, "--format", "json"];
+            lab.dygl(&run).exits(0).json()["cells"][0]["outcome"].clone()
+        };
+        assert_eq!(run("1"), "done");
+        assert_eq!(run("2"), if is_keyed { "done" } else { "cached" }, "{device}");
+        assert_eq!([run("1"), run("2")], ["cached", "cached"], "{device}");
+        assert_eq!(lab.weights().len(), if is_keyed { 2 } else { 1 }, "{device}");
+        // Whoever reads finds results of any number of threads, and is told which.
+        lab.dygl(&["status", "tiny", "--device", device, "--set", "ops.threads=7"]).exits(0);
+        let status = lab.dygl(&["status", "tiny", "--device", device, "--format", "json"]).exits(0).json();
+        let key = status["cells"][0]["train_key"].as_str().expect("key").to_owned();
+        let shown = lab.dygl(&["show", &key]).exits(0).stdout;
+        let words = shown.lines().find_map(|line| line.strip_prefix("  arithmetic  ")).expect("words");
+        let (begin, end) = if is_keyed {
+            ("libtorch on ", ", 1 thread")
+        } else {
+            ("portable arithmetic of dygl", "with any number of threads")
+        };
+        assert!(words.starts_with(begin) && words.ends_with(end), "{words}");
+    }
 }
 
 #[test]
@@ -137,7 +190,11 @@ fn libtorch_repeats_to_the_bit_and_is_a_class_of_its_own() {
     first.dygl(&["status", "smoke", "--device", "flex"]).exits(8);
     first.dygl(&["status", "smoke", "--device", "any"]).exits(0);
     let text = records(first);
-    assert!(text.contains("\"numerics\": \"libtorch-cpu\"") && text.contains("libtorch 2."), "{text}");
+    // The experiment's runs have one thread each.
+    let class =
+        text.split("\"numerics\": \"").nth(1).and_then(|rest| rest.split('"').next()).expect("a class");
+    assert!(class.starts_with("libtorch-cpu-") && class.ends_with("-1t"), "{class}");
+    assert!(text.contains("libtorch 2."), "{text}");
     let key = first.dygl(&["status", "smoke", "--device", "tch-cpu", "--format", "json"]).exits(0).json();
     let key = key["cells"][0]["train_key"].as_str().expect("key").to_owned();
     let reproduced = first.dygl(&["reproduce", &key[..12], "--format", "json"]).exits(0).json();

@@ -1,6 +1,8 @@
 //! The house as its users meet it: real processes, real files.
 
 mod audit;
+mod bits;
+mod check;
 mod cli;
 mod cost;
 mod datasets;

@@ -115,3 +115,103 @@ fn experiments_say_question_cost_and_command() {
         }
     }
 }
+
+/// Functions of the standard library that are the C library's, or the compiler's
+/// to compute in one order or another.
+const NOT_PORTABLE: [&str; 31] = [
+    "acos", "acosh", "asin", "asinh", "atan", "atan2", "atanh", "cbrt", "cos", "cosh", "erf", "erfc", "exp",
+    "exp2", "exp_m1", "gamma", "hypot", "ln", "ln_1p", "ln_gamma", "log", "log10", "log1p", "log2", "powf",
+    "powi", "sin", "sin_cos", "sinh", "tan", "tanh",
+];
+
+/// Where numbers of results come about.
+const DECIDES: [&str; 6] = [
+    "src/harness/src/random.rs",
+    "src/harness/src/data",
+    "src/harness/src/metric",
+    "src/train/src",
+    "src/nn/src",
+    "baselines/src",
+];
+
+/// What may call one of them there, and why no result depends on it.
+const PORTABLE_ALL_THE_SAME: [(&str, &str, &str); 2] = [
+    (
+        "src/nn/src/op/overlap.rs",
+        "exp",
+        "a tensor's: the composition in f64 that the operation is tested with",
+    ),
+    ("src/nn/src/op/overlap.rs", "log1p", "the same"),
+];
+
+/// Files that are tests as a whole.
+const TESTS: [&str; 5] = ["/tests/", "tests.rs", "testing.rs", "net/suite.rs", "net/guard.rs"];
+
+/// The lines of a file before its module of tests.
+fn before_tests(text: &str) -> impl Iterator<Item = &str> {
+    let mut is_next = false;
+    text.lines().take_while(move |line| {
+        let begins = is_next && line.contains("mod ") && line.ends_with('{');
+        is_next = line.starts_with("#[cfg(") && line.contains("test");
+        !begins
+    })
+}
+
+/// The name of such a function in a line of code, called as a method or by its path.
+fn not_portable(line: &str) -> Option<&'static str> {
+    let code = line.split("//").next().unwrap_or_default();
+    NOT_PORTABLE.into_iter().find(|name| {
+        let is_whole = |rest: &str| !rest.starts_with(|c: char| c.is_alphanumeric() || c == '_');
+        let method = code.contains(&format!(".{name}("));
+        let path =
+            ["f32::", "f64::"].iter().any(|of| code.split(&format!("{of}{name}")).skip(1).any(is_whole));
+        method || path
+    })
+}
+
+#[test]
+fn a_call_into_the_c_library_is_recognised() {
+    for (line, name) in [
+        ("let y = x.exp();", Some("exp")),
+        ("    .powf(2.0)", Some("powf")),
+        ("[low, high].map(f64::ln)", Some("ln")),
+        ("f32::powi(x, 2)", Some("powi")),
+        ("libm::exp(x) + f64::lnx + x.expect(\"there\") // x.exp()", None),
+        ("x.sqrt().round().mul_add(a, b)", None),
+    ] {
+        assert_eq!(not_portable(line), name, "{line}");
+    }
+}
+
+#[test]
+fn no_result_depends_on_a_c_library() {
+    let root = root();
+    let mut complaints = Vec::new();
+    for place in DECIDES.map(|place| root.join(place)) {
+        let mut files = Vec::new();
+        if place.is_dir() {
+            collect(&place, &mut files);
+        } else {
+            let text = fs::read_to_string(&place).expect("UTF-8");
+            files.push((place, text));
+        }
+        for (path, text) in files {
+            let name = path.strip_prefix(&root).expect("inside").to_string_lossy().into_owned();
+            if TESTS.iter().any(|part| name.contains(part)) {
+                continue;
+            }
+            for (number, line) in before_tests(&text).enumerate() {
+                let Some(function) = not_portable(line) else { continue };
+                if !PORTABLE_ALL_THE_SAME.iter().any(|(file, other, _)| *file == name && *other == function) {
+                    complaints.push(format!(
+                        "{name}:{}: `{function}` is the C library's and differs from one machine to the next; \
+                         take `libm::{function}` (a product for powi, `op/curve.rs` for tensors), or say in \
+                         tests/tests/tidy.rs why no result depends on it",
+                        number + 1
+                    ));
+                }
+            }
+        }
+    }
+    assert!(complaints.is_empty(), "{}", complaints.join("\n"));
+}

@@ -7,6 +7,7 @@ use dygl_nn::layer::{
     Conv2d, Conv2dConfig, EfficientChannelAttention, EfficientChannelAttentionConfig, LayerNorm,
     LayerNormConfig, Mlp, MlpConfig, SwinMlp, global_average, to_image, to_tokens,
 };
+use dygl_nn::op::{mean_axes, scale_channels, spread};
 use dygl_nn::trace::{self, Kind};
 
 /// Channels on which channel attention judges each channel.
@@ -18,9 +19,8 @@ fn attention(device: &Device) -> EfficientChannelAttention {
 
 /// x + x * gate: [B, C, H, W] to the same shape.
 fn recalibrate(eca: &EfficientChannelAttention, x: Tensor<4>) -> Tensor<4> {
-    let [batch, channels, ..] = x.dims();
     let gate = eca.gate(global_average(x.clone()));
-    x * (gate + 1.0).reshape([batch, channels, 1, 1])
+    scale_channels(x, gate + 1.0)
 }
 
 /// The maps of all convolutions, one behind the other.
@@ -113,13 +113,14 @@ impl SwinMlp for ChannelMlp {
             // is N values in a row, of several tokens and all features.
             let rows = x.reshape([batch, features, tokens]);
             trace::tell(Kind::GlobalAverage, rows.dims(), [batch, features], tokens, &[]);
-            let means = rows.clone().mean_dim(2).reshape([batch, features]);
+            let means = mean_axes(rows.clone(), &[2]).reshape([batch, features]);
             let gate = (self.eca.gate(means) + 1.0).reshape([batch, features, 1]);
-            return (rows * gate).swap_dims(1, 2);
+            return (rows * spread(gate, [batch, features, tokens])).swap_dims(1, 2);
         }
         trace::tell(Kind::GlobalAverage, x.dims(), [batch, features], tokens, &[]);
-        let means = x.clone().mean_dim(1).reshape([batch, features]);
-        x * (self.eca.gate(means) + 1.0).reshape([batch, 1, features])
+        let means = mean_axes(x.clone(), &[1]).reshape([batch, features]);
+        let gate = (self.eca.gate(means) + 1.0).reshape([batch, 1, features]);
+        x * spread(gate, [batch, tokens, features])
     }
 }
 

@@ -44,7 +44,7 @@ use dygl_nn::layer::{
     BatchNorm2d, BatchNorm2dConfig, Conv2d, Conv2dConfig, ConvNormRelu, ConvNormReluConfig,
 };
 use dygl_nn::network::{Backbone, Initial, Network, Options};
-use dygl_nn::op::{Convolution, Corners, convolution, relu, resize_bilinear};
+use dygl_nn::op::{Convolution, Corners, convolution, relu, resize_bilinear, sum_axes};
 use dygl_nn::trace::{self, Kind};
 
 use res2net::{Res2Net, Res2NetConfig};
@@ -261,7 +261,7 @@ impl Sum {
         trace::functional(|| trace::tell(Kind::Convolution, x.dims(), x.dims(), terms, &[]));
         let ones = Tensor::ones([1, 1, side, side], (&x.device(), x.dtype()));
         let form = Convolution { padding: side / 2, ..Convolution::PLAIN };
-        let sum = convolution(x.sum_dim(1), ones, None, form); // [B, 1, H, W]
+        let sum = convolution(sum_axes(x, &[1]), ones, None, form); // [B, 1, H, W]
         relu(self.norm.forward_repeated(sum))
     }
 }
@@ -269,14 +269,13 @@ impl Sum {
 #[cfg(test)]
 mod tests {
     use anyhow::Result;
-    use burn::tensor::Distribution;
     use burn::tensor::module::conv2d;
     use burn::tensor::ops::ConvOptions;
     use dygl_nn::network::matches;
     use dygl_tests::classifier::check;
 
     use super::*;
-    use crate::testing::{image, laid, map};
+    use crate::testing::{image, laid, map, numbers};
 
     #[test]
     fn a_res2net50_of_timm_gives_its_own_maps() -> Result<()> {
@@ -291,8 +290,8 @@ mod tests {
     fn a_sum_is_the_convolution_with_ones() {
         let device = Device::flex();
         let sum = SumConfig { side: 5 }.init(&device);
-        sum.norm.running_mean.set(Tensor::random([WIDTH], Distribution::Default, &device));
-        let x = Tensor::<4>::random([2, WIDTH, 7, 9], Distribution::Uniform(-1.0, 1.0), &device);
+        sum.norm.running_mean.set((numbers("running_mean", [WIDTH]) + 1.0) / 2.0);
+        let x = numbers("x", [2, WIDTH, 7, 9]);
         let ours = sum.forward(x.clone());
         let ones = Tensor::ones([WIDTH, WIDTH, 5, 5], &device);
         let dense = conv2d(x, ones, None, ConvOptions::new([1; 2], [2; 2], [1; 2], 1));

@@ -1,11 +1,13 @@
 //! The command line: the contract with people and scripts.
 
+mod check;
 mod dataset;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use check::{Against, Check, Require, ToleranceRule};
 pub use dataset::{Dataset, Division, FailOn, PartName, Preview};
 
 use crate::exec::device::Device;
@@ -46,7 +48,13 @@ pub enum Verb {
     #[command(after_help = "Example:\n  dygl report table2 --out reports/out")]
     Report(Report),
     /// Hold results against accepted ones; fails when a score moved
-    #[command(after_help = "Example:\n  dygl check smoke --against lock --junit check.xml")]
+    #[command(
+        after_help = "Results are identical (every image's score, to the last bit), held (within the tolerance),\n\
+                      worse, better, missing or of other numerics; all but held and identical are told.\n\n\
+                      Example:\n  dygl check smoke --junit check.xml\n  dygl check smoke --require identical\n  \
+                      dygl check table2 --accept --filter 'model=dyglnet'\n  \
+                      dygl check table2 --accept --prune --tolerance from-seeds"
+    )]
     Check(Check),
     /// Say where the paper does not agree with itself: its sentences against its numbers
     #[command(after_help = "Example:\n  dygl audit --out reports/out/audit\n  \
@@ -208,32 +216,6 @@ pub struct Report {
     /// Embed images of datasets whose terms forbid showing them to others
     #[arg(long)]
     pub embed_images: bool,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Against {
-    /// The published numbers
-    Paper,
-    /// The accepted results in experiments/<EXP>.lock.toml
-    Lock,
-}
-
-#[derive(Debug, Args)]
-pub struct Check {
-    #[command(flatten)]
-    pub selection: Selection,
-    /// What to hold the results against
-    #[arg(long, value_enum, default_value = "lock")]
-    pub against: Against,
-    /// Accept today's results: write the lock file
-    #[arg(long)]
-    pub accept: bool,
-    /// Write a JUnit report
-    #[arg(long, value_name = "FILE")]
-    pub junit: Option<PathBuf>,
-    /// Write GitHub annotations to standard output
-    #[arg(long)]
-    pub github: bool,
 }
 
 #[derive(Debug, Args)]

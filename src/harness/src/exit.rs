@@ -8,7 +8,7 @@
 //! | 3 | the environment lacks something: data, device, library |
 //! | 4 | nothing was selected |
 //! | 5 | stored bytes or dataset files were altered |
-//! | 6 | a score regressed; with `dygl audit --strict`, the paper contradicts itself |
+//! | 6 | a score is not what was accepted; with `dygl audit --strict`, the paper contradicts itself |
 //! | 7 | a result is missing |
 //! | 8 | a result is stale: its inputs changed since |
 //! | 130 | interrupted |

@@ -28,4 +28,6 @@ pub mod spec;
 pub mod stats;
 pub mod store;
 pub mod table;
+#[cfg(test)]
+mod testing;
 pub mod weight_file;

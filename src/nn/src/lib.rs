@@ -12,4 +12,4 @@ pub mod layer;
 pub mod network;
 pub mod op;
 pub mod trace;
-mod vector;
+pub mod vector;

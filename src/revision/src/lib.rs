@@ -35,6 +35,7 @@ const NOT_TRAIN: &[(&str, &str)] = &[
     ("augment", "revision data"),
     ("cost", "counts and measures, and makes no result"),
     ("evaluate", "revision metric"),
+    ("bits", "digests what is computed and makes no result"),
     ("views.rs", "draws pictures for people"),
     ("forward.rs", "the verb `model forward` makes no result"),
     ("import", "the verb `model import` makes files that are keyed by their digest"),
@@ -46,8 +47,9 @@ const NOT_TRAIN: &[(&str, &str)] = &[
     ("lib.rs", "module list"),
 ];
 
-/// How a pass tells what it does: belongs to the revision `cost` alone.
-const TRACE: &str = "src/nn/src/trace.rs";
+/// How a pass tells what it does, and how it is recorded: belong to the revision
+/// `cost` alone.
+const TOLD: [&str; 2] = ["src/nn/src/trace.rs", "src/nn/src/op/recorded.rs"];
 
 /// Where C++ is that computes.
 const FOREIGN: &str = "src/nn/src/op/torch";
@@ -87,7 +89,9 @@ pub fn of_workspace(root: &Path) -> io::Result<Revisions> {
     let training = read(root, training)?;
     revisions.insert("train".into(), digest(&with_used(training, &shared)));
     let mut costs = rust_files(&train.join("cost"))?;
-    costs.extend(rust_files(&root.join(TRACE))?);
+    for file in TOLD {
+        costs.extend(rust_files(&root.join(file))?);
+    }
     let costs = read(root, costs)?;
     revisions.insert("cost".into(), digest(&with_used(costs, &shared)));
     for (network, files) in networks(root)? {
@@ -135,7 +139,7 @@ pub fn watched(root: &Path) -> io::Result<Vec<PathBuf>> {
 /// depends on it, and it speaks the names of all of them.
 fn shared(root: &Path) -> io::Result<Vec<Source>> {
     let mut files = rust_files(&root.join("src/nn/src"))?;
-    files.retain(|file| *file != root.join(TRACE));
+    files.retain(|file| TOLD.iter().all(|told| *file != root.join(told)));
     read(root, files)
 }
 

@@ -10,7 +10,7 @@ const RECORDERS: &[&str] = &["burn-capture", "burn-router"];
 
 /// Revision name and the crates (by prefix of their names) it covers.
 const LIBRARIES: &[(&str, &[&str])] = &[
-    ("library.tensor", &["burn", "gemm", "macerator", "cubecl"]),
+    ("library.tensor", &["burn", "gemm", "libm", "macerator", "cubecl"]),
     ("library.libtorch", BINDINGS),
     ("library.image", &["image", "png", "tiff", "zune-jpeg", "fdeflate"]),
 ];
@@ -62,9 +62,9 @@ mod tests {
 
     #[test]
     fn only_what_computes_is_listed() {
-        let lock = "[[package]]\nname = \"burn-capture\"\nversion = \"0.22.1\"\n\n[[package]]\nname = \"serde\"\nversion = \"1.0.0\"\n\n[[package]]\nname = \"burn-flex\"\nversion = \"0.22.1\"\n\n[[package]]\nname = \"burn-tch\"\nversion = \"0.22.1\"\n";
+        let lock = "[[package]]\nname = \"burn-capture\"\nversion = \"0.22.1\"\n\n[[package]]\nname = \"serde\"\nversion = \"1.0.0\"\n\n[[package]]\nname = \"burn-flex\"\nversion = \"0.22.1\"\n\n[[package]]\nname = \"burn-tch\"\nversion = \"0.22.1\"\n\n[[package]]\nname = \"libm\"\nversion = \"0.2.16\"\n";
         let found = libraries(lock);
-        assert_eq!(found["library.tensor"], "burn-flex 0.22.1");
+        assert_eq!(found["library.tensor"], "burn-flex 0.22.1, libm 0.2.16");
         assert_eq!(found["library.libtorch"], "burn-tch 0.22.1");
         assert_eq!(found["library.image"], "");
     }

@@ -14,7 +14,6 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use burn::module::Module;
-use burn::tensor::{Distribution, Tensor};
 use clap::{Parser, ValueEnum};
 use dygl::spec::name::Named;
 use dygl::spec::network;
@@ -133,8 +132,7 @@ fn evaluation(arguments: &Arguments, named: &Named, backend: &Backend) -> Result
     let [batch, size] = [arguments.batch, arguments.size].map(usize::from);
     let net = init::initialise_for(named, Net::build(named, [size; 2], &backend.device)?, 1);
     let net = net.valid();
-    let images =
-        Tensor::<4>::random([batch, 3, size, size], Distribution::Uniform(-1.0, 1.0), &backend.device);
+    let images = stepping::images(batch, size, &backend.device);
     timed(arguments.steps, || {
         let start = Instant::now();
         {

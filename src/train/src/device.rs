@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use burn::tensor::Device;
 use dygl::exec::devices::{Devices, Offer};
 use dygl::exit::Exit;
+use dygl::key::numerics;
+use dygl_nn::vector::Level;
 
 #[cfg(feature = "tch")]
 use crate::torch;
@@ -15,11 +17,12 @@ use crate::torch;
 pub struct Backend {
     /// burn's device, without autodiff.
     pub device: Device,
-    /// What the results' last digits depend on; part of a result's key.
+    /// What the results' last digits depend on, threads included; part of a
+    /// result's key.
     pub numerics: String,
     /// The version of libtorch that computes, where it does; keyed likewise.
     pub libtorch: Option<String>,
-    /// The widest vector instructions in use.
+    /// The vector instructions in use: of dygl's kernels, or of ATen's.
     pub simd: &'static str,
     /// For people: backend, instruction set, threads.
     pub description: String,
@@ -35,6 +38,9 @@ pub enum DeviceError {
         remedy(feature)
     )]
     NotCompiled { name: String, feature: &'static str },
+    /// `DYGL_SIMD` asks for vectors that this processor has not.
+    #[error("take the vectors that are asked for: {0}")]
+    Vectors(String),
     #[error("use device `tch:{index}`: {reason}")]
     NoCuda { index: usize, reason: String },
     #[error(
@@ -70,15 +76,18 @@ fn remedy(feature: &str) -> &'static str {
 /// The device of that name. `auto` and `any` take the fastest that is here.
 ///
 /// # Errors
-/// The name is unknown, its backend is not compiled in, or it is not here.
+/// The name is unknown, its backend is not compiled in, or it is not here; or the
+/// environment asks for vectors that are not here.
 pub fn parse(name: &str) -> Result<Backend, DeviceError> {
+    // Kernels of whatever backend would find it out too late to say it well.
+    Level::check().map_err(DeviceError::Vectors)?;
     let (backend, index) = match name.split_once(':') {
         Some((backend, index)) => (backend, Some(index.parse::<usize>().ok())),
         None => (name, None),
     };
     match (backend, index) {
         ("auto" | "any", None) => fastest(),
-        ("flex", None) => Ok(flex()),
+        ("flex", None) => flex(),
         ("tch-cpu", None) => torch_cpu(name),
         ("tch", Some(Some(index))) => torch_cuda(name, index),
         ("wgpu", Some(Some(_))) => Err(DeviceError::NotCompiled { name: name.to_owned(), feature: "wgpu" }),
@@ -89,15 +98,18 @@ pub fn parse(name: &str) -> Result<Backend, DeviceError> {
 /// Every device that is here, fastest first, and the libtorch behind some.
 ///
 /// # Errors
-/// libtorch is compiled in and cannot be used.
+/// libtorch is compiled in and cannot be used, or the environment asks for vectors
+/// that are not here.
 pub fn all() -> Result<Devices, DeviceError> {
     let offer = |name: &str, backend: Backend| Offer {
         name: name.to_owned(),
-        numerics: backend.numerics,
+        // The threads are those of each run.
+        numerics: numerics::without_threads(&backend.numerics).to_owned(),
+        simd: backend.simd.to_owned(),
         description: backend.description,
     };
     #[allow(unused_mut, reason = "without libtorch there is flex alone")]
-    let mut devices = Devices { devices: vec![offer("flex", flex())], libtorch: None };
+    let mut devices = Devices { devices: vec![offer("flex", flex()?)], libtorch: None };
     #[cfg(feature = "tch")]
     {
         let loaded = torch::loaded()?;
@@ -135,29 +147,32 @@ fn fastest() -> Result<Backend, DeviceError> {
     }
     #[cfg(not(feature = "tch"))]
     {
-        Ok(flex())
+        flex()
     }
 }
 
-fn flex() -> Backend {
-    Backend {
+fn flex() -> Result<Backend, DeviceError> {
+    let simd = Level::check().map_err(DeviceError::Vectors)?.name();
+    Ok(Backend {
         device: Device::flex(),
-        numerics: "flex".to_owned(),
+        numerics: numerics::FLEX.to_owned(),
         libtorch: None,
-        simd: instruction_set(),
-        description: format!("flex (pure Rust), {}, {}", instruction_set(), threads()),
-    }
+        simd,
+        description: format!("flex (pure Rust), {simd}, {}", threads()),
+    })
 }
 
 #[cfg(feature = "tch")]
 fn torch_cpu(_: &str) -> Result<Backend, DeviceError> {
     let version = torch::loaded()?.version;
+    let (class, simd) = torch::arithmetic();
+    let count = rayon::current_num_threads();
     Ok(Backend {
-        device: torch::cpu(rayon::current_num_threads()),
-        numerics: "libtorch-cpu".to_owned(),
-        description: format!("libtorch {version}, CPU, {}, {}", instruction_set(), threads()),
+        device: torch::cpu(count),
+        numerics: numerics::with_threads(&class, count),
+        description: format!("libtorch {version}, CPU, {simd}, {}", threads()),
         libtorch: Some(version),
-        simd: instruction_set(),
+        simd,
     })
 }
 
@@ -177,7 +192,7 @@ fn torch_cuda(_: &str, index: usize) -> Result<Backend, DeviceError> {
         numerics: format!("libtorch-cuda-{architecture}"),
         description: format!("libtorch {}, {card} ({architecture})", loaded.version),
         libtorch: Some(loaded.version),
-        simd: instruction_set(),
+        simd: torch::arithmetic().1,
     })
 }
 
@@ -198,35 +213,14 @@ fn threads() -> String {
     }
 }
 
-/// The widest vector instructions of this processor.
-fn instruction_set() -> &'static str {
-    #[cfg(target_arch = "x86_64")]
-    {
-        if is_x86_feature_detected!("avx512f") {
-            return "avx512";
-        }
-        if is_x86_feature_detected!("avx2") {
-            return "avx2";
-        }
-        "sse2"
-    }
-    #[cfg(target_arch = "aarch64")]
-    {
-        "neon"
-    }
-    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-    {
-        "no vector instructions"
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn flex_is_always_here_and_unknown_names_are_told() {
-        assert_eq!(parse("flex").expect("built in").numerics, "flex");
+        let flex = parse("flex").expect("built in");
+        assert_eq!((flex.numerics.as_str(), flex.simd), ("flex", Level::current().name()));
         for name in ["cuda", "flex:0", "flex:", "tch", "wgpu:x", "tch-cpu:0", ""] {
             assert_eq!(parse(name).expect_err("unknown"), DeviceError::Unknown(name.into()));
         }
@@ -236,7 +230,8 @@ mod tests {
         let all = all().expect("devices");
         assert_eq!(all.devices.last().expect("flex").name, "flex");
         let fastest = parse("auto").expect("fastest");
-        assert_eq!(fastest.numerics, all.devices[0].numerics);
+        assert_eq!(numerics::without_threads(&fastest.numerics), all.devices[0].numerics);
+        assert_eq!(fastest.simd, all.devices[0].simd);
     }
 
     #[cfg(not(feature = "tch"))]
@@ -252,8 +247,10 @@ mod tests {
     #[test]
     fn libtorch_is_here_and_takes_the_threads() {
         let backend = parse("tch-cpu").expect("built in");
-        assert_eq!(backend.numerics, "libtorch-cpu");
         assert_eq!(tch::get_num_threads() as usize, rayon::current_num_threads());
+        let threads = format!("-{}t", rayon::current_num_threads());
+        assert!(backend.numerics.starts_with("libtorch-cpu-") && backend.numerics.ends_with(&threads));
+        assert!(backend.numerics.contains(backend.simd), "{backend:?}");
         let offered = all().expect("devices");
         assert_eq!(offered.libtorch.expect("libtorch").version, backend.libtorch.expect("version"));
         if !tch::Cuda::is_available() {

@@ -3,6 +3,7 @@
 
 pub mod augment;
 pub mod batch;
+pub mod bits;
 pub mod checkpoint;
 pub mod cost;
 pub mod device;

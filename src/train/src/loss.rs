@@ -35,9 +35,9 @@ pub fn loss(logits: Tensor<4>, target: Tensor<4>, spec: &Loss) -> LossParts {
     let [entropy, overlap, predicted, marked] =
         op::overlap_sums(logits.reshape(shape), target.reshape(shape)); // each [groups]
     // A product, because burn takes the gradient of a quotient in f32.
-    let bce = entropy.sum() * (values as f64).recip();
+    let bce = op::sum_axes(entropy, &[0]) * (values as f64).recip();
     let ratio = (overlap * 2.0 + spec.dice_smoothing) / (predicted + marked + spec.dice_smoothing);
-    let dice = ratio.mean().neg() + 1.0;
+    let dice = op::mean_axes(ratio, &[0]).neg() + 1.0;
 
     let total = bce.clone() * spec.lambda + dice.clone() * (1.0 - spec.lambda);
     LossParts { total, bce, dice }

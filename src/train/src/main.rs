@@ -9,7 +9,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 #[cfg(feature = "tch")]
 use dygl::exec::ENVIRONMENT;
 use dygl::exit::Exit;
-use dygl_train::{cost, device, forward, import, predict, preflight, views, work};
+use dygl_train::{bits, cost, device, forward, import, predict, preflight, views, work};
 
 #[derive(Debug, Parser)]
 #[command(name = "dygl-worker", version, about = "The part of dygl that computes with tensors")]
@@ -52,6 +52,8 @@ enum Verb {
     /// Times and memory of a pass of a network on this machine, as a line of JSON
     /// (`dygl cost --measure` starts this)
     Measure(cost::measure::Arguments),
+    /// Digests of what this machine computes on flex, for every network: the same ones everywhere
+    Bits(bits::Arguments),
     /// Names and shapes of the tensors that a weights file of a model holds
     Tensors(forward::TensorsArguments),
 }
@@ -110,6 +112,12 @@ fn main() -> ExitCode {
                 Err(error) => complain(&error, error.exit()),
             };
         }
+        Verb::Bits(arguments) => {
+            return match bits::run(&arguments, |line| println!("{line}")) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => complain(&error, error.exit()),
+            };
+        }
         Verb::Forward(arguments) => forward::run(&arguments),
         Verb::Tensors(arguments) => forward::tensors(&arguments).map(Some),
     };
@@ -154,7 +162,7 @@ fn devices(format: Format) -> ExitCode {
         println!("{}", serde_json::json!(devices));
     } else {
         for offer in &devices.devices {
-            println!("{:8}  {:20}  {}", offer.name, offer.numerics, offer.description);
+            println!("{:8}  {:24}  {}", offer.name, offer.numerics, offer.description);
         }
     }
     ExitCode::SUCCESS

@@ -22,6 +22,8 @@ use crate::dyglnet::{DyGLNet, DyGLNetConfig};
 use crate::weights;
 
 #[cfg(test)]
+mod guard;
+#[cfg(test)]
 mod suite;
 
 /// Declares [`Net`] and its registry. Each line: name, variant and type, and

@@ -43,7 +43,7 @@ impl LearningRate {
             self.peak * (self.start + (1.0 - self.start) * done / warmup)
         } else {
             let part = (done - warmup) / (total - warmup).max(1.0);
-            self.peak * (1.0 - part).max(0.0).powf(self.power)
+            self.peak * libm::pow((1.0 - part).max(0.0), self.power)
         }
     }
 }

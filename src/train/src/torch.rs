@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use burn::tensor::Device;
+use dygl::key::numerics::Processor;
 
 use crate::device::DeviceError;
 
@@ -53,6 +54,14 @@ fn version_in(folder: &Path) -> Option<String> {
         return Some(rest.trim_end_matches('\'').to_owned());
     }
     Some(fs::read_to_string(folder.join("build-version")).ok()?.trim().to_owned())
+}
+
+/// The numerics class of operations on this CPU, without the threads, and the
+/// vector instructions of ATen's kernels.
+pub fn arithmetic() -> (String, &'static str) {
+    let processor = Processor::here();
+    let variable = |name: &str| std::env::var(name).ok();
+    (processor.torch(&variable), processor.aten(&variable))
 }
 
 /// The CPU, with this many threads for each operation; the result of one may

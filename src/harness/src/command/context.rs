@@ -1,6 +1,6 @@
 //! What most verbs begin with: the experiments, their cells, the store.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::cli::Selection;
 use crate::data::Registry;
@@ -27,6 +27,9 @@ pub struct Context {
     pub chosen: Vec<Chosen>,
     /// `--data`, else the experiment's `ops.data`.
     pub data: Option<PathBuf>,
+    pub filter: Filter,
+    /// What the filter says to no cell, for people.
+    notes: Vec<String>,
 }
 
 impl Context {
@@ -36,6 +39,17 @@ impl Context {
     /// Exit 2 with all mistakes of all experiments; exit 4 if no cell is left.
     pub fn load(selection: &Selection) -> Result<Self, Failure> {
         let root = std::env::current_dir().or_exit(Exit::Environment)?;
+        let context = Self::load_at(selection, &root)?;
+        context.nothing_selected(selection).map_or(Ok(()), Err)?;
+        context.tell_notes();
+        Ok(context)
+    }
+
+    /// The same where `root` is the working directory; there may be no cell left.
+    ///
+    /// # Errors
+    /// Exit 2 with all mistakes of all experiments.
+    pub fn load_at(selection: &Selection, root: &Path) -> Result<Self, Failure> {
         let filter = Filter::parse(&selection.filter)
             .map_err(|found| Failure::new(Exit::Usage, found.render(super::colour_err())))?;
         let registry = Registry::at(&selection.common.store);
@@ -47,7 +61,7 @@ impl Context {
                 experiment: name,
                 profile: selection.profile.as_deref(),
                 set: &selection.set,
-                root: &root,
+                root,
             };
             match spec::load(&request, &registry) {
                 Ok(experiment) => {
@@ -68,13 +82,6 @@ impl Context {
             return Err(Failure::new(Exit::Usage, mistakes));
         }
         notes.dedup();
-        if chosen.iter().all(|c| c.cells.is_empty() && c.datasets.is_empty()) {
-            let filter = selection.filter.join("' or '");
-            let names = selection.experiments.join(" ");
-            notes.insert(0, format!("no cell of {names} matches '{filter}'; `dygl plan {names}` lists them"));
-            return Err(Failure::new(Exit::NothingSelected, notes.join("\n")));
-        }
-        notes.iter().for_each(|text| super::note(&format!("note: {text}")));
         let data = selection.data.clone().or_else(|| chosen.first().map(|c| c.experiment.ops.data.clone()));
         let store = Store::at(&selection.common.store);
         Ok(Self {
@@ -83,7 +90,27 @@ impl Context {
             revisions: Revisions::of_this_build(),
             chosen,
             data,
+            filter,
+            notes,
         })
+    }
+
+    /// Exit 4 with the reasons, if no cell passed the filter.
+    pub fn nothing_selected(&self, selection: &Selection) -> Option<Failure> {
+        if self.chosen.iter().any(|c| !c.cells.is_empty() || !c.datasets.is_empty()) {
+            return None;
+        }
+        let filter = selection.filter.join("' or '");
+        let names = selection.experiments.join(" ");
+        let mut lines =
+            vec![format!("no cell of {names} matches '{filter}'; `dygl plan {names}` lists them")];
+        lines.extend_from_slice(&self.notes);
+        Some(Failure::new(Exit::NothingSelected, lines.join("\n")))
+    }
+
+    /// Says which patterns of the filter match nothing.
+    pub fn tell_notes(&self) {
+        self.notes.iter().for_each(|text| super::note(&format!("note: {text}")));
     }
 
     /// All selected cells; a cell of two experiments counts once.

@@ -5,9 +5,13 @@ use serde_json::json;
 use crate::cli::{Common, Format};
 use crate::data::{self, Registry};
 use crate::exec::ask;
+use crate::exec::devices::Offer;
 use crate::exec::local::Local;
 use crate::exit::{Exit, Failure, OrExit};
-use crate::key::revision;
+use crate::key::{numerics, revision};
+
+/// The variable that takes narrower vectors than the processor has.
+const SIMD: &str = "DYGL_SIMD";
 
 /// One finding.
 struct Finding {
@@ -75,8 +79,15 @@ fn devices(common: &Common) -> Vec<Finding> {
     let offered = devices.devices.iter().map(|offer| Finding {
         what: "device",
         fine: true,
-        text: format!("{}: {}, numerics class {}", offer.name, offer.description, offer.numerics),
+        text: format!(
+            "{}: {}; numerics class {}: {}",
+            offer.name,
+            offer.description,
+            offer.numerics,
+            numerics::words(&offer.numerics)
+        ),
     });
+    let vectors = devices.devices.iter().find(|offer| offer.numerics == numerics::FLEX).map(vectors);
     let auto = devices.devices.first().map(|first| first.name.as_str()).unwrap_or_default();
     let text = match &devices.libtorch {
         Some(libtorch) => {
@@ -89,7 +100,17 @@ fn devices(common: &Common) -> Vec<Finding> {
     // A machine without it is a sound one.
     let libtorch = Finding { what: "libtorch", fine: true, text };
     let chosen = Finding { what: "device", fine: true, text: format!("auto is {auto}") };
-    offered.chain([chosen, libtorch]).collect()
+    offered.chain(vectors).chain([chosen, libtorch]).collect()
+}
+
+/// What dygl's own kernels run on; no result depends on it.
+fn vectors(flex: &Offer) -> Finding {
+    let asked = std::env::var(SIMD).ok().filter(|asked| !asked.is_empty());
+    let asked = asked.map_or_else(
+        || format!("the widest here; {SIMD} takes narrower ones"),
+        |asked| format!("as {SIMD}={asked} asks"),
+    );
+    Finding { what: "vectors", fine: true, text: format!("{}, {asked}", flex.simd) }
 }
 
 fn store(common: &Common) -> Finding {

@@ -56,7 +56,11 @@ fn rows(attempt: &Attempt, name: &str) -> Result<Vec<HistoryRow>, Problem> {
         .map_err(|error| unreadable(attempt, name, &error))
 }
 
-fn scores(attempt: &Attempt) -> Result<Vec<ImageScores>, Problem> {
+/// The scores of every image of an evaluation, in the order of the file.
+///
+/// # Errors
+/// A file whose bytes were altered, or that is no table.
+pub fn scores(attempt: &Attempt) -> Result<Vec<ImageScores>, Problem> {
     let name = "per_image.csv";
     let bytes = attempt.read(name)?;
     let mut reader = csv::Reader::from_reader(bytes.as_slice());

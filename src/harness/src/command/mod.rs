@@ -11,7 +11,6 @@ mod dataset;
 mod doctor;
 mod explain;
 mod finished;
-mod lock;
 mod model;
 mod plan;
 mod predict;

@@ -89,10 +89,16 @@ pub fn cells(
     cells: &[PlannedCell],
 ) -> Result<Vec<Reading>, StoreError> {
     let past = Past::default();
-    let classes: Vec<(String, Revisions)> = ask::classes_for_reading(selection.device, &context.store)?
-        .into_iter()
-        .map(|class| (class.numerics.clone(), class.revisions(&context.revisions)))
-        .collect();
+    // As many as `dygl run` would take.
+    let threads = context.chosen.first().map_or(1, |chosen| {
+        let ops = &chosen.experiment.ops;
+        ops.threads_of_each(ops.jobs)
+    });
+    let classes: Vec<(String, Revisions)> =
+        ask::classes_for_reading(selection.device, threads, &context.store)?
+            .into_iter()
+            .map(|class| (class.numerics.clone(), class.revisions(&context.revisions)))
+            .collect();
     cells.iter().map(|planned| read(context, &classes, planned, &past)).collect()
 }
 

@@ -12,6 +12,7 @@ use crate::exec::local::Local;
 use crate::exec::pretrained;
 use crate::exec::{CellOutcome, Inputs, Options, Runner, Stop};
 use crate::exit::{Exit, Failure, OrExit};
+use crate::key::numerics;
 use crate::key::revision::Revisions;
 use crate::metric::Metric;
 use crate::store::record::{EvalRecord, TrainRecord};
@@ -32,17 +33,22 @@ pub fn reproduce(arguments: &KeyArgs) -> Result<Exit, Failure> {
             (record.cell, record.profile, record.provenance)
         }
     };
-    let (threads, numerics) = (provenance.threads, provenance.numerics.as_str());
+    let (threads, class) = (provenance.threads, provenance.numerics.as_str());
     let executor = Local::beside_this_program()?;
     let devices = ask::devices(&executor, store.root()).or_exit(Exit::Environment)?;
-    let device = devices.of_class(numerics).ok_or_else(|| {
-        let remedy =
-            "it is reproduced where a device of that class is (`dygl doctor` lists those of this machine)";
-        Failure::new(Exit::Environment, format!("{} was computed in class {numerics}: {remedy}", key.short()))
+    let device = devices.of_class(class).ok_or_else(|| {
+        let remedy = if class == numerics::PAST_CPU {
+            "nothing says how to compute it again; `dygl run` makes a result that says it"
+        } else {
+            "it is reproduced where a device of that class is (`dygl doctor` lists those of this machine)"
+        };
+        let words = numerics::words(class);
+        let text = format!("{} was computed in class {class} ({words}): {remedy}", key.short());
+        Failure::new(Exit::Environment, text)
     })?;
     let revisions = device.class.revisions(&Revisions::of_this_build());
     let inputs = Inputs::at(store.root());
-    let today = inputs.of(&cell).or_exit(Exit::Environment)?.train_key(&cell, numerics, &revisions);
+    let today = inputs.of(&cell).or_exit(Exit::Environment)?.train_key(&cell, class, &revisions);
     let recorded = evaluation.as_ref().map_or(key.as_str(), |record| record.train_key.as_str());
     if today.key().as_str() != recorded {
         super::note(&format!(
@@ -67,7 +73,7 @@ pub fn reproduce(arguments: &KeyArgs) -> Result<Exit, Failure> {
         jobs: 1,
         threads,
         device: device.name.clone(),
-        numerics: numerics.to_owned(),
+        numerics: class.to_owned(),
         keep_going: false,
         retry_failed: false,
         force: false,

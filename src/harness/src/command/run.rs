@@ -20,6 +20,7 @@ use crate::exec::{CellOutcome, Options, Runner, Stop, Summary};
 use crate::exit::{Exit, Failure, OrExit};
 use crate::key::revision::Revisions;
 use crate::plan::Cell;
+use crate::spec::Experiment;
 use crate::spec::ops::ExecutorName;
 use crate::store::Lookup;
 
@@ -31,7 +32,8 @@ pub fn run(arguments: &Run) -> Result<Exit, Failure> {
         return Err(Failure::new(Exit::Environment, "this build runs on this machine only: give --on local"));
     }
     let executor = Local::beside_this_program()?;
-    let device = choose(selection.device, &executor, &context)?;
+    let (jobs, threads) = places(arguments, &context)?;
+    let device = choose(selection.device, threads, &executor, &context)?;
     let cells: Vec<Cell> = context.cells().into_iter().map(|planned| planned.cell).collect();
     dataset::offer(&context)?;
     if cells.is_empty() {
@@ -44,7 +46,7 @@ pub fn run(arguments: &Run) -> Result<Exit, Failure> {
     let missing = dataset::prepare(&context, &cells, arguments.keep_going)?;
     let revisions = device.class.revisions(&context.revisions);
     starts(&context, &cells, &device, &revisions)?;
-    let options = options(arguments, &context, &device)?;
+    let options = options(arguments, &context, &device, (jobs, threads))?;
     ask::note(context.store.root(), &device.class).or_exit(Exit::Environment)?;
     let mode = arguments.preflight.or(context.chosen.first().map(|chosen| chosen.experiment.ops.preflight));
     let is_json = selection.common.format == Format::Json;
@@ -83,10 +85,10 @@ pub fn run(arguments: &Run) -> Result<Exit, Failure> {
 }
 
 /// The device to run on; which one `auto` stands for is said.
-fn choose(device: Device, worker: &Local, context: &Context) -> Result<Chosen, Failure> {
+fn choose(device: Device, threads: usize, worker: &Local, context: &Context) -> Result<Chosen, Failure> {
     let root = context.store.root();
     let devices = ask::devices(worker, root).or_exit(Exit::Environment)?;
-    let chosen = devices.choose(device).or_exit(Exit::Environment)?;
+    let chosen = devices.choose(device, threads).or_exit(Exit::Environment)?;
     // A run makes the store.
     if !root.is_dir() {
         ask::keep(worker, root, &devices);
@@ -119,21 +121,35 @@ pub fn refuse(found: &[PretrainedError]) -> Result<(), Failure> {
     Err(Failure::new(exit, lines.join("\n")))
 }
 
-fn options(arguments: &Run, context: &Context, device: &Chosen) -> Result<Options, Failure> {
-    let Some(first) = context.chosen.first() else {
-        return Err(Failure::new(Exit::NothingSelected, "no experiment"));
-    };
-    let ops = &first.experiment.ops;
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+/// The experiment whose `[ops]` count: the first.
+fn first(context: &Context) -> Result<&Experiment, Failure> {
+    let first = context.chosen.first().map(|chosen| &chosen.experiment);
+    first.ok_or_else(|| Failure::new(Exit::NothingSelected, "no experiment"))
+}
+
+/// Runs at the same time, and the threads of each.
+fn places(arguments: &Run, context: &Context) -> Result<(usize, usize), Failure> {
+    let ops = &first(context)?.ops;
     let jobs = arguments.jobs.unwrap_or(ops.jobs).max(1);
+    Ok((jobs, ops.threads_of_each(jobs)))
+}
+
+fn options(
+    arguments: &Run,
+    context: &Context,
+    device: &Chosen,
+    (jobs, threads): (usize, usize),
+) -> Result<Options, Failure> {
+    let first = first(context)?;
+    let ops = &first.ops;
     let hours = |hours: f64, name: &str| {
         Duration::try_from_secs_f64(3600.0 * hours)
             .map_err(|_| Failure::new(Exit::Usage, format!("{name}: {hours} is no number of hours")))
     };
     Ok(Options {
-        profile: first.experiment.profile.name.clone(),
+        profile: first.profile.name.clone(),
         jobs,
-        threads: if ops.threads > 0 { ops.threads } else { (cores / jobs).max(1) },
+        threads,
         device: device.name.clone(),
         numerics: device.class.numerics.clone(),
         keep_going: arguments.keep_going,

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::cli::{Format, KeyArgs};
 use crate::exit::{Exit, Failure, OrExit};
-use crate::key::Key;
+use crate::key::{Key, numerics};
 use crate::store::Store;
 use crate::table::results::{PAGES, short};
 
@@ -36,9 +36,10 @@ pub fn show(arguments: &KeyArgs) -> Result<Exit, Failure> {
         altered |= !problems.is_empty();
         let record = if problems.is_empty() { attempt.read_json::<Value>("record.json").ok() } else { None };
         let preimage = if problems.is_empty() { attempt.read_json::<Value>("key.json").ok() } else { None };
+        let class = record.as_ref().and_then(|record| record["provenance"]["numerics"].as_str());
         attempts.push(json!({
             "attempt": attempt.digest(), "folder": attempt.folder(), "verified": problems.is_empty(),
-            "problems": problems, "record": record, "key": preimage,
+            "problems": problems, "arithmetic": class.map(numerics::words), "record": record, "key": preimage,
         }));
     }
     let page = attempts.iter().find_map(|attempt| page(&key, &attempt["record"]));
@@ -76,7 +77,7 @@ fn describe(key: &Key, page: Option<&str>, attempts: &[Value]) -> String {
         for problem in attempt["problems"].as_array().into_iter().flatten() {
             text.push_str(&format!("  {}\n", plain(problem)));
         }
-        for part in ["record", "key"] {
+        for part in ["arithmetic", "record", "key"] {
             leaves(part, &attempt[part], &mut text);
         }
     }

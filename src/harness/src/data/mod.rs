@@ -16,6 +16,7 @@ mod dataset;
 mod error;
 mod files;
 mod ingest;
+mod lanczos;
 mod names;
 pub mod official;
 mod pattern;

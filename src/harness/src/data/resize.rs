@@ -6,6 +6,7 @@
 use image::imageops::{self, FilterType};
 use image::{GrayImage, RgbImage};
 
+use super::lanczos;
 use super::prepare::Picture;
 use super::vector::vectorised;
 use crate::spec::protocol::Filter;
@@ -26,15 +27,12 @@ pub struct Window {
 /// - `Bilinear`: two taps a side at pixel centres, without anti-aliasing, in
 ///   f32 and rounded, half to even. It is OpenCV's INTER_LINEAR up to that
 ///   one's fixed-point weights (a difference of at most one grey level).
-/// - `Triangle`, `Lanczos3`: support grows with the reduction; `image` crate.
+/// - `Triangle`, `Lanczos3`: support grows with the reduction, as in the `image`
+///   crate.
 pub fn rgb(from: Picture<'_>, window: Window, size: u32, filter: Filter) -> Vec<u8> {
     if (window.width, window.height) == (size, size) {
         return cut(from, window);
     }
-    let smooth = |kind| {
-        let cut = RgbImage::from_raw(window.width, window.height, cut(from, window)).unwrap_or_default();
-        imageops::resize(&cut, size, size, kind).into_raw()
-    };
     match filter {
         Filter::Nearest => nearest_rgb(from, window, size),
         Filter::Bilinear => {
@@ -47,8 +45,11 @@ pub fn rgb(from: Picture<'_>, window: Window, size: u32, filter: Filter) -> Vec<
             }
             to
         }
-        Filter::Triangle => smooth(FilterType::Triangle),
-        Filter::Lanczos3 => smooth(FilterType::Lanczos3),
+        Filter::Triangle => {
+            let cut = RgbImage::from_raw(window.width, window.height, cut(from, window)).unwrap_or_default();
+            imageops::resize(&cut, size, size, FilterType::Triangle).into_raw()
+        }
+        Filter::Lanczos3 => lanczos::resize(&cut(from, window), (window.width, window.height), size),
     }
 }
 

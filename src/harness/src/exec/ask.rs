@@ -22,6 +22,7 @@ use super::device::Device;
 use super::devices::{Class, Devices};
 use super::local::Local;
 use crate::key::Preimage;
+use crate::key::numerics::{self, Processor};
 use crate::key::revision::Revisions;
 use crate::store::{Store, StoreError, host};
 
@@ -41,8 +42,9 @@ pub enum AskError {
     Answer { worker: PathBuf },
 }
 
-/// What environment variables a device may depend on.
-const VARIABLES: [&str; 4] = ["CUDA_VISIBLE_DEVICES", "LD_LIBRARY_PATH", "LD_PRELOAD", "PATH"];
+/// What environment variables a device may depend on, beside
+/// [`numerics::VARIABLES`].
+const VARIABLES: [&str; 5] = ["CUDA_VISIBLE_DEVICES", "DYGL_SIMD", "LD_LIBRARY_PATH", "LD_PRELOAD", "PATH"];
 
 /// All that an answer depends on.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,6 +52,8 @@ struct Basis {
     worker: Option<Stat>,
     libtorch: Option<Stat>,
     driver: String,
+    /// A machine may come back with another one under its name.
+    processor: String,
     environment: Vec<String>,
 }
 
@@ -81,7 +85,8 @@ impl Basis {
             worker: Stat::of(worker),
             libtorch: devices.libtorch.as_ref().and_then(|libtorch| Stat::of(Path::new(&libtorch.path))),
             driver: fs::read_to_string("/proc/driver/nvidia/version").unwrap_or_default(),
-            environment: VARIABLES.iter().map(variable).collect(),
+            processor: format!("{:?}", Processor::here()),
+            environment: VARIABLES.iter().chain(&numerics::VARIABLES).map(variable).collect(),
         }
     }
 }
@@ -165,17 +170,18 @@ fn write(path: &Path, value: &impl Serialize) -> io::Result<()> {
 }
 
 /// The classes whose results a reading verb looks for, most preferred first:
-/// those of this machine's devices as they are today, then those that other
-/// machines have left in the store. Without a worker there is flex.
+/// those that runs on so many threads would have on this machine's devices as
+/// they are today, then those that other machines, and runs on other threads,
+/// have left in the store. Without a worker there is flex.
 ///
 /// # Errors
 /// I/O in the store.
-pub fn classes_for_reading(device: Device, store: &Store) -> Result<Vec<Class>, StoreError> {
+pub fn classes_for_reading(device: Device, threads: usize, store: &Store) -> Result<Vec<Class>, StoreError> {
     if device == Device::Flex {
         return Ok(vec![Class::flex()]);
     }
     let here = Local::beside_this_program().ok().and_then(|local| devices(&local, store.root()).ok());
-    let mut classes = here.unwrap_or_else(Devices::flex_alone).classes();
+    let mut classes = here.unwrap_or_else(Devices::flex_alone).classes(threads);
     let foreign = noted(store)?;
     let foreign = foreign.into_iter().filter(|c| !classes.iter().any(|here| here.numerics == c.numerics));
     classes.extend(foreign.collect::<Vec<_>>());
@@ -243,8 +249,7 @@ mod tests {
         fs::read_to_string(folder.join("asked")).unwrap_or_default().lines().count()
     }
 
-    const ANSWER: &str =
-        r#"echo '{"devices":[{"name":"flex","numerics":"flex","description":"f"}],"libtorch":null}'"#;
+    const ANSWER: &str = r#"echo '{"devices":[{"name":"flex","numerics":"flex","simd":"avx2","description":"f"}],"libtorch":null}'"#;
 
     #[test]
     fn an_answer_is_remembered_until_the_worker_changes() {
@@ -289,11 +294,16 @@ mod tests {
             libtorch: Some(format!("libtorch {version}")),
         };
         let [sm_90, sm_80] = [class("libtorch-cuda-sm_90", "2.9.0"), class("libtorch-cuda-sm_80", "2.9.0")];
-        for noted in [&sm_90, &sm_80, &sm_90, &Class::flex()] {
+        let [one, two] = ["libtorch-cpu-avx2-1t", "libtorch-cpu-avx2-2t"].map(|name| class(name, "2.9.0"));
+        let past = class(numerics::PAST_CPU, "2.9.0");
+        for noted in [&sm_90, &sm_80, &sm_90, &two, &past, &one, &Class::flex()] {
             note(folder.path(), noted).expect("noted");
         }
-        let read = |device| classes_for_reading(device, &store).expect("read");
+        let read = |device| classes_for_reading(device, 1, &store).expect("read");
         assert_eq!(read(Device::TchCuda(0)), [sm_80.clone(), sm_90.clone()]);
+        // Of any number of threads, but not of an unknown one.
+        assert_eq!(read(Device::TchCpu), [one, two]);
+        assert!(!read(Device::Any).contains(&past));
         assert_eq!(read(Device::Flex), [Class::flex()]);
         assert!(read(Device::Any).contains(&sm_80));
         assert_eq!(read(Device::Wgpu(0))[0].numerics, "wgpu");

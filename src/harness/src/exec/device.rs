@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::key::numerics;
+
 /// What `--device` may say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Device {
@@ -53,21 +55,25 @@ impl fmt::Display for Device {
 }
 
 impl Device {
-    /// Whether a reading verb takes results of this numerics class.
-    pub fn reads(self, numerics: &str) -> bool {
+    /// Whether a reading verb takes results of this numerics class. None takes
+    /// [`numerics::PAST_CPU`], which says too little of its arithmetic.
+    pub fn reads(self, class: &str) -> bool {
+        if class == numerics::PAST_CPU {
+            return false;
+        }
         match self {
             Device::Auto | Device::Any => true,
-            // Results of any card: its architecture is part of the class.
-            Device::TchCuda(_) => numerics.starts_with("libtorch-cuda"),
-            other => numerics == other.numerics(),
+            // Results of any card and CPU: what computed them is part of the class.
+            Device::TchCpu | Device::TchCuda(_) => class.starts_with(self.numerics()),
+            other => class == other.numerics(),
         }
     }
 
     /// The numerics class, or what the names of its classes begin with.
     pub fn numerics(self) -> &'static str {
         match self {
-            Device::Auto | Device::Any | Device::Flex => "flex",
-            Device::TchCpu => "libtorch-cpu",
+            Device::Auto | Device::Any | Device::Flex => numerics::FLEX,
+            Device::TchCpu => numerics::PAST_CPU,
             Device::TchCuda(_) => "libtorch-cuda",
             Device::Wgpu(_) => "wgpu",
         }
@@ -88,10 +94,16 @@ mod tests {
     }
 
     #[test]
-    fn any_card_is_read_and_no_other_class() {
+    fn any_card_and_cpu_is_read_and_no_other_class() {
         assert!(Device::TchCuda(1).reads("libtorch-cuda-sm_90"));
-        assert!(!Device::TchCuda(0).reads("libtorch-cpu"));
-        assert!(Device::TchCpu.reads("libtorch-cpu") && !Device::TchCpu.reads("flex"));
+        assert!(!Device::TchCuda(0).reads("libtorch-cpu-avx2-2t"));
+        for class in ["libtorch-cpu-avx2-2t", "libtorch-cpu-avx512-amd-16t"] {
+            assert!(Device::TchCpu.reads(class) && !Device::Flex.reads(class), "{class}");
+        }
+        assert!(!Device::TchCpu.reads("flex") && Device::Flex.reads("flex"));
         assert!(Device::Any.reads("libtorch-cuda-sm_80") && Device::Auto.reads("flex"));
+        assert!(
+            ![Device::Any, Device::Auto, Device::TchCpu].iter().any(|device| device.reads("libtorch-cpu"))
+        );
     }
 }

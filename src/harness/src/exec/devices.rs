@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::device::Device;
+use crate::key::numerics;
 use crate::key::revision::Revisions;
 
 /// What a worker offers, fastest device first.
@@ -21,8 +22,11 @@ pub struct Devices {
 pub struct Offer {
     /// What `--device` calls it.
     pub name: String,
-    /// The numerics class of its results.
+    /// The numerics class of its results, without the threads of a run
+    /// ([`numerics::with_threads`]).
     pub numerics: String,
+    /// The vector instructions in use.
+    pub simd: String,
     /// For people.
     pub description: String,
 }
@@ -49,7 +53,7 @@ pub struct Class {
 impl Class {
     /// The class of the device that is always there.
     pub fn flex() -> Self {
-        Self { numerics: "flex".into(), libtorch: None }
+        Self { numerics: numerics::FLEX.into(), libtorch: None }
     }
 
     /// Today's revisions for results of this class.
@@ -81,33 +85,42 @@ pub struct Absent {
 impl Devices {
     /// What a worker without libtorch offers.
     pub fn flex_alone() -> Self {
-        let flex = Offer { name: "flex".into(), numerics: "flex".into(), description: "flex".into() };
+        let flex = Offer {
+            name: "flex".into(),
+            numerics: numerics::FLEX.into(),
+            simd: String::new(),
+            description: "flex".into(),
+        };
         Self { devices: vec![flex], libtorch: None }
     }
 
-    /// The device that a run computes on.
+    /// The device that a run on so many threads computes on.
     ///
     /// # Errors
     /// The worker does not offer it.
-    pub fn choose(&self, device: Device) -> Result<Chosen, Absent> {
+    pub fn choose(&self, device: Device, threads: usize) -> Result<Chosen, Absent> {
         let wanted = device.to_string();
         let found = match device {
             Device::Auto | Device::Any => self.devices.first(),
             _ => self.devices.iter().find(|offer| offer.name == wanted),
         };
-        found.map(|offer| self.chosen(offer)).ok_or_else(|| Absent { device, reason: self.lacks(device) })
+        found
+            .map(|offer| self.chosen(offer, numerics::with_threads(&offer.numerics, threads)))
+            .ok_or_else(|| Absent { device, reason: self.lacks(device) })
     }
 
-    /// The device whose results are of a class.
-    pub fn of_class(&self, numerics: &str) -> Option<Chosen> {
-        self.devices.iter().find(|offer| offer.numerics == numerics).map(|offer| self.chosen(offer))
+    /// The device whose results are of a class, on as many threads as that says.
+    pub fn of_class(&self, class: &str) -> Option<Chosen> {
+        let device = numerics::without_threads(class);
+        let offer = self.devices.iter().find(|offer| offer.numerics == device)?;
+        Some(self.chosen(offer, class.to_owned()))
     }
 
-    /// The classes of all devices, fastest first.
-    pub fn classes(&self) -> Vec<Class> {
+    /// The classes of runs on so many threads of all devices, fastest first.
+    pub fn classes(&self, threads: usize) -> Vec<Class> {
         let mut classes: Vec<Class> = Vec::new();
         for offer in &self.devices {
-            let class = self.class(offer);
+            let class = self.class(numerics::with_threads(&offer.numerics, threads));
             if !classes.contains(&class) {
                 classes.push(class);
             }
@@ -115,16 +128,15 @@ impl Devices {
         classes
     }
 
-    fn chosen(&self, offer: &Offer) -> Chosen {
-        Chosen { name: offer.name.clone(), class: self.class(offer), description: offer.description.clone() }
+    fn chosen(&self, offer: &Offer, numerics: String) -> Chosen {
+        let class = self.class(numerics);
+        Chosen { name: offer.name.clone(), class, description: offer.description.clone() }
     }
 
-    fn class(&self, offer: &Offer) -> Class {
-        let libtorch = self.libtorch.as_ref().filter(|_| offer.numerics.starts_with("libtorch"));
-        Class {
-            numerics: offer.numerics.clone(),
-            libtorch: libtorch.map(|libtorch| Revisions::of_this_build().libtorch(&libtorch.version)),
-        }
+    fn class(&self, numerics: String) -> Class {
+        let libtorch = self.libtorch.as_ref().filter(|_| numerics.starts_with("libtorch"));
+        let libtorch = libtorch.map(|libtorch| Revisions::of_this_build().libtorch(&libtorch.version));
+        Class { numerics, libtorch }
     }
 
     fn lacks(&self, device: Device) -> String {
@@ -147,11 +159,12 @@ mod tests {
     use super::*;
 
     fn offer(name: &str, numerics: &str) -> Offer {
-        Offer { name: name.into(), numerics: numerics.into(), description: name.to_uppercase() }
+        let (name, numerics, description) = (name.into(), numerics.into(), name.to_uppercase());
+        Offer { name, numerics, simd: "avx2".into(), description }
     }
 
     fn with_cuda(no_cuda: Option<&str>) -> Devices {
-        let mut devices = vec![offer("tch-cpu", "libtorch-cpu"), offer("flex", "flex")];
+        let mut devices = vec![offer("tch-cpu", "libtorch-cpu-avx2"), offer("flex", "flex")];
         if no_cuda.is_none() {
             devices.insert(0, offer("tch:1", "libtorch-cuda-sm_80"));
             devices.insert(0, offer("tch:0", "libtorch-cuda-sm_90"));
@@ -163,7 +176,7 @@ mod tests {
 
     #[test]
     fn auto_takes_the_fastest_that_is_there() {
-        let name = |devices: &Devices| devices.choose(Device::Auto).expect("one").name;
+        let name = |devices: &Devices| devices.choose(Device::Auto, 2).expect("one").name;
         assert_eq!(name(&with_cuda(None)), "tch:0");
         assert_eq!(name(&with_cuda(Some("no driver"))), "tch-cpu");
         assert_eq!(name(&Devices::flex_alone()), "flex");
@@ -171,7 +184,7 @@ mod tests {
 
     #[test]
     fn what_is_absent_is_told_with_the_remedy() {
-        let told = |devices: &Devices, device| devices.choose(device).expect_err("absent").to_string();
+        let told = |devices: &Devices, device| devices.choose(device, 2).expect_err("absent").to_string();
         let text = told(&Devices::flex_alone(), Device::TchCpu);
         assert!(text.contains("`tch-cpu`") && text.contains("make libtorch"), "{text}");
         let text = told(&with_cuda(Some("no driver")), Device::TchCuda(0));
@@ -182,9 +195,9 @@ mod tests {
 
     #[test]
     fn only_classes_of_libtorch_are_keyed_with_it() {
-        let classes = with_cuda(None).classes();
+        let classes = with_cuda(None).classes(2);
         let numerics: Vec<&str> = classes.iter().map(|class| class.numerics.as_str()).collect();
-        assert_eq!(numerics, ["libtorch-cuda-sm_90", "libtorch-cuda-sm_80", "libtorch-cpu", "flex"]);
+        assert_eq!(numerics, ["libtorch-cuda-sm_90", "libtorch-cuda-sm_80", "libtorch-cpu-avx2-2t", "flex"]);
         for class in &classes {
             let text = class.libtorch.as_deref().unwrap_or_default();
             assert_eq!(class.numerics != "flex", text.starts_with("libtorch 2.9.0+cu128"), "{class:?}");
@@ -192,5 +205,24 @@ mod tests {
         let base = Revisions::of_this_build();
         assert_eq!(classes[3].revisions(&base), base);
         assert_ne!(classes[2].revisions(&base), base);
+    }
+    #[test]
+    fn the_threads_of_a_run_are_in_the_class_of_libtorch_on_a_cpu() {
+        let devices = with_cuda(None);
+        let class = |device, threads| devices.choose(device, threads).expect("there").class.numerics;
+        assert_eq!(
+            [1, 2].map(|n| class(Device::TchCpu, n)),
+            ["libtorch-cpu-avx2-1t", "libtorch-cpu-avx2-2t"]
+        );
+        assert_eq!([1, 2].map(|n| class(Device::Flex, n)), ["flex", "flex"]);
+        assert_eq!(class(Device::TchCuda(1), 3), "libtorch-cuda-sm_80");
+        // What was computed on another number is reproduced on that number.
+        let found = devices.of_class("libtorch-cpu-avx2-7t").expect("this device");
+        assert_eq!((found.name.as_str(), found.class.numerics.as_str()), ("tch-cpu", "libtorch-cpu-avx2-7t"));
+        assert!(found.class.libtorch.is_some());
+        assert_eq!(devices.of_class("flex").expect("flex").name, "flex");
+        for class in ["libtorch-cpu", "libtorch-cpu-avx512-2t", "wgpu"] {
+            assert_eq!(devices.of_class(class), None, "{class}");
+        }
     }
 }

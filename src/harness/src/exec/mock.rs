@@ -1,9 +1,9 @@
 //! The mock executor: whole matrices in milliseconds, for tests.
 //!
 //! It writes the same files as a worker, with scores that are a function of
-//! the key, and can be told how each task is to end. Its numerics class must
-//! be one of its own (`mock`), so that no reading verb takes its results for
-//! real ones.
+//! the key unless a test says otherwise, and can be told how each task is to
+//! end. In a store that outlives a test its numerics class must be one of its
+//! own (`mock`), so that no reading verb takes its results for real ones.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,16 +14,20 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::event::WorkerEvent;
 use super::job::{Job, Task};
 use super::{Ended, Executor, Stop};
-use crate::metric::Metric;
+use crate::metric::{Metric, Summary};
 use crate::random::Stream;
-use crate::store::record::{EvalRecord, Outcome, TrainRecord};
+use crate::store::record::{EvalRecord, ImageScores, Outcome, TrainRecord};
 
 /// Says how a task ends.
 pub type Script = Box<dyn Fn(&Job) -> Ended + Send + Sync>;
 
+/// Says what the images of an evaluation score.
+pub type Scoring = Box<dyn Fn(&Job) -> Vec<ImageScores> + Send + Sync>;
+
 /// Runs nothing, records everything.
 pub struct Mock {
     script: Script,
+    scoring: Scoring,
     ran: Mutex<Vec<String>>,
     running: AtomicUsize,
     most: AtomicUsize,
@@ -38,8 +42,19 @@ impl Default for Mock {
 impl Mock {
     /// With a script that decides each task's end.
     pub fn with(script: impl Fn(&Job) -> Ended + Send + Sync + 'static) -> Self {
-        let script = Box::new(script);
-        Self { script, ran: Mutex::default(), running: AtomicUsize::new(0), most: AtomicUsize::new(0) }
+        Self {
+            script: Box::new(script),
+            scoring: Box::new(of_the_key),
+            ran: Mutex::default(),
+            running: AtomicUsize::new(0),
+            most: AtomicUsize::new(0),
+        }
+    }
+
+    /// The same with other scores of the images.
+    #[must_use]
+    pub fn scoring(self, scoring: impl Fn(&Job) -> Vec<ImageScores> + Send + Sync + 'static) -> Self {
+        Self { scoring: Box::new(scoring), ..self }
     }
 
     /// The tasks that ran, as `train dyglnet on phantom-polyp, seed 42`.
@@ -67,7 +82,7 @@ impl Executor for Mock {
             .push(format!("{verb} {}", job.cell.describe()));
         tell(WorkerEvent::Started { steps: 1, done: 0, parameters: 0 });
         let ended = match (self.script)(job) {
-            Ended::Recorded => match write(job, folder) {
+            Ended::Recorded => match write(job, folder, &self.scoring) {
                 Ok(()) => Ended::Recorded,
                 Err(error) => Ended::Died(Outcome::Failed { message: error.to_string() }),
             },
@@ -78,9 +93,15 @@ impl Executor for Mock {
     }
 }
 
-/// What a worker would leave, made from the key.
-fn write(job: &Job, folder: &Path) -> std::io::Result<()> {
+/// One image with scores that are a function of the key.
+fn of_the_key(job: &Job) -> Vec<ImageScores> {
     let mut stream = Stream::new(job.cell.seed, "mock", &[&job.key]);
+    let scores = Metric::ALL.iter().map(|metric| (*metric, stream.range(0.5, 0.95))).collect();
+    vec![ImageScores { id: "0".into(), scores }]
+}
+
+/// What a worker would leave.
+fn write(job: &Job, folder: &Path, scoring: &Scoring) -> std::io::Result<()> {
     match &job.task {
         Task::Train => {
             let weights = job.key.as_bytes();
@@ -94,26 +115,41 @@ fn write(job: &Job, folder: &Path) -> std::io::Result<()> {
                 epochs_done: 1,
                 steps_done: 1,
                 selected_epoch: 1,
-                final_loss: stream.unit(),
+                final_loss: Stream::new(job.cell.seed, "mock", &[&job.key]).unit(),
                 ..job.train_record(Outcome::Done, None)
             };
             super::runner::write_record(folder, &record)
         }
         Task::Evaluate { train_key, weights_digest, .. } => {
-            let mean: BTreeMap<Metric, f64> =
-                Metric::ALL.iter().map(|m| (*m, stream.range(0.5, 0.95))).collect();
-            let names: Vec<&str> = mean.keys().map(|m| m.name()).collect();
-            let scores: Vec<String> = mean.values().map(f64::to_string).collect();
-            let csv = format!("id,{}\n0,{}\n", names.join(","), scores.join(","));
+            let images = scoring(job);
+            let csv = table(&images);
             fs::write(folder.join("per_image.csv"), &csv)?;
+            let summary = |metric: &Metric| {
+                let values: Vec<f64> =
+                    images.iter().filter_map(|image| image.scores.get(metric).copied()).collect();
+                Some((*metric, Summary::of(&values, images.len() - values.len())?))
+            };
+            let summary: BTreeMap<Metric, Summary> = Metric::ALL.iter().filter_map(summary).collect();
             let record = EvalRecord {
                 scores: blake3::hash(csv.as_bytes()).to_hex().to_string(),
-                images: 1,
-                std: mean.keys().map(|m| (*m, 0.0)).collect(),
-                mean,
+                images: images.len(),
+                mean: summary.iter().map(|(metric, summary)| (*metric, summary.mean)).collect(),
+                std: summary.iter().map(|(metric, summary)| (*metric, summary.std)).collect(),
                 ..job.eval_record(train_key, weights_digest, Outcome::Done, None)
             };
             super::runner::write_record(folder, &record)
         }
     }
+}
+
+/// `per_image.csv`; empty fields where an image has no score.
+fn table(images: &[ImageScores]) -> String {
+    let names: Vec<&str> = Metric::ALL.iter().map(|metric| metric.name()).collect();
+    let mut csv = format!("id,{}\n", names.join(","));
+    for image in images {
+        let score = |metric: &Metric| image.scores.get(metric).map_or_else(String::new, f64::to_string);
+        let scores: Vec<String> = Metric::ALL.iter().map(score).collect();
+        csv.push_str(&format!("{},{}\n", image.id, scores.join(",")));
+    }
+    csv
 }

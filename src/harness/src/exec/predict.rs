@@ -125,14 +125,18 @@ pub struct Ended {
     pub how: String,
 }
 
+/// Threads of a worker that predicts: those of the machine.
+pub fn threads() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
 /// Runs the worker on a job that was written to `job`. What it has to say
 /// besides events goes to this process's standard error.
 ///
 /// # Errors
 /// The worker cannot be started.
 pub fn run(local: &Local, job: &Path, stop: &Stop, tell: &mut dyn FnMut(Event)) -> std::io::Result<Ended> {
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let mut command = child::command(local.worker(), threads);
+    let mut command = child::command(local.worker(), threads());
     command.arg("predict").arg(job).stderr(Stdio::inherit());
     let end = child::watch(command, stop, None, tell)?;
     let mut how = end.how();

@@ -26,6 +26,7 @@ impl Change {
             }
             "revision.train" => "  the source of the training loop was edited",
             "revision.metric" => "  the source of the scores was edited: re-evaluates, does not retrain",
+            "numerics" => "  other arithmetic: another device, or other threads of libtorch",
             "revision.library.libtorch" => "  libtorch, or a crate that binds it, was updated",
             "revision.library.tensor" | "revision.library.image" => "  a computing crate was updated",
             "dataset.digest" => "  the dataset's bytes differ",

@@ -20,21 +20,23 @@
 //! | seed | in | through the training key |
 //! | `protocol.*` but for `protocol.evaluate.*` | in | through the training key |
 //! | `protocol.evaluate.*`: reported part, threshold, epsilon, empty-mask rule | out: it touches no weight | in |
-//! | numerics class (`flex`, `libtorch-cpu`, ...) | in | in |
+//! | numerics class (`flex`, `libtorch-cpu-avx2-2t`, ...; see [`numerics`]) | in | in |
+//! | vector instructions and number of threads | in, through the class, where numbers depend on them (libtorch on a CPU); out for `flex` | likewise |
 //! | revision `network.<name>` of this cell's network alone | in | through the training key |
 //! | revisions `data`, `train` | in | through the training key |
 //! | revision `metric` | out | in |
 //! | versions of the computing crates (`library.*`) | in | in |
 //! | version of libtorch and of the crates that bind it | in, for classes of libtorch | likewise |
 //! | digest of the weights | - | in |
-//! | `[ops]`: paths, jobs, threads, log level, time limits | out: they choose how, not what | out |
+//! | `[ops]`: paths, jobs, log level, time limits | out: they choose how, not what | out |
 //! | row labels, titles, table layout, the profile's name | out: words | out |
 //! | the id of a substituted dataset | out: the dataset in use is in | out |
 //!
-//! Thread count and SIMD level are recorded with a result, not keyed: on the
-//! same machine and count, runs repeat to the bit.
+//! Thread count and vector instructions are recorded with every result. What
+//! depends on neither is the same on every machine, to the bit.
 
 mod explain;
+pub mod numerics;
 mod preimage;
 pub mod revision;
 

@@ -100,6 +100,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::testing::draws;
 
     #[test]
     fn the_digest_is_what_the_documentation_says() {
@@ -130,6 +131,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(draws(256))]
+
         #[test]
         fn different_pre_images_have_different_keys(a in fields(), b in fields(), d in "[a-c]{0,2}", e in "[a-c]{0,2}") {
             let left = Preimage { domain: d.clone(), fields: a.clone() };

@@ -63,6 +63,7 @@ mod tests {
 
     use super::*;
     use crate::spec::protocol::Part;
+    use crate::testing::draws;
 
     fn evaluate(epsilon: f64, empty: EmptyRule) -> Evaluate {
         Evaluate { part: Part::Test, threshold: 0.5, epsilon, empty }
@@ -103,6 +104,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(draws(256))]
+
         #[test]
         fn laws_hold(tp in 0u64..5000, fp in 0u64..5000, fn_ in 0u64..5000, tn in 0u64..5000) {
             let counts = Counts { tp, fp, fn_, tn };

@@ -113,6 +113,7 @@ mod tests {
 
     use super::*;
     use crate::spec::testing::{experiment, load_text};
+    use crate::testing::draws;
 
     fn matrix(lines: &[String]) -> String {
         format!("[experiment]\nname='x'\ntitle='x'\nquestion='x'\n[matrix]\n{}\n", lines.join("\n"))
@@ -180,7 +181,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(48))]
+        #![proptest_config(draws(48))]
 
         #[test]
         fn the_plan_is_the_product_whatever_the_order_of_the_axes(

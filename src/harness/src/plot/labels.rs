@@ -166,6 +166,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::testing::draws;
 
     const BOUNDS: Rect = Rect { left: 0.0, top: 0.0, right: 900.0, bottom: 600.0 };
 
@@ -192,7 +193,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(64))]
+        #![proptest_config(draws(64))]
 
         #[test]
         fn labels_of_a_crowd_stay_apart_and_inside(

@@ -2,7 +2,7 @@
 
 /// `2025-10-09 08:53:20 UTC` of seconds since 1970. The calendar is computed
 /// in eras of 400 years that begin in March, so that leap days end a year.
-pub(super) fn utc(seconds: u64) -> String {
+pub(crate) fn utc(seconds: u64) -> String {
     let (days, second) = (seconds / 86_400, seconds % 86_400);
     let shifted = days + 719_468; // days from 0000-03-01 to 1970-01-01
     let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);

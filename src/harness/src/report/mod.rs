@@ -24,6 +24,7 @@ use std::path::PathBuf;
 
 use rayon::prelude::*;
 
+pub(crate) use format::utc;
 pub use overlay::{OverlayError, overlay};
 
 use crate::plot::PlotError;

@@ -9,6 +9,7 @@ use super::attempt::thumbnail;
 use super::figures::{Figure, figures};
 use super::protocol::{Protocol, protocol};
 use super::{Options, ReportError, format};
+use crate::key::numerics;
 use crate::metric::Metric;
 use crate::spec::TableKind;
 use crate::table::results::{CellResult, CellState, Finished, Reported, Results, short, slug};
@@ -199,7 +200,7 @@ fn facts(results: &Results) -> Vec<(&'static str, Vec<String>)> {
         ("Datasets", datasets(results)),
         ("Image size", sizes.iter().map(|s| format!("{s} x {s}")).collect()),
         (if seeds.len() == 1 { "Seed" } else { "Seeds" }, seeds.iter().map(u64::to_string).collect()),
-        ("Numerics class", distinct(&|f| f.eval.provenance.numerics.clone())),
+        ("Numerics class", distinct(&|f| class(&f.eval.provenance.numerics))),
         ("Device", distinct(&|f| f.train.provenance.device.clone())),
         (
             "Commit",
@@ -217,6 +218,11 @@ fn facts(results: &Results) -> Vec<(&'static str, Vec<String>)> {
     }
     facts.retain(|(_, values)| !values.is_empty());
     facts
+}
+
+/// By name and in words.
+fn class(name: &str) -> String {
+    format!("{name}: {}", numerics::words(name))
 }
 
 fn datasets(results: &Results) -> Vec<String> {

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::format;
+use crate::key::numerics;
 use crate::store::record::{DatasetFacts, Provenance};
 use crate::table::results::Finished;
 
@@ -113,6 +114,7 @@ fn origin(title: &'static str, from: &Provenance) -> Facts {
         text("dygl", &from.dygl_version),
         code("commit", format!("{}{dirty}", from.commit)),
         code("numerics class", &from.numerics),
+        text("arithmetic", numerics::words(&from.numerics)),
         text("device", &from.device),
         text("SIMD", &from.simd),
         text("threads", from.threads),

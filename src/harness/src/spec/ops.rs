@@ -1,5 +1,6 @@
-//! How runs are carried out. Nothing here belongs to a result's key: the same
-//! cell run with other ops is the same cell.
+//! How runs are carried out. Nothing here belongs to a result's key by itself: the
+//! same cell run with other ops is the same cell. (Where sums depend on the number
+//! of threads, that is in the numerics class.)
 
 use std::path::PathBuf;
 
@@ -24,6 +25,14 @@ pub struct Ops {
     pub log: LogLevel,
     /// Further arguments of `sbatch`.
     pub slurm_args: Vec<String>,
+}
+
+impl Ops {
+    /// Threads of each run, with so many of them at the same time.
+    pub fn threads_of_each(&self, jobs: usize) -> usize {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        if self.threads > 0 { self.threads } else { (cores / jobs.max(1)).max(1) }
+    }
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]

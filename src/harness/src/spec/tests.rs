@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use super::testing::{FakeDatasets, experiment, load_text, load_with};
 use super::*;
 use crate::metric::Metric;
+use crate::testing::draws;
 
 const HEAD: &str = "[experiment]\nname = 'test'\ntitle = 'T'\nquestion = 'Q'\n";
 const MATRIX: &str = "[matrix]\nmodel = ['unet']\ndataset = ['ph2']\nseed = [42]\n";
@@ -315,7 +316,7 @@ fn an_experiment_is_json() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(128))]
+    #![proptest_config(draws(128))]
 
     /// Whatever stands in the file: an experiment or mistakes that can be shown.
     #[test]

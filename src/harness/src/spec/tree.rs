@@ -57,7 +57,7 @@ impl Node {
 
     /// The leaves below a table, each under its dotted path. An empty table counts
     /// as a leaf, so that nobody overlooks it.
-    pub(super) fn leaves(&self) -> Vec<Leaf<'_>> {
+    pub(crate) fn leaves(&self) -> Vec<Leaf<'_>> {
         let mut leaves = Vec::new();
         collect(self, "", &mut leaves);
         leaves
@@ -66,11 +66,11 @@ impl Node {
 
 /// A value below a table that is no table itself.
 #[derive(Debug, Clone)]
-pub(super) struct Leaf<'a> {
+pub(crate) struct Leaf<'a> {
     /// `train.epochs`
-    pub(super) path: String,
-    pub(super) key_at: At,
-    pub(super) node: &'a Node,
+    pub(crate) path: String,
+    pub(crate) key_at: At,
+    pub(crate) node: &'a Node,
 }
 
 fn collect<'a>(node: &'a Node, prefix: &str, leaves: &mut Vec<Leaf<'a>>) {

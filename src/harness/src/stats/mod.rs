@@ -1,11 +1,13 @@
-//! Summaries of samples: moments, quantiles, bootstrap intervals.
+//! Summaries of samples: moments, quantiles, intervals by bootstrap and by Student's t.
 //!
 //! Every function answers `None` where the summary is not defined; none of
 //! them draws from shared randomness.
 
 mod bootstrap;
+mod student;
 
 pub use bootstrap::{Interval, bootstrap_mean};
+pub use student::{mean_t, quantile_t};
 
 /// Arithmetic mean; `None` of nothing.
 pub fn mean(values: &[f64]) -> Option<f64> {

@@ -72,7 +72,8 @@ pub struct Provenance {
     pub commit: String,
     /// Whether the tree held uncommitted changes at build time.
     pub dirty: bool,
-    /// `flex`, `libtorch-cpu`, ...
+    /// The numerics class: `flex`, `libtorch-cpu-avx2-2t`, ... In words:
+    /// [`crate::key::numerics::words`].
     pub numerics: String,
     /// Human name of the device.
     pub device: String,

@@ -117,6 +117,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::testing::draws;
 
     #[test]
     fn views_are_gathered_in_row_major_order() {
@@ -154,6 +155,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(draws(256))]
+
         #[test]
         fn an_accepted_layout_touches_distinct_values_of_its_storage(
             sizes in proptest::collection::vec((0usize..5, 0usize..30), 0..4),

@@ -64,7 +64,7 @@ impl BatchNorm2d {
     /// backend can.
     pub fn forward_then(&self, x: Tensor<4>, activation: Activation) -> Tensor<4> {
         self.tell(x.dims());
-        if !x.device().is_autodiff() {
+        if !op::trains(&x) {
             let (given, epsilon) = self.given();
             return op::batch_norm_then(x, given, epsilon, activation);
         }
@@ -81,8 +81,8 @@ impl BatchNorm2d {
     pub fn forward_repeated(&self, x: Tensor<4>) -> Tensor<4> {
         let [batch, _, height, width] = x.dims();
         let [channels] = self.weight.dims();
-        if !x.device().is_autodiff() {
-            return self.forward(x.expand([batch, channels, height, width]));
+        if !op::trains(&x) {
+            return self.forward(op::spread(x, [batch, channels, height, width]));
         }
         self.tell([batch, channels, height, width]);
         let n = per_channel(&x);
@@ -90,9 +90,11 @@ impl BatchNorm2d {
         // One normalisation serves all channels; they differ behind it.
         let (plain, mean, var) =
             op::batch_norm_train(x, Tensor::ones([1], like), Tensor::zeros([1], like), EPSILON);
-        self.follow(n, mean.expand([channels]), var.expand([channels]));
-        let channel = |x: Tensor<1>| x.reshape([1, channels, 1, 1]);
-        plain * channel(self.weight.val()) + channel(self.bias.val())
+        let all = |x: Tensor<1>| op::spread(x, [channels]);
+        self.follow(n, all(mean), all(var));
+        let shape = [batch, channels, height, width];
+        let channel = |x: Tensor<1>| op::spread(x.reshape([1, channels, 1, 1]), shape);
+        op::spread(plain, shape) * channel(self.weight.val()) + channel(self.bias.val())
     }
 
     /// [B, C] to the same shape in f64: x is f64, the parameters are f32 as
@@ -103,16 +105,19 @@ impl BatchNorm2d {
         let [batch, channels] = x.dims();
         self.tell([batch, channels, 1, 1]);
         let row = |x: Tensor<1>| x.cast(FloatDType::F64).reshape([1, channels]);
-        let (mean, var) = if x.device().is_autodiff() {
-            let mean = x.clone().mean_dim(0);
-            let var = (x.clone() - mean.clone()).powi_scalar(2).mean_dim(0);
+        let all = |x: Tensor<2>| op::spread(x, [batch, channels]);
+        let normal = if op::trains(&x) {
+            let mean = op::mean_axes(x.clone(), &[0]);
+            let centred = x - all(mean.clone());
+            let var = op::mean_axes(centred.clone() * centred.clone(), &[0]);
             let statistic = |x: &Tensor<2>| x.clone().without_autodiff().reshape([channels]);
             self.follow(batch as f64, statistic(&mean), statistic(&var));
-            (mean, var)
+            centred * all(op::inverse_root(var + EPSILON))
         } else {
-            (row(self.running_mean.value()), row(self.running_var.value()))
+            let (mean, var) = (row(self.running_mean.value()), row(self.running_var.value()));
+            (x - mean) / (var + EPSILON).sqrt()
         };
-        (x - mean) / (var + EPSILON).sqrt() * row(self.weight.val()) + row(self.bias.val())
+        normal * all(row(self.weight.val())) + all(row(self.bias.val()))
     }
 
     /// What evaluation normalises with: scale, shift, mean and variance [C]; and
@@ -144,11 +149,10 @@ fn per_channel(x: &Tensor<4>) -> f64 {
     (batch * height * width) as f64
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "flex"))]
 mod tests {
-    use burn::tensor::Distribution;
-
     use super::*;
+    use crate::op::testing::{between, normal};
 
     fn values(tensor: Tensor<1>) -> Vec<f32> {
         tensor.into_data().try_to_vec().expect("f32")
@@ -169,12 +173,12 @@ mod tests {
     #[test]
     fn a_repeated_channel_is_normalised_once_for_all() {
         let device = Device::flex();
-        let random = || Tensor::<1>::random([3], Distribution::Uniform(0.5, 2.0), &device);
+        let draw = |seed| between([3], [0.5, 2.0], seed);
         let mut norm = BatchNorm2dConfig::new(3).init(&device);
-        norm.weight = Param::from_tensor(random());
-        norm.bias = Param::from_tensor(random());
-        norm.running_mean.set(random());
-        norm.running_var.set(random());
+        norm.weight = Param::from_tensor(draw(1));
+        norm.bias = Param::from_tensor(draw(2));
+        norm.running_mean.set(draw(3));
+        norm.running_var.set(draw(4));
         let close = |ours: Vec<f32>, theirs: Vec<f32>, what: &str| {
             assert_eq!(ours.len(), theirs.len(), "{what}");
             let scale = theirs.iter().fold(0.0f32, |most, value| most.max(value.abs()));
@@ -182,7 +186,7 @@ mod tests {
                 assert!((ours - theirs).abs() <= 1e-5 * scale, "{what}: {ours} instead of {theirs}");
             }
         };
-        let map = Tensor::<4>::random([2, 1, 4, 5], Distribution::Normal(3.0, 2.0), &device);
+        let map = normal([2, 1, 4, 5], 0.0, 5) * 2.0 + 3.0;
         let flat = |x: Tensor<4>| x.into_data().try_to_vec::<f32>().expect("f32");
         close(
             flat(norm.forward_repeated(map.clone())),

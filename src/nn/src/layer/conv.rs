@@ -89,7 +89,7 @@ impl Conv2d {
         let y = if op::is_autocast() {
             let y = op::widen(op::convolution(op::narrow(x), op::narrow(weight), None, self.form()));
             match bias {
-                Some(bias) => y + bias.reshape([1, -1, 1, 1]),
+                Some(bias) => op::shift_channels(y, bias),
                 None => y,
             }
         } else {
@@ -102,7 +102,7 @@ impl Conv2d {
     /// [`Self::forward`], then a batch norm and an activation: in evaluation in
     /// one go where the backend can.
     pub fn forward_then(&self, x: Tensor<4>, norm: &BatchNorm2d, activation: Activation) -> Tensor<4> {
-        if x.device().is_autodiff() || op::is_autocast() {
+        if op::trains(&x) || op::is_autocast() {
             return norm.forward_then(self.forward(x), activation);
         }
         let input = x.dims();
@@ -131,11 +131,14 @@ impl Conv2d {
         let [batch, input] = x.dims();
         let [output, ..] = self.weight.dims();
         let weight = self.weight.val().reshape([output, input]).cast(FloatDType::F64);
-        let y = x.matmul(weight.transpose());
+        let y = op::matmul(x.unsqueeze(), weight.transpose().unsqueeze()).squeeze_dim(0);
         let parameters = trace::layer(&self.weight, &self.bias);
         trace::tell(Kind::Convolution, [batch, input, 1, 1], [batch, output, 1, 1], input, &parameters);
         match &self.bias {
-            Some(bias) => y + bias.val().cast(FloatDType::F64).reshape([1, output]),
+            Some(bias) => {
+                let bias = bias.val().cast(FloatDType::F64).reshape([1, output]);
+                y + op::spread(bias, [batch, output])
+            }
             None => y,
         }
     }

@@ -68,7 +68,7 @@ impl ConvTranspose2d {
         let input = x.dims();
         let y = if op::is_autocast() {
             let y = op::widen(op::convolution(op::narrow(x), op::narrow(weight), None, form));
-            y + bias.reshape([1, -1, 1, 1])
+            op::shift_channels(y, bias)
         } else {
             op::convolution(x, weight, Some(bias), form)
         };
@@ -80,11 +80,10 @@ impl ConvTranspose2d {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "flex"))]
 mod tests {
-    use burn::tensor::Distribution;
-
     use super::*;
+    use crate::op::testing::between;
 
     /// Value and gradients of input and weight.
     fn run(
@@ -109,9 +108,8 @@ mod tests {
 
     #[test]
     fn output_padding_cuts_less_below_and_on_the_right() {
-        let device = Device::flex();
-        let x = Tensor::<4>::random([2, 4, 5, 6], Distribution::Default, &device);
-        let w = Tensor::<4>::random([4, 3, 3, 3], Distribution::Default, &device);
+        let x = between([2, 4, 5, 6], [0.0, 1.0], 1);
+        let w = between([4, 3, 3, 3], [0.0, 1.0], 2);
         let config = ConvTranspose2dConfig::new(4, 3, 3, 2);
         let padded = run(config.padding(1).output_padding(1), None, &x, &w);
         assert_eq!(padded[0].dims(), [2, 3, 10, 12]);

@@ -4,6 +4,7 @@ use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
 
 use super::{ones, zeros};
+use crate::op::{spread, tanh};
 use crate::trace::{self, Kind};
 
 /// Configuration of a [`DynamicTanh`].
@@ -45,9 +46,9 @@ impl DynamicTanh {
         let [_, channels, _, _] = x.dims();
         let parameters = [trace::of(&self.alpha), trace::of(&self.weight), trace::of(&self.bias)];
         trace::tell(Kind::DynamicTanh, x.dims(), x.dims(), 1, &parameters);
-        let alpha = self.alpha.val().reshape([1, 1, 1, 1]);
-        let weight = self.weight.val().reshape([1, channels, 1, 1]);
-        let bias = self.bias.val().reshape([1, channels, 1, 1]);
-        (x * alpha).tanh() * weight + bias
+        let shape = x.dims();
+        let alpha = spread(self.alpha.val().reshape([1, 1, 1, 1]), shape);
+        let channel = |x: Tensor<1>| spread(x.reshape([1, channels, 1, 1]), shape);
+        tanh(x * alpha) * channel(self.weight.val()) + channel(self.bias.val())
     }
 }

@@ -1,10 +1,10 @@
 //! Efficient channel attention (Wang et al., CVPR 2020).
 
 use burn::module::{Module, Param};
-use burn::tensor::activation::sigmoid;
 use burn::tensor::{Device, Tensor};
 
 use super::zeros;
+use crate::op::{sigmoid, spread, sum_axes};
 use crate::trace::{self, Kind};
 
 /// Configuration of an [`EfficientChannelAttention`].
@@ -58,7 +58,8 @@ impl Conv1d {
         let taps: Tensor<3> = Tensor::stack(taps, 2); // [B, N, k]
         let shape = [rows, 1, length];
         trace::tell(Kind::Convolution1d, shape, shape, kernel, &[trace::of(&self.weight)]);
-        (taps * weight).sum_dim(2).reshape([rows, length])
+        let weight = spread(weight, [rows, length, kernel]);
+        sum_axes(taps * weight, &[2]).reshape([rows, length])
     }
 }
 

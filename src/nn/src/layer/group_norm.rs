@@ -4,6 +4,7 @@ use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
 
 use super::{ones, zeros};
+use crate::op;
 use crate::trace::{self, Kind};
 
 /// Added to the variance.
@@ -54,12 +55,20 @@ impl GroupNorm {
             &[trace::of(&self.weight), trace::of(&self.bias)],
         );
         let [batch, channels, height, width] = x.dims();
+        let shape = x.dims();
         let x = x.reshape([batch, self.groups, channels / self.groups * height * width]);
-        let centred = x.clone() - x.mean_dim(2); // [B, G, n]
-        let variance = centred.clone().powi_scalar(2).mean_dim(2); // [B, G, 1]
-        let normal = centred / (variance + EPSILON).sqrt();
-        let weight = self.weight.val().reshape([1, channels, 1, 1]);
-        let bias = self.bias.val().reshape([1, channels, 1, 1]);
-        normal.reshape([batch, channels, height, width]) * weight + bias
+        let all = x.dims();
+        let centre = |x: Tensor<3>| x.clone() - op::spread(op::mean_axes(x, &[2]), all);
+        let rounds = op::has_flex_kernel(&x);
+        let mut centred = centre(x); // [B, G, n]
+        if rounds {
+            // Twice: a mean's rounding moves every value the same way, which the
+            // weight's gradient adds up.
+            centred = centre(centred);
+        }
+        let variance = op::mean_axes(centred.clone() * centred.clone(), &[2]); // [B, G, 1]
+        let normal = centred * op::spread(op::inverse_root(variance + EPSILON), all);
+        let channel = |x: Tensor<1>| op::spread(x.reshape([1, channels, 1, 1]), shape);
+        normal.reshape(shape) * channel(self.weight.val()) + channel(self.bias.val())
     }
 }

@@ -57,7 +57,10 @@ impl Linear {
         let y = if op::is_autocast() {
             let y = op::widen(op::linear(op::narrow(rows), op::narrow(weight), None));
             match bias {
-                Some(bias) => y + bias.reshape([1, output]),
+                Some(bias) => {
+                    let shape = y.dims();
+                    y + op::spread(bias.reshape([1, output]), shape)
+                }
                 None => y,
             }
         } else {

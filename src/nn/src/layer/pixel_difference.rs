@@ -157,15 +157,15 @@ impl PixelDifferenceConv {
         let side = self.kind.side();
         let spread = TensorData::new(self.kind.spread(), [TAPS, side * side]);
         let spread = Tensor::<2>::from_data(spread, (&weight.device(), weight.dtype()));
-        weight.reshape([output * per_group, TAPS]).matmul(spread).reshape([output, per_group, side, side])
+        let weight = weight.reshape([1, output * per_group, TAPS]);
+        op::matmul(weight, spread.unsqueeze()).reshape([output, per_group, side, side])
     }
 }
 
 #[cfg(all(test, feature = "flex"))]
 mod tests {
-    use burn::tensor::Distribution;
-
     use super::*;
+    use crate::op::testing::between;
 
     const KINDS: [PixelDifference; 4] =
         [PixelDifference::Plain, PixelDifference::Central, PixelDifference::Angular, PixelDifference::Radial];
@@ -203,8 +203,8 @@ mod tests {
     fn the_kernel_does_what_the_differences_do() {
         let device = Device::flex();
         let [channels, height, width] = [2, 6, 7];
-        let x = Tensor::<4>::random([1, channels, height, width], Distribution::Default, &device);
-        let weight = Tensor::<4>::random([channels, 1, 3, 3], Distribution::Default, &device);
+        let x = between([1, channels, height, width], [0.0, 1.0], 1);
+        let weight = between([channels, 1, 3, 3], [0.0, 1.0], 2);
         let (pixels, taps) = (values(x.clone()), values(weight.clone()));
         for kind in KINDS {
             let mut layer = PixelDifferenceConvConfig::depthwise(channels, kind).init(&device);
@@ -244,9 +244,10 @@ mod tests {
     #[test]
     fn the_gradient_reaches_the_weight_through_the_kernel() {
         let device = Device::flex().autodiff();
-        let x = Tensor::<4>::random([2, 1, 5, 5], Distribution::Default, &device);
-        let weight = Tensor::<4>::random([1, 1, 3, 3], Distribution::Default, &device);
-        let slope = Tensor::<4>::random([2, 1, 5, 5], Distribution::Default, &device);
+        let draw = |shape: [usize; 4], seed| {
+            Tensor::<4>::from_data(between(shape, [0.0, 1.0], seed).into_data(), &device)
+        };
+        let (x, weight, slope) = (draw([2, 1, 5, 5], 1), draw([1, 1, 3, 3], 2), draw([2, 1, 5, 5], 3));
         for kind in KINDS {
             let mut layer = PixelDifferenceConvConfig::depthwise(1, kind).init(&device);
             let loss = |layer: &PixelDifferenceConv| (layer.forward(x.clone()) * slope.clone()).sum();

@@ -1,10 +1,8 @@
 //! Pooling without parameters.
 
-use burn::tensor::module::avg_pool2d;
-use burn::tensor::ops::AvgPoolOptions;
 use burn::tensor::{FloatDType, Tensor};
 
-use crate::op::{self, Pool};
+use crate::op::{self, Edge, Pool};
 use crate::trace::{self, Kind};
 
 /// The largest value of each `size` x `size` tile: [B, C, H, W] to
@@ -28,9 +26,8 @@ pub fn max_pool_stem(x: Tensor<4>) -> Tensor<4> {
 /// The mean of each 3 x 3 window, `stride` pixels apart; zeros around the map
 /// count (each sum is divided by nine).
 pub fn avg_pool_3x3(x: Tensor<4>, stride: usize) -> Tensor<4> {
-    let options = AvgPoolOptions::new([3; 2]).with_stride([stride; 2]).with_padding([1; 2]);
     let input = x.dims();
-    let y = avg_pool2d(x, options.with_count_include_pad(true));
+    let y = op::mean_pool(x, Pool { side: 3, stride, padding: 1 }, Edge::Zeros);
     trace::tell(Kind::AveragePool, input, y.dims(), 9, &[]);
     y
 }
@@ -39,9 +36,8 @@ pub fn avg_pool_3x3(x: Tensor<4>, stride: usize) -> Tensor<4> {
 /// [B, C, ceil(H / size), ceil(W / size)]; of a tile that reaches beyond the
 /// map, the mean of its part inside (PyTorch's `ceil_mode`, `count_include_pad=False`).
 pub fn avg_pool_ceil(x: Tensor<4>, size: usize) -> Tensor<4> {
-    let options = AvgPoolOptions::new([size; 2]).with_stride([size; 2]);
     let input = x.dims();
-    let y = avg_pool2d(x, options.with_count_include_pad(false).with_ceil_mode(true));
+    let y = op::mean_pool(x, Pool { side: size, stride: size, padding: 0 }, Edge::Cut);
     trace::tell(Kind::AveragePool, input, y.dims(), size * size, &[]);
     y
 }
@@ -57,7 +53,8 @@ pub fn global_average(x: Tensor<4>) -> Tensor<2> {
 pub fn global_average_double(x: Tensor<4>) -> Tensor<2> {
     let [batch, channels, height, width] = x.dims();
     trace::tell(Kind::GlobalAverage, x.dims(), [batch, channels], height * width, &[]);
-    x.mean_dim(3).cast(FloatDType::F64).mean_dim(2).reshape([batch, channels])
+    let rows = op::mean_axes(x, &[3]).cast(FloatDType::F64);
+    op::mean_axes(rows, &[2]).reshape([batch, channels])
 }
 
 #[cfg(test)]

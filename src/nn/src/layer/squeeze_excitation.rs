@@ -1,11 +1,10 @@
 //! Squeeze-and-excitation (Hu et al. 2018).
 
 use burn::module::Module;
-use burn::tensor::activation::sigmoid;
 use burn::tensor::{Device, Tensor};
 
 use super::{Conv2d, Conv2dConfig};
-use crate::op::relu;
+use crate::op::{mean_axes, relu, sigmoid, spread};
 use crate::trace::{self, Kind};
 
 /// Configuration of a [`SqueezeExcitation`].
@@ -51,10 +50,9 @@ impl SqueezeExcitation {
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         let [batch, channels, height, width] = x.dims();
         trace::tell(Kind::Mean, x.dims(), [batch, channels], height * width, &[]);
-        let mean = x.clone().reshape([batch, channels, height * width]).mean_dim(2);
-        let mean = mean.reshape([batch, channels, 1, 1]);
+        let mean = mean_axes(x.clone(), &[2, 3]); // [B, C, 1, 1]
         let gate = sigmoid(self.fc2.forward(relu(self.fc1.forward(mean)))); // [B, C, 1, 1]
-        x * gate
+        x * spread(gate, [batch, channels, height, width])
     }
 }
 

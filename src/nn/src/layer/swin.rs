@@ -166,8 +166,13 @@ impl WindowAttention {
         let bias = self.bias(&x.device());
         let bias = match mask {
             Some(mask) => {
-                let images = tiles / mask.dims()[0];
-                (bias.clone() + mask.cast(bias.dtype())).repeat_dim(0, images)
+                let [windows, ..] = mask.dims();
+                let shape = [windows, self.heads, tokens, tokens];
+                let bias = op::spread(bias, shape);
+                let bias = (bias.clone() + op::spread(mask.cast(bias.dtype()), shape)).unsqueeze::<5>();
+                // The windows of an image beside each other, for each image.
+                let images = [tiles / windows, windows, self.heads, tokens, tokens];
+                op::spread(bias, images).reshape([tiles, self.heads, tokens, tokens])
             }
             None => bias,
         };
@@ -228,10 +233,10 @@ fn mask([height, width]: [usize; 2], window: usize, shift: usize, device: &Devic
 #[cfg(all(test, feature = "flex"))]
 mod tests {
     use burn::module::ModuleMapper;
-    use burn::tensor::Distribution;
 
     use super::super::{Mlp, MlpConfig};
     use super::*;
+    use crate::op::testing::between;
 
     #[test]
     fn only_rolled_neighbours_are_masked() {
@@ -242,18 +247,20 @@ mod tests {
         assert_eq!(values[48..].iter().filter(|value| **value == MASKED).count(), 12);
     }
 
-    struct Randomise;
+    /// Draws every parameter; holds how many it has drawn, which seeds the next.
+    struct Randomise(u64);
 
     impl ModuleMapper for Randomise {
         fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-            param.map(|x| x.random_like(Distribution::Uniform(-0.5, 0.5)))
+            self.0 += 1;
+            param.map(|x| between(x.dims(), [-0.5, 0.5], self.0))
         }
     }
 
     /// Tokens of a 4 x 4 map that a change of one token changes.
     fn seen(block: &SwinBlock<Mlp>, token: usize) -> Vec<usize> {
-        let x = Tensor::<3>::random([1, 16, 4], Distribution::Uniform(-1.0, 1.0), &Device::flex());
-        let change = Tensor::<3>::random([1, 1, 4], Distribution::Uniform(1.0, 2.0), &Device::flex());
+        let x = between([1, 16, 4], [-1.0, 1.0], 101);
+        let change = between([1, 1, 4], [1.0, 2.0], 102);
         let changed = x.clone().slice_assign([0..1, token..token + 1, 0..4], change);
         let difference = (block.forward(x, [4, 4]) - block.forward(changed, [4, 4])).abs().sum_dim(2);
         let difference: Vec<f32> = difference.into_data().try_to_vec().expect("f32");
@@ -265,7 +272,7 @@ mod tests {
         let device = Device::flex();
         let config = SwinBlockConfig::new(4, 2, 2);
         let block = |config: SwinBlockConfig| {
-            config.init(MlpConfig::new(4, 8).init(&device), &device).map(&mut Randomise)
+            config.init(MlpConfig::new(4, 8).init(&device), &device).map(&mut Randomise(0))
         };
         assert_eq!(seen(&block(config), 0), [0, 1, 4, 5]);
         assert_eq!(seen(&block(config), 10), [10, 11, 14, 15]);
@@ -280,7 +287,7 @@ mod tests {
     fn a_map_that_is_one_window_is_not_shifted() {
         let device = Device::flex();
         let config = SwinBlockConfig::new(4, 2, 4).shifted(true);
-        let block = config.init(MlpConfig::new(4, 8).init(&device), &device).map(&mut Randomise);
+        let block = config.init(MlpConfig::new(4, 8).init(&device), &device).map(&mut Randomise(0));
         assert_eq!(seen(&block, 0), (0..16).collect::<Vec<_>>());
     }
 
@@ -288,8 +295,8 @@ mod tests {
     fn branches_are_dropped_in_training_alone() {
         let device = Device::flex();
         let config = SwinBlockConfig::new(4, 2, 2).drop_path(0.5);
-        let block = config.init(MlpConfig::new(4, 8).init(&device), &device).map(&mut Randomise);
-        let x = Tensor::<3>::random([1, 16, 4], Distribution::Uniform(-1.0, 1.0), &device);
+        let block = config.init(MlpConfig::new(4, 8).init(&device), &device).map(&mut Randomise(0));
+        let x = between([1, 16, 4], [-1.0, 1.0], 101);
         let moved = |y: Tensor<3>| (y - x.clone()).abs().max().into_scalar::<f32>();
         assert!(moved(block.forward(x.clone(), [4, 4])) > 0.0);
         let _scope = op::noise(|| 0.0);

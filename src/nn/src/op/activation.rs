@@ -6,9 +6,8 @@ use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind, unary};
-use burn::backend::ops::ActivationOps;
 use burn::backend::tensor::FloatTensor;
-use burn::backend::{Autodiff, Backend, Capture, Dispatch, backend_extension};
+use burn::backend::{Autodiff, Backend, Dispatch, backend_extension};
 use burn::tensor::Tensor;
 
 use super::gelu;
@@ -73,13 +72,6 @@ impl<B: Backend + ReluOps, C: CheckpointStrategy> ReluOps for Autodiff<B, C> {
             OpsKind::Tracked(prep) => prep.finish(y.clone(), y),
             OpsKind::UnTracked(prep) => prep.finish(y),
         }
-    }
-}
-
-/// Recorded as one operation.
-impl ReluOps for Capture {
-    fn rectify(x: FloatTensor<Self>) -> FloatTensor<Self> {
-        <Self as ActivationOps<Self>>::relu(x)
     }
 }
 
@@ -189,16 +181,17 @@ mod torch {
 
 #[cfg(all(test, feature = "flex"))]
 mod tests {
-    use burn::tensor::{Device, Distribution, Tensor, activation};
+    use burn::tensor::{Device, Tensor, activation};
 
     use super::relu;
+    use crate::op::testing::normal;
 
     #[test]
     fn values_and_gradients_are_those_of_burn() {
         let device = Device::flex().autodiff();
         // Whole blocks and a rest; a zero among them.
-        let x = Tensor::<3>::random([3, 41, 67], Distribution::Normal(0.0, 1.0), &device);
-        let x = x.slice_assign([0..1, 0..1, 0..1], Tensor::zeros([1, 1, 1], &device));
+        let x = normal([3, 41, 67], 0.0, 1);
+        let x = x.slice_assign([0..1, 0..1, 0..1], Tensor::zeros([1, 1, 1], &Device::flex()));
         let run = |f: fn(Tensor<3>) -> Tensor<3>| {
             let x = Tensor::<3>::from_data(x.to_data(), &device).require_grad();
             let y = f(x.clone().swap_dims(0, 2));
@@ -218,7 +211,6 @@ mod tests {
     #[cfg(feature = "tch")]
     #[test]
     fn libtorch_agrees() {
-        let x = Tensor::<4>::random([2, 4, 20, 50], Distribution::Normal(0.0, 1.0), &Device::flex());
-        crate::op::testing::on_both([x], |[x]| relu(x));
+        crate::op::testing::on_both([normal([2, 4, 20, 50], 0.0, 1)], |[x]| relu(x));
     }
 }

@@ -5,9 +5,9 @@ use burn::backend::{Flex, TensorMetadata};
 use rayon::prelude::*;
 
 use super::attention::{Attended, AttentionBackward, AttentionOps};
-use super::gelu::flex::exp_negative;
 use super::host::{Host, contiguous, tensor, values, vectorised};
 use super::product::{Block, Panel};
+use super::softmax::flex::{soft, through_softmax};
 
 /// Queries whose scores are computed at a time.
 const ROWS: usize = 64;
@@ -91,27 +91,6 @@ impl<'a> Operands<'a> {
             );
         }
     }
-}
-
-/// Softmax of a row, in place.
-#[inline(always)]
-fn soft(row: &mut [f32]) {
-    let most = row.iter().fold(f32::NEG_INFINITY, |most, score| most.max(*score));
-    // Eight partial sums, always the same ones.
-    let mut sums = [0.0f32; 8];
-    let (whole, rest) = row.as_chunks_mut::<8>();
-    for scores in whole {
-        for lane in 0..8 {
-            scores[lane] = exp_negative(scores[lane] - most);
-            sums[lane] += scores[lane];
-        }
-    }
-    for (lane, score) in rest.iter_mut().enumerate() {
-        *score = exp_negative(*score - most);
-        sums[lane] += *score;
-    }
-    let inverse = sums.iter().sum::<f32>().recip();
-    row.iter_mut().for_each(|weight| *weight *= inverse);
 }
 
 /// A contiguous copy of rows as a [`Block`].
@@ -232,24 +211,6 @@ fn backward(
     };
     let (of_k, of_v) = (join(|part| &part.keys, features), join(|part| &part.values, width));
     (of_q, of_k, of_v, needs.then_some(of_bias))
-}
-
-/// The gradient of a row's scores, given its weights and their gradient, in
-/// place of the latter.
-#[inline(always)]
-fn through_softmax(weights: &[f32], slopes: &mut [f32]) {
-    let mut sums = [0.0f32; 8];
-    let ((whole, rest), (more, left)) = (weights.as_chunks::<8>(), slopes.as_chunks::<8>());
-    for (weights, slopes) in whole.iter().zip(more) {
-        for lane in 0..8 {
-            sums[lane] += weights[lane] * slopes[lane];
-        }
-    }
-    for (lane, (weight, slope)) in rest.iter().zip(left).enumerate() {
-        sums[lane] += weight * slope;
-    }
-    let mean = sums.iter().sum::<f32>();
-    slopes.iter_mut().zip(weights).for_each(|(slope, weight)| *slope = weight * (*slope - mean));
 }
 
 fn in_order(of: Attended<Host>) -> Attended<Host> {

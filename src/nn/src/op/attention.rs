@@ -12,6 +12,7 @@ use burn::tensor::Tensor;
 use burn::tensor::activation::softmax;
 
 use super::backend::has_kernel;
+use super::spread;
 use crate::trace::{self, Kind};
 
 /// softmax(q k^T scale + bias) v: q [B, h, N, d], k and v [B, h, M, d], bias
@@ -25,7 +26,7 @@ pub fn attention(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, scale: f64, bias: Opt
     trace::tell(Kind::Softmax, matrix, matrix, keys, &[]);
     trace::tell(Kind::Product, matrix, q.dims(), keys, &[]);
     if has_kernel(&q) {
-        let bias = bias.map(|bias| bias.expand(matrix));
+        let bias = bias.map(|bias| spread(bias, matrix));
         let [q, k, v] = [q, k, v].map(Tensor::into_dispatch);
         let y = match bias {
             Some(bias) => <Dispatch as AttentionOps>::attend_with(q, k, v, bias.into_dispatch(), scale),
@@ -47,7 +48,7 @@ fn composed([q, k, v]: [Tensor<4>; 3], scale: f64, bias: Option<Tensor<4>>) -> T
 }
 
 /// [`attention`] as one operation of a backend; a bias is [B, h, N, M].
-#[backend_extension(Flex: cfg(feature = "flex"), LibTorch: cfg(feature = "tch"), Autodiff)]
+#[backend_extension(Flex: cfg(feature = "flex"), LibTorch: cfg(feature = "tch"), Capture, Autodiff)]
 pub trait AttentionOps: Backend {
     /// [B, h, N, d].
     fn attend(
@@ -212,14 +213,13 @@ mod torch {
 
 #[cfg(all(test, feature = "flex"))]
 mod tests {
-    use burn::tensor::{Device, Distribution, FloatDType, Tensor};
+    use burn::tensor::{Device, FloatDType, Tensor};
 
     use super::attention;
-    use crate::op::testing::{agree, gradients_of};
+    use crate::op::testing::{agree, between, gradients_of, normal};
 
     #[test]
     fn values_and_gradients_are_those_of_burn_in_f64() {
-        let device = Device::flex();
         // [images, heads, queries, keys, features], and the shape of the bias.
         for ([batch, heads, queries, keys, features], bias) in [
             ([1, 1, 1, 1, 1], None),
@@ -228,12 +228,11 @@ mod tests {
             ([1, 2, 700, 49, 16], None),
             ([2, 1, 1100, 30, 8], Some([1, 1, 1, 30])),
         ] {
-            let random =
-                |shape: [usize; 4]| Tensor::<4>::random(shape, Distribution::Normal(0.1, 1.0), &device);
             let scale = (features as f64).sqrt().recip();
             // Heads beside each other in memory, as a layer gives them.
-            let tokens = |count| random([batch, count, heads, features]);
-            let inputs = [tokens(queries), tokens(keys), tokens(keys), random(bias.unwrap_or([1, 1, 1, 1]))];
+            let tokens = |count, seed| normal([batch, count, heads, features], 0.1, seed);
+            let scores = normal(bias.unwrap_or([1, 1, 1, 1]), 0.1, 4);
+            let inputs = [tokens(queries, 1), tokens(keys, 2), tokens(keys, 3), scores];
             let run = |[q, k, v, b]: [Tensor<4>; 4]| {
                 let [q, k, v] = [q, k, v].map(|x| x.swap_dims(1, 2));
                 attention(q, k, v, scale, bias.map(|_| b))
@@ -248,8 +247,7 @@ mod tests {
     #[test]
     fn masked_keys_get_no_weight() {
         let device = Device::flex();
-        let random = || Tensor::<4>::random([1, 1, 3, 4], Distribution::Default, &device);
-        let (q, k, v) = (random(), random(), random());
+        let [q, k, v] = [1, 2, 3].map(|seed| between([1, 1, 3, 4], [0.0, 1.0], seed));
         for mask in [-1e9, f32::NEG_INFINITY] {
             let bias = Tensor::<4>::from_floats([[[[0.0, mask, mask]]]], &device);
             let y = attention(q.clone(), k.clone(), v.clone(), 1.0, Some(bias));
@@ -261,12 +259,10 @@ mod tests {
     #[cfg(feature = "tch")]
     #[test]
     fn libtorch_agrees() {
-        let random =
-            |shape: [usize; 4]| Tensor::<4>::random(shape, Distribution::Normal(0.1, 1.0), &Device::flex());
-        let tokens = |count| random([2, count, 3, 8]);
+        let tokens = |count, seed| normal([2, count, 3, 8], 0.1, seed);
         for with_bias in [true, false] {
-            let inputs = [tokens(50), tokens(21), tokens(21)];
-            let bias = random([1, 3, 50, 21]).into_data();
+            let inputs = [tokens(50, 1), tokens(21, 2), tokens(21, 3)];
+            let bias = normal([1, 3, 50, 21], 0.1, 4).into_data();
             crate::op::testing::on_both(inputs, |[q, k, v]| {
                 let bias = with_bias.then(|| Tensor::from_data(bias.clone(), &q.device()));
                 let [q, k, v] = [q, k, v].map(|x| x.swap_dims(1, 2));

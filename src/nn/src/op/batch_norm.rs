@@ -193,16 +193,14 @@ impl BatchNormOps for burn::backend::Flex {}
 
 #[cfg(all(test, feature = "flex", feature = "tch"))]
 mod tests {
-    use burn::tensor::{Device, Distribution, Tensor};
+    use burn::tensor::{Device, Tensor};
 
-    use crate::op::testing::{close, on_both};
+    use crate::op::testing::{between, close, normal, on_both};
 
     #[test]
     fn libtorch_agrees_with_flex_in_values_gradients_and_statistics() {
-        let flex = Device::flex();
-        let x = Tensor::<4>::random([2, 5, 7, 9], Distribution::Normal(3.0, 2.0), &flex);
-        let w = Tensor::<4>::random([5, 1, 1, 1], Distribution::Default, &flex);
-        let b = Tensor::<4>::random([5, 1, 1, 1], Distribution::Default, &flex);
+        let x = normal([2, 5, 7, 9], 0.0, 1) * 2.0 + 3.0;
+        let [w, b] = [2, 3].map(|seed| between([5, 1, 1, 1], [0.0, 1.0], seed));
         for statistic in 0..3 {
             on_both([x.clone(), w.clone(), b.clone()], |[x, w, b]| {
                 let (y, mean, var) = super::batch_norm_train(x, w.reshape([5]), b.reshape([5]), 1e-5);

@@ -84,7 +84,7 @@ fn product(x: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>) -> Tensor<4
 }
 
 /// A convolution as one operation of a backend. Shapes as [`convolution`].
-#[backend_extension(Flex: cfg(feature = "flex"), LibTorch: cfg(feature = "tch"), Autodiff)]
+#[backend_extension(Flex: cfg(feature = "flex"), LibTorch: cfg(feature = "tch"), Capture, Autodiff)]
 pub trait ConvolutionOps: Backend {
     /// Without bias: [B, out, H', W'].
     fn convolve(x: FloatTensor<Self>, weight: FloatTensor<Self>, form: Convolution) -> FloatTensor<Self>;
@@ -161,10 +161,10 @@ impl<B: ConvolutionOps + ConvolutionBackward, C: CheckpointStrategy> Convolution
 
 #[cfg(all(test, feature = "flex", feature = "tch"))]
 mod tests {
-    use burn::tensor::{Device, Distribution, Tensor};
+    use burn::tensor::{Device, Tensor};
 
     use super::{Convolution, composed, convolution};
-    use crate::op::testing::{close, on_both};
+    use crate::op::testing::{between, close, on_both};
 
     fn plain(padding: usize) -> Convolution {
         Convolution { padding, ..Convolution::PLAIN }
@@ -180,10 +180,9 @@ mod tests {
             (Convolution { stride: 2, padding: 0, transposed: true, ..plain }, [4, 6, 2, 2]),
             (Convolution { stride: 2, output_padding: 1, transposed: true, ..plain }, [4, 6, 3, 3]),
         ] {
-            let device = Device::flex();
-            let x = Tensor::<4>::random([2, 4, 9, 12], Distribution::Default, &device);
-            let w = Tensor::<4>::random(weight, Distribution::Default, &device);
-            let b = Tensor::<1>::random([6], Distribution::Default, &device);
+            let x = between([2, 4, 9, 12], [0.0, 1.0], 1);
+            let w = between(weight, [0.0, 1.0], 2);
+            let b = between([6], [0.0, 1.0], 3);
             let bias = weight[if form.transposed { 1 } else { 0 }] == 6;
             on_both([x, w], |[x, w]| {
                 let b = bias.then(|| Tensor::from_data(b.to_data(), &x.device()));
@@ -195,9 +194,10 @@ mod tests {
     #[test]
     fn burns_own_way_holds_on_libtorch_too() {
         let form = plain(1);
-        let device = Device::libtorch();
-        let x = Tensor::<4>::random([1, 3, 8, 8], Distribution::Default, &device);
-        let w = Tensor::<4>::random([5, 3, 3, 3], Distribution::Default, &device);
+        let draw = |shape: [usize; 4], seed| {
+            Tensor::<4>::from_data(between(shape, [0.0, 1.0], seed).into_data(), &Device::libtorch())
+        };
+        let (x, w) = (draw([1, 3, 8, 8], 1), draw([5, 3, 3, 3], 2));
         close(convolution(x.clone(), w.clone(), None, form), composed(x, w, None, form), "forward");
     }
 }

@@ -6,7 +6,7 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, Dispatch, backend_extension};
 use burn::tensor::Tensor;
 
-use super::backend::has_kernel;
+use super::backend::{has_kernel, trains};
 use super::{Activation, Convolution, batch_norm_then, convolution};
 use crate::trace::{self, Kind};
 
@@ -21,7 +21,7 @@ pub fn convolution_then(
     epsilon: f64,
     activation: Activation,
 ) -> Tensor<4> {
-    if !has_kernel(&x) || x.device().is_autodiff() {
+    if !has_kernel(&x) || trains(&x) {
         return batch_norm_then(convolution(x, weight, bias, form), norm, epsilon, activation);
     }
     let [gamma, beta, mean, var] = norm;
@@ -47,7 +47,7 @@ pub fn convolution_then(
 }
 
 /// For evaluation alone: it carries no gradient.
-#[backend_extension(Flex: cfg(feature = "flex"), LibTorch: cfg(feature = "tch"))]
+#[backend_extension(Flex: cfg(feature = "flex"), LibTorch: cfg(feature = "tch"), Capture)]
 pub trait ConvolutionNormOps: Backend {
     /// activation(convolution(x) scale + shift), scale and shift [out].
     fn convolve_then(
@@ -60,15 +60,15 @@ pub trait ConvolutionNormOps: Backend {
     ) -> FloatTensor<Self>;
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "flex"))]
 mod tests {
-    use burn::tensor::{Device, Distribution, Tensor};
+    use burn::tensor::{Device, Tensor};
 
     use super::*;
+    use crate::op::testing::{between, normal};
 
     fn devices() -> Vec<Device> {
         vec![
-            #[cfg(feature = "flex")]
             Device::flex(),
             #[cfg(feature = "tch")]
             Device::libtorch(),
@@ -78,9 +78,11 @@ mod tests {
     #[test]
     fn it_is_one_after_the_other() {
         for device in devices() {
-            let random =
-                |shape: [usize; 4]| Tensor::<4>::random(shape, Distribution::Normal(0.0, 1.0), &device);
-            let channels = |n| Tensor::<1>::random([n], Distribution::Uniform(0.5, 2.0), &device);
+            let random = |shape: [usize; 4], seed| {
+                Tensor::<4>::from_data(normal(shape, 0.0, seed).into_data(), &device)
+            };
+            let channels =
+                |n, seed| Tensor::<1>::from_data(between([n], [0.5, 2.0], seed).into_data(), &device);
             for (form, input, output, side) in [
                 (Convolution { padding: 1, ..Convolution::PLAIN }, 5, 7, 3),
                 (Convolution { stride: 2, ..Convolution::PLAIN }, 3, 20, 1),
@@ -89,10 +91,10 @@ mod tests {
                 for (activation, with_bias) in
                     [(Activation::Identity, true), (Activation::Relu, false), (Activation::Gelu, true)]
                 {
-                    let (x, weight) =
-                        (random([2, input, 13, 18]), random([output, input / form.groups, side, side]));
-                    let bias = with_bias.then(|| channels(output));
-                    let norm = [0, 1, 2, 3].map(|_| channels(output));
+                    let x = random([2, input, 13, 18], 1);
+                    let weight = random([output, input / form.groups, side, side], 2);
+                    let bias = with_bias.then(|| channels(output, 3));
+                    let norm = [4, 5, 6, 7].map(|seed| channels(output, seed));
                     let apart = batch_norm_then(
                         convolution(x.clone(), weight.clone(), bias.clone(), form),
                         norm.clone(),

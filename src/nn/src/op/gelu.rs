@@ -6,9 +6,8 @@ use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind, unary};
-use burn::backend::ops::ActivationOps;
 use burn::backend::tensor::FloatTensor;
-use burn::backend::{Autodiff, Backend, Capture, Dispatch, Scalar, backend_extension};
+use burn::backend::{Autodiff, Backend, Dispatch, Scalar, backend_extension};
 use burn::tensor::Tensor;
 
 use crate::trace::{self, Kind};
@@ -74,13 +73,6 @@ impl<B: Backend + GeluOps, C: CheckpointStrategy> GeluOps for Autodiff<B, C> {
     }
 }
 
-/// Recorded as one operation.
-impl GeluOps for Capture {
-    fn gelu_exact(x: FloatTensor<Self>) -> FloatTensor<Self> {
-        <Self as ActivationOps<Self>>::gelu(x)
-    }
-}
-
 #[cfg(feature = "flex")]
 pub(crate) mod flex {
     use burn::backend::Flex;
@@ -88,6 +80,7 @@ pub(crate) mod flex {
 
     use super::{GeluOps, composed, composed_backward};
     use crate::op::activation::flex::{Curve, Gelu};
+    use crate::op::curve::flex::exp_negative;
     use crate::op::host::{Host, altered, contiguous, values};
 
     /// 1 / sqrt(2 pi).
@@ -140,28 +133,6 @@ pub(crate) mod flex {
         p = p * t + 0.119_687_69;
         let tail = bell * (t * p);
         (if x < 0.0 { tail } else { 1.0 - tail }, bell)
-    }
-
-    /// e^y for y <= 0; 1e-38 below -87.
-    #[inline(always)]
-    pub(crate) fn exp_negative(y: f32) -> f32 {
-        // Adding 1.5 x 2^23 rounds to an integer and leaves it in the low bits.
-        const ROUND: f32 = 12_582_912.0;
-        // Not `max`, which would hide what is not a number.
-        let y = if y < -87.0 { -87.0 } else { y };
-        let shifted = y * std::f32::consts::LOG2_E + ROUND;
-        let k = shifted - ROUND;
-        // ln 2 in two parts, the first with trailing zeros, so that k ln 2 is exact.
-        let r = (y - k * 0.693_359_4) + k * 2.121_944_4e-4;
-        let mut p = 1.0 / 720.0;
-        p = p * r + 1.0 / 120.0;
-        p = p * r + 1.0 / 24.0;
-        p = p * r + 1.0 / 6.0;
-        p = p * r + 0.5;
-        p = p * r + 1.0;
-        p = p * r + 1.0;
-        let power = f32::from_bits((shifted.to_bits() << 23).wrapping_add(127 << 23));
-        p * power
     }
 }
 

@@ -8,6 +8,7 @@ use burn::backend::{Flex, TensorMetadata};
 use burn::tensor::TensorData;
 use rayon::prelude::*;
 
+use super::gemm::Matrix;
 pub(crate) use crate::vector::vectorised;
 
 /// A tensor of the flex backend, f32.
@@ -22,6 +23,30 @@ const LANES: usize = 32;
 /// (`to_contiguous`).
 pub(crate) fn values(x: &Host) -> &[f32] {
     x.as_slice::<f32>().unwrap_or_default()
+}
+
+/// The matrices of a tensor [S, rows, columns], where they lie.
+pub(crate) fn matrices(x: &Host) -> Vec<Matrix<'_>> {
+    let (shape, layout) = (x.shape(), x.layout());
+    let steps: Vec<usize> = layout.strides().iter().map(|step| step.unsigned_abs()).collect();
+    let all = &x.storage::<f32>()[layout.start_offset()..];
+    let [sets, rows, columns] = [0, 1, 2].map(|axis| shape[axis]);
+    let of =
+        |set: usize| Matrix { values: &all[set * steps[0]..], rows, columns, steps: [steps[1], steps[2]] };
+    (0..sets).map(of).collect()
+}
+
+/// The matrix of a tensor [rows, columns], where it lies.
+pub(crate) fn matrix(x: &Host) -> Matrix<'_> {
+    let (shape, layout) = (x.shape(), x.layout());
+    let steps = [0, 1].map(|axis| layout.strides()[axis].unsigned_abs());
+    let values = &x.storage::<f32>()[layout.start_offset()..];
+    Matrix { values, rows: shape[0], columns: shape[1], steps }
+}
+
+/// The tensor with its axes in steps forwards alone, as [`matrices`] reads them.
+pub(crate) fn forwards(x: Host) -> Host {
+    if x.layout().strides().iter().any(|step| *step < 0) { contiguous(x) } else { x }
 }
 
 /// A tensor of these values.
@@ -76,30 +101,6 @@ pub(crate) fn pair_sums(a: &mut [f32], b: &[f32], f: impl Fn(&mut f32, f32) -> (
         total = (total.0 + first, total.1 + second);
     }
     total
-}
-
-/// The sum of each column of rows of `columns` values: f32 over some rows, f64
-/// over those sums.
-pub(crate) fn column_sums(x: &[f32], columns: usize) -> Vec<f32> {
-    let share = (CHUNK / columns).max(1) * columns;
-    let part = |rows: &[f32]| {
-        let mut sums = vec![0.0f32; columns];
-        vectorised(
-            #[inline(always)]
-            || {
-                for row in rows.chunks_exact(columns) {
-                    sums.iter_mut().zip(row).for_each(|(sum, value)| *sum += value);
-                }
-            },
-        );
-        sums
-    };
-    let parts: Vec<Vec<f32>> = x.par_chunks(share).map(part).collect();
-    let mut sums = vec![0.0f64; columns];
-    for part in parts {
-        sums.iter_mut().zip(part).for_each(|(sum, part)| *sum += f64::from(part));
-    }
-    sums.into_iter().map(|sum| sum as f32).collect()
 }
 
 /// `n` values, of which `fill` computes those from an index on, block by block

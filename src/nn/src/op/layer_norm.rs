@@ -33,7 +33,7 @@ pub fn layer_norm<const D: usize>(
 }
 
 /// [`layer_norm`] as one operation of a backend.
-#[backend_extension(Flex: cfg(feature = "flex"), LibTorch: cfg(feature = "tch"), Autodiff)]
+#[backend_extension(Flex: cfg(feature = "flex"), LibTorch: cfg(feature = "tch"), Capture, Autodiff)]
 pub trait LayerNormOps: Backend {
     /// (y of the shape of x, and of each row the mean and
     /// 1 / sqrt(var + epsilon)); the latter two carry no gradient.
@@ -231,20 +231,17 @@ mod torch {
 
 #[cfg(all(test, feature = "flex"))]
 mod tests {
-    use burn::tensor::{Device, Distribution, FloatDType, Tensor};
+    use burn::tensor::{FloatDType, Tensor};
 
     use super::layer_norm;
-    use crate::op::testing::{agree, gradients_of};
+    use crate::op::testing::{agree, gradients_of, normal};
 
     #[test]
     fn values_and_gradients_are_those_of_burn_in_f64() {
-        let device = Device::flex();
         for [batch, rows, features] in [[1, 1, 7], [2, 49, 96], [1, 700, 64], [1, 3, 40_000]] {
-            let random = |shape: [usize; 4], mean| {
-                Tensor::<4>::random(shape, Distribution::Normal(mean, 1.0), &device)
-            };
             let row = [1, 1, 1, features];
-            let inputs = [random([1, batch, rows, features], 3.0), random(row, 1.0), random(row, 0.0)];
+            let inputs =
+                [normal([1, batch, rows, features], 3.0, 1), normal(row, 1.0, 2), normal(row, 0.0, 3)];
             let run =
                 |[x, w, b]: [Tensor<4>; 3]| layer_norm(x, w.reshape([features]), b.reshape([features]), 1e-5);
             let ours = gradients_of(&inputs, run);
@@ -256,10 +253,8 @@ mod tests {
     #[cfg(feature = "tch")]
     #[test]
     fn libtorch_agrees() {
-        let random = |shape: [usize; 4], mean| {
-            Tensor::<4>::random(shape, Distribution::Normal(mean, 1.0), &Device::flex())
-        };
-        let inputs = [random([2, 3, 49, 33], 3.0), random([1, 1, 1, 33], 1.0), random([1, 1, 1, 33], 0.0)];
+        let row = [1, 1, 1, 33];
+        let inputs = [normal([2, 3, 49, 33], 3.0, 1), normal(row, 1.0, 2), normal(row, 0.0, 3)];
         // A view, whose rows do not lie in one piece.
         crate::op::testing::on_both(inputs, |[x, w, b]| {
             layer_norm(x.swap_dims(1, 2), w.reshape([33]), b.reshape([33]), 1e-5)

@@ -1,6 +1,6 @@
-//! Rows times a weight matrix, plus a bias. burn on flex copies both operands
-//! into order first, adds the bias in a pass of its own, and sums its gradient
-//! on one thread.
+//! Rows times a weight matrix, plus a bias. burn on flex adds the bias in a pass
+//! of its own, sums its gradient on one thread, and multiplies in an order that
+//! the processor chooses.
 
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
@@ -29,7 +29,7 @@ pub fn linear(x: Tensor<2>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tenso
 }
 
 /// [`linear`] as one operation of a backend.
-#[backend_extension(Flex: cfg(feature = "flex"), LibTorch: cfg(feature = "tch"), Autodiff)]
+#[backend_extension(Flex: cfg(feature = "flex"), LibTorch: cfg(feature = "tch"), Capture, Autodiff)]
 pub trait LinearOps: Backend {
     /// [N, out].
     fn linear_rows(
@@ -87,49 +87,35 @@ impl<B: LinearOps + LinearBackward, C: CheckpointStrategy> LinearOps for Autodif
 
 #[cfg(feature = "flex")]
 mod flex {
-    use burn::backend::ops::FloatTensorOps;
     use burn::backend::{Flex, TensorMetadata};
-    use rayon::prelude::*;
 
     use super::{LinearBackward, LinearOps};
-    use crate::op::host::{CHUNK, Host, column_sums, contiguous, owned, tensor, values, vectorised};
+    use crate::op::gemm::{Matrix, products};
+    use crate::op::host::{Host, contiguous, forwards, matrix, tensor, values};
+    use crate::op::sum::flex::column_sums;
 
-    /// burn's product, which reads transposed matrices where they lie.
-    fn product(a: Host, b: Host) -> Host {
-        <Flex as FloatTensorOps<Flex>>::float_matmul(a, b)
-    }
-
-    fn transposed(x: &Host) -> Host {
-        x.transpose(0, 1)
+    /// The product of two matrices, [rows of a, columns of b].
+    fn product(a: Matrix<'_>, b: Matrix<'_>, bias: Option<&[f32]>) -> Host {
+        let mut c = vec![0.0; a.rows * b.columns];
+        products(&[[a, b]], &mut c, bias);
+        tensor(c, [a.rows, b.columns])
     }
 
     impl LinearOps for Flex {
         fn linear_rows(x: Host, weight: Host, bias: Host) -> Host {
-            let mut y = owned(product(x, transposed(&weight)));
-            let bias = contiguous(bias);
-            let bias = values(&bias);
-            let share = (CHUNK / bias.len()).max(1) * bias.len();
-            y.storage_mut::<f32>().par_chunks_mut(share).for_each(|rows| {
-                vectorised(
-                    #[inline(always)]
-                    || {
-                        for row in rows.chunks_exact_mut(bias.len()) {
-                            row.iter_mut().zip(bias).for_each(|(y, bias)| *y += bias);
-                        }
-                    },
-                );
-            });
-            y
+            let (x, weight, bias) = (forwards(x), forwards(weight), contiguous(bias));
+            product(matrix(&x), matrix(&weight).transposed(), Some(values(&bias)))
         }
     }
 
     impl LinearBackward for Flex {
         fn linear_rows_backward(x: Host, weight: Host, grad: Host, needs: bool) -> [Option<Host>; 3] {
             let output = weight.shape()[0];
-            let grad = contiguous(grad);
+            let (x, weight, grad) = (forwards(x), forwards(weight), contiguous(grad));
             let of_bias = tensor(column_sums(values(&grad), output), [output]);
-            let of_weight = product(transposed(&grad), x);
-            let of_x = needs.then(|| product(grad, weight));
+            let slope = matrix(&grad);
+            let of_weight = product(slope.transposed(), matrix(&x), None);
+            let of_x = needs.then(|| product(slope, matrix(&weight), None));
             [of_x, Some(of_weight), Some(of_bias)]
         }
     }
@@ -161,20 +147,20 @@ mod torch {
 
 #[cfg(all(test, feature = "flex"))]
 mod tests {
-    use burn::tensor::{Device, Distribution, FloatDType, Tensor};
+    use burn::tensor::{FloatDType, Tensor};
 
     use super::linear;
-    use crate::op::testing::{agree, gradients_of};
+    use crate::op::testing::{agree, gradients_of, normal};
 
     #[test]
     fn values_and_gradients_are_those_of_a_matrix_product_in_f64() {
-        let device = Device::flex();
         for [rows, input, output] in [[1, 1, 1], [7, 5, 3], [98, 192, 577], [1030, 33, 17]] {
             for with_bias in [true, false] {
-                let random =
-                    |shape: [usize; 4]| Tensor::<4>::random(shape, Distribution::Normal(0.1, 1.0), &device);
-                let inputs =
-                    [random([1, 1, rows, input]), random([1, 1, output, input]), random([1, 1, 1, output])];
+                let inputs = [
+                    normal([1, 1, rows, input], 0.1, 1),
+                    normal([1, 1, output, input], 0.1, 2),
+                    normal([1, 1, 1, output], 0.1, 3),
+                ];
                 let run = |[x, w, b]: [Tensor<4>; 3]| {
                     let b = with_bias.then(|| b.reshape([output]));
                     let y = linear(x.reshape([rows, input]), w.reshape([output, input]), b);
@@ -190,9 +176,8 @@ mod tests {
     #[cfg(feature = "tch")]
     #[test]
     fn libtorch_agrees() {
-        let random =
-            |shape: [usize; 4]| Tensor::<4>::random(shape, Distribution::Normal(0.1, 1.0), &Device::flex());
-        let inputs = [random([1, 1, 33, 50]), random([1, 1, 17, 33]), random([1, 1, 1, 17])];
+        let inputs =
+            [normal([1, 1, 33, 50], 0.1, 1), normal([1, 1, 17, 33], 0.1, 2), normal([1, 1, 1, 17], 0.1, 3)];
         crate::op::testing::on_both(inputs, |[x, w, b]| {
             let x = x.reshape([33, 50]).transpose();
             linear(x, w.reshape([17, 33]), Some(b.reshape([17]))).reshape([1, 1, 50, 17])

@@ -21,14 +21,19 @@ mod convolution;
 mod convolution_norm;
 #[cfg(feature = "flex")]
 mod correlate;
+mod curve;
 #[cfg(feature = "flex")]
 mod filter;
 mod gelu;
 #[cfg(feature = "flex")]
+mod gemm;
+#[cfg(feature = "flex")]
 mod host;
 mod layer_norm;
 mod linear;
+mod matmul;
 mod max_pool;
+mod mean_pool;
 mod noise;
 mod normalise;
 #[cfg(feature = "flex")]
@@ -36,10 +41,13 @@ mod outer;
 mod overlap;
 #[cfg(feature = "flex")]
 mod product;
+mod recorded;
 mod resize;
 mod sample;
+mod softmax;
+mod sum;
 #[cfg(all(test, feature = "flex"))]
-mod testing;
+pub(crate) mod testing;
 #[cfg(feature = "flex")]
 mod tile;
 #[cfg(feature = "tch")]
@@ -52,18 +60,27 @@ pub use activation::{Activation, ReluOps, relu};
 pub use attention::{Attended, AttentionBackward, AttentionOps, attention};
 pub use autocast::{Autocast, autocast};
 pub(crate) use autocast::{is_on as is_autocast, narrow, widen};
+pub use backend::{Pass, as_on_flex};
+pub(crate) use backend::{has_flex_kernel, trains};
 pub use batch_norm::{BatchNormOps, batch_norm, batch_norm_train};
 pub use convolution::{Convolution, ConvolutionBackward, ConvolutionOps, convolution};
 pub use convolution_norm::{ConvolutionNormOps, convolution_then};
+pub use curve::{Curve, CurveOps, inverse_root, sigmoid, tanh};
 pub use gelu::{GeluOps, gelu};
 pub use layer_norm::{LayerNormBackward, LayerNormOps, NormalisedRows, layer_norm};
 pub use linear::{LinearBackward, LinearOps, linear};
+pub use matmul::{MatmulOps, matmul};
 pub use max_pool::{MaxPoolOps, Places, Pool, max_pool};
+pub use mean_pool::{Edge, MeanPoolBackward, MeanPoolOps, mean_pool};
 pub use noise::{Noise, drop_path, dropout, noise};
 pub use normalise::{NormaliseBackward, NormaliseOps, Normalised, batch_norm_then, batch_norm_train_then};
 pub use overlap::{OverlapBackward, OverlapOps, overlap_sums};
-pub use resize::{Corners, resize_bilinear, upsample_bilinear, upsample_nearest};
+pub use resize::{
+    Corners, ResizeBackward, ResizeOps, Samples, resize_bilinear, upsample_bilinear, upsample_nearest,
+};
 pub use sample::{SampleBackward, SampleOps, dynamic_upsample};
+pub use softmax::{SoftmaxOps, softmax};
+pub use sum::{Axes, SumOps, mean_axes, scale_channels, shift_channels, spread, sum_axes};
 #[cfg(feature = "tch")]
 pub use torch::aten::keep_memory;
 pub use update::{AdamWStep, UpdateOps, adamw, sums_of_squares};

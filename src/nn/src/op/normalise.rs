@@ -71,7 +71,7 @@ fn tell(x: &Tensor<4>, activation: Activation) {
 }
 
 /// Shapes: x [B, C, H, W]; the others [C].
-#[backend_extension(Flex: cfg(feature = "flex"), Autodiff)]
+#[backend_extension(Flex: cfg(feature = "flex"), Capture, Autodiff)]
 pub trait NormaliseOps: Backend {
     /// activation(x scale + shift).
     fn scale_and_shift(
@@ -328,33 +328,32 @@ mod flex {
 
 #[cfg(all(test, feature = "flex"))]
 mod tests {
-    use burn::tensor::{DType, Device, Distribution, FloatDType, Tensor};
+    use burn::tensor::{DType, FloatDType, Tensor};
 
     use super::*;
-    use crate::op::testing::{agree, gradients_of};
+    use crate::op::testing::{agree, between, gradients_of, normal};
 
     const EPSILON: f64 = 1e-5;
 
     #[test]
     fn values_statistics_and_gradients_are_those_of_the_parts_in_f64() {
-        let device = Device::flex();
         for (shape, activation) in [
             ([2, 5, 7, 9], Activation::Identity),
             ([2, 3, 33, 40], Activation::Relu),
             ([1, 17, 16, 17], Activation::Gelu),
             ([3, 1, 50, 50], Activation::Gelu),
         ] {
-            let random = |shape, mean| Tensor::<4>::random(shape, Distribution::Normal(mean, 1.0), &device);
             let channels = [1, shape[1], 1, 1];
-            let inputs = [random(shape, 3.0), random(channels, 1.0), random(channels, 0.0)];
+            let inputs = [normal(shape, 3.0, 1), normal(channels, 1.0, 2), normal(channels, 0.0, 3)];
             // The statistics carry no gradient; as factors they are constants.
             for statistic in 0..3 {
                 let run = |[x, weight, bias]: [Tensor<4>; 3]| {
                     let flat = |x: Tensor<4>| x.reshape([shape[1]]);
                     let (y, mean, var) =
                         batch_norm_train_then(x, flat(weight), flat(bias), EPSILON, activation);
-                    let constant =
-                        |x: Tensor<1>| Tensor::<1>::from_data(x.into_data(), &y.device()).reshape(channels);
+                    let constant = |x: Tensor<1>| {
+                        Tensor::<1>::from_data(x.into_data(), (&y.device(), y.dtype())).reshape(channels)
+                    };
                     match statistic {
                         0 => y,
                         1 => y.clone() * constant(mean),
@@ -371,10 +370,8 @@ mod tests {
 
     #[test]
     fn given_statistics_are_applied_in_one_pass() {
-        let device = Device::flex();
-        let random = || Tensor::<1>::random([7], Distribution::Uniform(0.5, 2.0), &device);
-        let x = Tensor::<4>::random([2, 7, 13, 9], Distribution::Normal(0.0, 2.0), &device);
-        let parameters = [random(), random(), random(), random()];
+        let x = normal([2, 7, 13, 9], 0.0, 1) * 2.0;
+        let parameters = [2, 3, 4, 5].map(|seed| between([7], [0.5, 2.0], seed));
         for activation in [Activation::Identity, Activation::Relu, Activation::Gelu] {
             let ours = batch_norm_then(x.clone(), parameters.clone(), EPSILON, activation);
             assert_eq!(ours.dtype(), DType::F32);

@@ -9,7 +9,7 @@ use std::cell::Cell;
 
 use super::correlate::{each_task, even_share, grow};
 use super::filter;
-use super::tile::{SLACK, sweep, tile_columns, tile_rows, whole_vectors};
+use super::tile::{MOST_COLUMNS, MOST_ROWS, SLACK, sweep, tile_rows, whole_vectors};
 
 /// Pixels of a strip, about.
 const PIXELS: usize = 768;
@@ -71,11 +71,12 @@ impl Plan {
         let columns = (width - 1) * form.stride + 1 + reach[1];
         let rows = even_share(height, (PIXELS / width).max(1));
         let patch = [(rows - 1) * form.stride + 1 + reach[0], columns];
-        let tile = tile_columns();
-        let fit = (VALUES / (patch[0] * patch[1]) / tile * tile).max(tile);
+        // Whole tiles of any processor: how the sums are divided must not
+        // depend on which one it is.
+        let fit = (VALUES / (patch[0] * patch[1]) / MOST_COLUMNS * MOST_COLUMNS).max(MOST_COLUMNS);
         let large =
             if form.large <= fit { form.large } else { even_share(form.large, fit).next_multiple_of(LANES) };
-        let small = even_share(form.small, SPAN).next_multiple_of(tile_rows());
+        let small = even_share(form.small, SPAN).next_multiple_of(MOST_ROWS);
         let strips = height.div_ceil(rows);
         let pairs = form.groups * form.small.div_ceil(small) * form.large.div_ceil(large);
         let parts = TASKS.div_ceil(pairs).min(form.batch * strips);

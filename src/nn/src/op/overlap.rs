@@ -39,7 +39,7 @@ fn composed(x: Tensor<2>, t: Tensor<2>) -> [Tensor<1>; 4] {
 }
 
 /// [`overlap_sums`] as one operation of a backend.
-#[backend_extension(Flex: cfg(feature = "flex"), Autodiff)]
+#[backend_extension(Flex: cfg(feature = "flex"), Capture, Autodiff)]
 pub trait OverlapOps: Backend {
     /// [G, 4].
     fn overlap(logits: FloatTensor<Self>, target: FloatTensor<Self>) -> FloatTensor<Self>;
@@ -88,13 +88,12 @@ mod flex {
     use rayon::prelude::*;
 
     use super::{OverlapBackward, OverlapOps};
+    use crate::op::curve::flex::{exp_negative, sigmoid};
     use crate::op::host::{CHUNK, Host, contiguous, filled, tensor, values};
 
     /// sigmoid(x) and log(1 + e^-|x|).
     fn parts(x: f32) -> (f32, f32) {
-        let bell = (-x.abs()).exp();
-        let near = (1.0 + bell).recip();
-        (if x < 0.0 { bell * near } else { near }, bell.ln_1p())
+        (sigmoid(x), libm::log1pf(exp_negative(-x.abs())))
     }
 
     fn sums(logits: &[f32], target: &[f32]) -> [f64; 4] {
@@ -132,7 +131,7 @@ mod flex {
             let output = filled(x.len(), |at, y| {
                 for (index, y) in (at..).zip(y) {
                     let [entropy, overlap, size] = [0, 1, 2].map(|which| slopes[index / n * 4 + which]);
-                    let p = parts(x[index]).0;
+                    let p = sigmoid(x[index]);
                     *y = entropy * (p - t[index]) + (overlap * t[index] + size) * (p * (1.0 - p));
                 }
             });
@@ -143,21 +142,20 @@ mod flex {
 
 #[cfg(all(test, feature = "flex"))]
 mod tests {
-    use burn::tensor::{Device, Distribution, FloatDType, Tensor};
+    use burn::tensor::{FloatDType, Tensor};
 
     use super::overlap_sums;
-    use crate::op::testing::{agree, gradients_of};
+    use crate::op::testing::{agree, between, gradients_of, normal};
 
     #[test]
     fn sums_and_gradients_are_those_of_burn_in_f64() {
-        let device = Device::flex();
         for [groups, n] in [[1, 1], [3, 77], [2, 50_176], [1, 100_352]] {
-            let logits = Tensor::<4>::random([1, 1, groups, n], Distribution::Normal(0.0, 3.0), &device);
-            let target = Tensor::<4>::random([1, 1, groups, n], Distribution::Uniform(0.0, 1.0), &device);
+            let logits = normal([1, 1, groups, n], 0.0, 1) * 3.0;
+            let target = between([1, 1, groups, n], [0.0, 1.0], 2);
             // Means, so that the cubes of the sums stay comparable.
             let run = |[x]: [Tensor<4>; 1]| {
                 let target = target.clone().cast(x.dtype());
-                let target = Tensor::<4>::from_data(target.into_data(), &x.device());
+                let target = Tensor::<4>::from_data(target.into_data(), (&x.device(), x.dtype()));
                 let sums = overlap_sums(x.reshape([groups, n]), target.reshape([groups, n]));
                 let sums = sums.map(|sum| sum.reshape([1, 1, 1, groups]) / n as f64);
                 Tensor::cat(sums.into(), 2)

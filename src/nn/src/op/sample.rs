@@ -68,7 +68,7 @@ fn sides(height: usize, width: usize, device: &Device, kind: DType) -> Tensor<4>
 
 /// Sampling as one operation of a backend. Shapes: x [B, C, H, W],
 /// offset [B, 8 groups, H, W].
-#[backend_extension(Flex: cfg(feature = "flex"), LibTorch: cfg(feature = "tch"), Autodiff)]
+#[backend_extension(Flex: cfg(feature = "flex"), LibTorch: cfg(feature = "tch"), Capture, Autodiff)]
 pub trait SampleOps: Backend {
     /// [B, C, 2H, 2W].
     fn sample(x: FloatTensor<Self>, offset: FloatTensor<Self>, groups: usize) -> FloatTensor<Self>;
@@ -291,17 +291,18 @@ mod flex {
 
 #[cfg(all(test, feature = "flex"))]
 mod tests {
-    use burn::tensor::{Device, Distribution, Tensor};
+    use burn::tensor::{Device, Tensor};
 
     use crate::op;
+    use crate::op::testing::between;
 
     #[test]
     fn values_and_gradients_are_those_of_the_grid_form() {
         let device = Device::flex().autodiff();
         for (height, width) in [(5, 7), (1, 4), (3, 1), (8, 8)] {
-            let x = Tensor::<4>::random([2, 8, height, width], Distribution::Default, &device).require_grad();
-            let spread = Distribution::Uniform(-2.0, 2.0);
-            let offset = Tensor::<4>::random([2, 16, height, width], spread, &device).require_grad();
+            let leaf = |x: Tensor<4>| Tensor::<4>::from_data(x.into_data(), &device).require_grad();
+            let x = leaf(between([2, 8, height, width], [0.0, 1.0], 1));
+            let offset = leaf(between([2, 16, height, width], [-2.0, 2.0], 2));
             let run = |f: fn(Tensor<4>, Tensor<4>, usize) -> Tensor<4>| {
                 let y = f(x.clone(), offset.clone(), 2);
                 let grads = y.clone().powi_scalar(2).sum().backward();
@@ -319,7 +320,7 @@ mod tests {
     #[test]
     fn no_offset_is_bilinear() {
         let device = Device::flex();
-        let x = Tensor::<4>::random([1, 4, 6, 5], Distribution::Default, &device);
+        let x = between([1, 4, 6, 5], [0.0, 1.0], 1);
         let y = op::dynamic_upsample(x.clone(), Tensor::zeros([1, 32, 6, 5], &device), 4);
         let difference =
             (y - op::upsample_bilinear(x, 2, op::Corners::Centred)).abs().max().into_scalar::<f32>();
@@ -330,9 +331,8 @@ mod tests {
     #[test]
     fn libtorch_agrees() {
         for (height, width) in [(5, 7), (8, 8)] {
-            let flex = Device::flex();
-            let x = Tensor::<4>::random([2, 8, height, width], Distribution::Default, &flex);
-            let offset = Tensor::<4>::random([2, 16, height, width], Distribution::Uniform(-2.0, 2.0), &flex);
+            let x = between([2, 8, height, width], [0.0, 1.0], 1);
+            let offset = between([2, 16, height, width], [-2.0, 2.0], 2);
             op::testing::on_both([x, offset], |[x, offset]| op::dynamic_upsample(x, offset, 2));
         }
     }

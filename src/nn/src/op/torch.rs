@@ -6,7 +6,7 @@
 pub(crate) mod aten;
 mod convolution;
 mod sample;
-#[cfg(test)]
+#[cfg(all(test, feature = "flex"))]
 mod tests;
 
 use burn::backend::LibTorch;

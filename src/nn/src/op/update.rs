@@ -59,12 +59,12 @@ impl AdamWStep {
 
     /// Factor on m: the rate over m's bias.
     pub fn size(&self) -> f64 {
-        self.rate / (1.0 - self.beta1.powf(self.time))
+        self.rate / (1.0 - libm::pow(self.beta1, self.time))
     }
 
     /// The root of v's bias.
     pub fn correction(&self) -> f64 {
-        (1.0 - self.beta2.powf(self.time)).sqrt()
+        (1.0 - libm::pow(self.beta2, self.time)).sqrt()
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 use burn::module::Module;
-use burn::tensor::{Distribution, Tensor};
+use burn::tensor::{Device, Tensor, TensorData};
 use dygl::random::Stream;
 use dygl::spec::name::Named;
 use dygl::spec::protocol::{DecayExclude, Optimizer, OptimizerName};
@@ -17,12 +17,19 @@ use dygl_train::loss::{self, REFERENCE};
 use dygl_train::net::Net;
 use dygl_train::optim::{AdamW, GradientSet};
 
-/// Of the weights and of what is dropped; no time depends on it.
+/// Of the weights, the images and what is dropped; no time depends on it.
 const SEED: u64 = 1;
 const RATE: f64 = 1e-4;
 
-fn images(batch: usize, size: usize, device: &burn::tensor::Device) -> Tensor<4> {
-    Tensor::random([batch, 3, size, size], Distribution::Uniform(-1.0, 1.0), device)
+/// Images of noise in -1..1.
+pub fn images(batch: usize, size: usize, device: &Device) -> Tensor<4> {
+    draw("images", -1.0, [batch, 3, size, size], device)
+}
+
+fn draw(name: &str, low: f64, shape: [usize; 4], device: &Device) -> Tensor<4> {
+    let mut values = vec![0.0; shape.iter().product()];
+    Stream::new(SEED, "bench", &[name]).fill(low, 1.0, &mut values);
+    Tensor::from_data(TensorData::new(values, shape), device)
 }
 
 /// A network in training.
@@ -56,7 +63,7 @@ impl<'a> Stepper<'a> {
                 clip_norm: 1.0,
             }),
             images: images(batch, size, &device),
-            target: Tensor::random([batch, 1, size, size], Distribution::Uniform(0.0, 1.0), &device),
+            target: draw("target", 0.0, [batch, 1, size, size], &device),
             backend,
             mixed,
             steps: 0,

@@ -13,10 +13,10 @@ pub(super) fn draw(width: u32, height: u32, crop: &Crop, mut stream: Stream) -> 
         return None;
     }
     let area = f64::from(width) * f64::from(height);
-    let [low, high] = crop.aspect.map(f64::ln);
+    let [low, high] = crop.aspect.map(libm::log);
     for _ in 0..TRIES {
         let wanted = area * stream.range(crop.scale[0], crop.scale[1]);
-        let aspect = stream.range(low, high).exp();
+        let aspect = libm::exp(stream.range(low, high));
         let (w, h) = ((wanted * aspect).sqrt().round() as u32, (wanted / aspect).sqrt().round() as u32);
         if (1..=width).contains(&w) && (1..=height).contains(&h) {
             let x = stream.below(u64::from(width - w) + 1) as u32;

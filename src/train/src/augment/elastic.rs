@@ -106,8 +106,11 @@ impl Displacement {
 fn gaussian(sigma: f64, size: usize) -> Vec<f32> {
     let taps = (8.0 * sigma + 1.0).round_ties_even() as usize | 1;
     let radius = (taps / 2).min(size);
-    let raw: Vec<f64> =
-        (0..=radius).map(|i| if i == 0 { 1.0 } else { (-0.5 * (i as f64 / sigma).powi(2)).exp() }).collect();
+    let weight = |distance: usize| {
+        let far = distance as f64 / sigma;
+        if distance == 0 { 1.0 } else { libm::exp(-0.5 * (far * far)) }
+    };
+    let raw: Vec<f64> = (0..=radius).map(weight).collect();
     let sum = 2.0 * raw.iter().sum::<f64>() - raw[0];
     raw.into_iter().map(|v| (v / sum) as f32).collect()
 }

@@ -21,7 +21,7 @@ pub(super) fn apply(
     row: &mut Row,
     each: impl FnMut(usize, &[u32]),
 ) {
-    let (sin, cos) = degrees.to_radians().sin_cos();
+    let (sin, cos) = libm::sincos(degrees.to_radians());
     let centre = (canvas.size() as f64 - 1.0) / 2.0;
     let place = |y: usize, us: &mut [f32], vs: &mut [f32]| {
         let dy = y as f64 - centre;

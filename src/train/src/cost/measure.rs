@@ -4,10 +4,11 @@
 use std::time::Instant;
 
 use burn::module::Module;
-use burn::tensor::{Device, Distribution, Tensor};
+use burn::tensor::{Device, Tensor, TensorData};
 use clap::{Args, ValueEnum};
 use dygl::exec::measure::{Measured, Pass, Timing};
 use dygl::exit::Exit;
+use dygl::random::Stream;
 use dygl::spec::protocol::Protocol;
 use dygl::spec::standard_protocol;
 
@@ -20,7 +21,7 @@ use crate::net::Net;
 use crate::optim::AdamW;
 use crate::work;
 
-/// The seed of the weights; no time depends on it.
+/// The seed of the weights and the images; no time depends on it.
 const SEED: u64 = 42;
 
 /// What to measure.
@@ -116,8 +117,11 @@ pub fn run(arguments: &Arguments) -> Result<String, MeasureError> {
 /// Memory before the first pass, and times.
 type Found = (u64, Vec<Timing>);
 
-fn images(batch: usize, channels: usize, size: usize, device: &Device) -> Tensor<4> {
-    Tensor::random([batch, channels, size, size], Distribution::Uniform(0.0, 1.0), device)
+/// Noise in 0..1.
+fn noise(name: &str, shape: [usize; 4], device: &Device) -> Tensor<4> {
+    let mut values = vec![0.0; shape.iter().product()];
+    Stream::new(SEED, "measure", &[name]).fill(0.0, 1.0, &mut values);
+    Tensor::from_data(TensorData::new(values, shape), device)
 }
 
 fn inference(
@@ -130,7 +134,7 @@ fn inference(
     let mut batches = vec![1, batch];
     batches.dedup();
     let inputs: Vec<Tensor<4>> =
-        batches.iter().map(|batch| images(*batch, 3, size, &backend.device)).collect();
+        batches.iter().map(|batch| noise("images", [*batch, 3, size, size], &backend.device)).collect();
     settle(backend)?;
     let start = work::peak_memory();
     // Reading the logits waits for a device that runs behind.
@@ -166,8 +170,8 @@ fn training(
         seed: SEED,
     };
     let device = backend.device.clone().autodiff();
-    let input = images(batch, 3, size, &device);
-    let target = images(batch, 1, size, &device).greater_elem(0.5).float();
+    let input = noise("images", [batch, 3, size, size], &device);
+    let target = noise("target", [batch, 1, size, size], &device).greater_elem(0.5).float();
     settle(backend)?;
     let start = work::peak_memory();
     let mut seconds = Vec::with_capacity(repeats);

@@ -2,13 +2,12 @@
 //! convolutions on the others, fused by a projection.
 
 use burn::module::Module;
-use burn::tensor::activation::softmax;
 use burn::tensor::{Device, Tensor};
 use dygl_nn::layer::{
     BatchNorm2d, BatchNorm2dConfig, DynamicTanh, DynamicTanhConfig, GroupNorm, GroupNormConfig, LayerNorm,
     LayerNormConfig, SqueezeExcitation, SqueezeExcitationConfig,
 };
-use dygl_nn::op::{gelu, relu};
+use dygl_nn::op::{gelu, matmul, relu, softmax};
 use dygl_nn::trace::{self, Kind};
 
 use super::block::{ConvNormGelu, ConvNormGeluConfig};
@@ -164,12 +163,12 @@ impl Mixer {
         let value = qkv.narrow(1, 2 * QUERY, channels); // [B, P, n]
         let pixels = height * width;
         trace::tell(Kind::Product, query.dims(), [batch, pixels, pixels], QUERY, &[]);
-        let scores = query.swap_dims(1, 2).matmul(key) * (QUERY as f64).powf(-0.5); // [B, n, n]
+        let scores = matmul(query.swap_dims(1, 2), key) * (QUERY as f64).sqrt().recip(); // [B, n, n]
         // The reference's softmax is a function.
         trace::functional(|| trace::tell(Kind::Softmax, scores.dims(), scores.dims(), pixels, &[]));
-        let weights = softmax(scores, 2);
+        let weights = softmax(scores);
         trace::tell(Kind::Product, weights.dims(), value.dims(), pixels, &[]);
-        value.matmul(weights.swap_dims(1, 2)).reshape([batch, channels, height, width])
+        matmul(value, weights.swap_dims(1, 2)).reshape([batch, channels, height, width])
     }
 }
 

@@ -8,7 +8,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Tensor;
-use burn::tensor::activation::sigmoid;
 use dygl::data::prepare::Resized;
 use dygl::data::{DataError, Dataset, ForReport, Scored};
 use dygl::exec::event::WorkerEvent;
@@ -16,6 +15,7 @@ use dygl::exec::job::Job;
 use dygl::metric::{self, Counts, Metric, Scores, Summary};
 use dygl::spec::protocol::Protocol;
 use dygl::store::record::{Sample, Trivial};
+use dygl_nn::op::sigmoid;
 use rayon::prelude::*;
 
 use crate::batch;

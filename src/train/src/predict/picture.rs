@@ -4,8 +4,8 @@ use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
-use burn::tensor::activation::sigmoid;
 use burn::tensor::{Device, Tensor, TensorData};
+use dygl_nn::op::sigmoid;
 use image::codecs::png::PngEncoder;
 use image::{EncodableLayout, GrayImage, ImageBuffer, PixelWithColorType, Rgb, RgbImage};
 

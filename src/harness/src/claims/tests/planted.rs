@@ -9,6 +9,7 @@ use super::super::numbers::Numbers;
 use super::*;
 use crate::spec::name::Named;
 use crate::spec::reported::Printed;
+use crate::testing::draws;
 
 /// The paper as it would read if its authors had taken up every finding: numbers
 /// corrected, sentences limited to what holds, sentences without a number left out.
@@ -236,7 +237,7 @@ fn each_relation_is_missed_by_its_own_name() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+    #![proptest_config(draws(48))]
 
     /// By however much a Dice, a mean Dice or a count moves: it is found.
     #[test]

@@ -13,7 +13,12 @@ use crate::spec::name::Named;
 /// The device to measure on, as a job names it.
 pub(super) fn choose(local: &Local, arguments: &Cost) -> Result<String, Failure> {
     let devices = ask::devices(local, &arguments.common.store).or_exit(Exit::Environment)?;
-    Ok(devices.choose(arguments.device).or_exit(Exit::Environment)?.name)
+    Ok(devices.choose(arguments.device, threads()).or_exit(Exit::Environment)?.name)
+}
+
+/// Those of the machine.
+fn threads() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// Both passes of every network, each in a process of its own, and how many of
@@ -25,8 +30,8 @@ pub(super) fn measure(
     batch: usize,
     device: &str,
 ) -> (Vec<Measured>, usize) {
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let question = Question { size: arguments.size, batch, repeats: arguments.repeats, device, threads };
+    let question =
+        Question { size: arguments.size, batch, repeats: arguments.repeats, device, threads: threads() };
     let mut found = Vec::with_capacity(2 * models.len());
     let mut failed = 0;
     let all = 2 * models.len();

@@ -34,7 +34,7 @@ const METHOD: &str = "image decoded (EXIF orientation not applied), resized to t
 pub fn predict(arguments: &Predict) -> Result<Exit, Failure> {
     let local = Local::beside_this_program()?;
     let devices = ask::devices(&local, &arguments.common.store).or_exit(Exit::Environment)?;
-    let device = devices.choose(arguments.device).or_exit(Exit::Environment)?;
+    let device = devices.choose(arguments.device, predict::threads()).or_exit(Exit::Environment)?;
     let predictor = source::find(arguments)?;
     let found = inputs::collect(&arguments.images, &arguments.out, arguments.truth.as_deref())?;
     if found.ignored > 0 {

@@ -96,6 +96,7 @@ mod tests {
     use super::*;
     use crate::data::split::straddling;
     use crate::spec::protocol::Part;
+    use crate::testing::draws;
 
     fn ids(count: usize) -> Vec<String> {
         (0..count).map(|i| format!("{i:04}")).collect()
@@ -124,6 +125,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(draws(256))]
+
         #[test]
         fn every_image_tests_in_one_fold(count in 7usize..300, folds in 3usize..7, seed in any::<u64>()) {
             let ids = ids(count);

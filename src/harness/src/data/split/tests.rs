@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
+use crate::testing::draws;
 
 fn shares(images: usize, train: usize, validation: usize, test: usize) -> Option<(usize, usize, usize)> {
     proportional(images, Counts { train, validation, test }).map(|c| (c.train, c.validation, c.test))
@@ -207,6 +208,8 @@ fn a_random_split_of_cvc_tears_nearly_every_video() {
 }
 
 proptest! {
+    #![proptest_config(draws(256))]
+
     #[test]
     fn every_id_is_in_one_part(images in 3usize..400, seed in any::<u64>()) {
         let ids: Vec<String> = (0..images).map(|i| format!("{i:03}")).collect();

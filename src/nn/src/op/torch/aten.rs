@@ -50,7 +50,7 @@ pub(crate) struct Rates {
 unsafe extern "C" {
     fn dygl_free_text(text: Text);
     safe fn dygl_keep_memory();
-    #[cfg(test)]
+    #[cfg(all(test, feature = "flex"))]
     fn dygl_memory(out: *mut i64);
     fn dygl_adamw(parameter: Slot, gradient: Slot, m: Slot, v: Slot, rates: *const Rates) -> Text;
     fn dygl_depthwise(input: Handle, weight: Handle, padding: i64, dilation: i64, out: *mut Slot) -> Text;
@@ -109,7 +109,7 @@ pub fn keep_memory() {
 
 /// Bytes of values from 1 MiB up: in tensors, waiting, and the most that were
 /// in tensors.
-#[cfg(test)]
+#[cfg(all(test, feature = "flex"))]
 pub(super) fn memory() -> [i64; 3] {
     let mut told = [0; 3];
     // SAFETY: three numbers are written, before it returns.

@@ -7,6 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use tch::{Device, Kind, Tensor};
 
 use super::aten::{self, Form, Rates};
+use crate::op::testing::{normals, uniform};
 
 const F64: (Kind, Device) = (Kind::Double, Device::Cpu);
 const F32: (Kind, Device) = (Kind::Float, Device::Cpu);
@@ -14,8 +15,10 @@ const F32: (Kind, Device) = (Kind::Float, Device::Cpu);
 const NO_RATES: Rates =
     Rates { rate: 0.0, beta1: 0.9, beta2: 0.999, decay: 0.0, epsilon: 1e-8, time: 1.0, clip: 1.0 };
 
-fn random(shape: &[i64], options: (Kind, Device)) -> Tensor {
-    Tensor::randn(shape, options)
+/// Not libtorch's own draws: its generator is shared by tests that run at once.
+fn random(shape: &[i64], (kind, device): (Kind, Device), seed: u64) -> Tensor {
+    let numbers = normals(shape.iter().product::<i64>() as usize, seed);
+    Tensor::from_slice(&numbers).reshape(shape).to_kind(kind).to_device(device)
 }
 
 /// The value of f, a slope for it, and the gradients that the tape gives.
@@ -25,7 +28,7 @@ fn taped<const N: usize>(
 ) -> (Tensor, Tensor, Vec<Tensor>) {
     let leaves = inputs.map(|input| input.detach().set_requires_grad(true));
     let y = tch::with_grad(|| f(&leaves));
-    let slope = random(&y.size(), (y.kind(), Device::Cpu));
+    let slope = random(&y.size(), (y.kind(), Device::Cpu), 100);
     let sum = tch::with_grad(|| (&y * &slope).sum(None));
     let gradients = Tensor::run_backward(&[sum], &leaves, false, false);
     (y.detach(), slope, gradients)
@@ -66,7 +69,7 @@ fn convolutions_have_the_gradients_of_the_tape() {
         (Form { stride: 2, transposed: true, ..plain(0) }, [4, 6, 2, 2]),
         (Form { stride: 2, output_padding: 1, transposed: true, ..plain(1) }, [4, 6, 3, 3]),
     ] {
-        let (x, w, b) = (random(&[2, 4, 9, 12], F64), random(&weight, F64), random(&[6], F64));
+        let (x, w, b) = (random(&[2, 4, 9, 12], F64, 1), random(&weight, F64, 2), random(&[6], F64, 3));
         let (_, slope, tape) = taped([&x, &w, &b], |[x, w, b]| convolve(x, w, Some(b), form));
         for wanted in [[true; 3], [false, true, true], [true, false, false], [false, true, false]] {
             let ours = aten::convolution_backward(&slope, &x, &w, form, wanted);
@@ -82,7 +85,7 @@ fn convolutions_have_the_gradients_of_the_tape() {
 
 #[test]
 fn norms_have_the_gradients_of_the_tape() {
-    let (x, w, b) = (random(&[3, 5, 4, 6], F64), random(&[5], F64), random(&[5], F64));
+    let (x, w, b) = (random(&[3, 5, 4, 6], F64, 1), random(&[5], F64, 2), random(&[5], F64, 3));
     let none = None::<&Tensor>;
     let batch_norm = |x: &Tensor, w: &Tensor, b: &Tensor| {
         x.native_batch_norm(Some(w), Some(b), none, none, true, 0.1, 1e-5)
@@ -92,7 +95,7 @@ fn norms_have_the_gradients_of_the_tape() {
     let ours = aten::batch_norm_backward(&slope, &x, &w, [&mean, &inverse], 1e-5);
     ours.iter().zip(&tape).for_each(|(ours, tape)| close(ours, tape, 1e-11));
 
-    let (w, b) = (random(&[6], F64), random(&[6], F64));
+    let (w, b) = (random(&[6], F64, 4), random(&[6], F64, 5));
     let layer_norm = |x: &Tensor, w: &Tensor, b: &Tensor| x.native_layer_norm([6], Some(w), Some(b), 1e-5);
     let (_, slope, tape) = taped([&x, &w, &b], |[x, w, b]| layer_norm(x, w, b).0);
     let (_, mean, inverse) = layer_norm(&x, &w, &b);
@@ -102,9 +105,9 @@ fn norms_have_the_gradients_of_the_tape() {
 
 #[test]
 fn samplings_have_the_gradients_of_the_tape() {
-    let x = random(&[2, 3, 5, 7], F64);
+    let x = random(&[2, 3, 5, 7], F64, 1);
     // Some samples lie beyond the border.
-    let grid = (Tensor::rand([2, 10, 14, 2], F64) - 0.5) * 2.4;
+    let grid = (Tensor::from_slice(&uniform(2 * 10 * 14 * 2, 2)).reshape([2, 10, 14, 2]) - 0.5) * 2.4;
     let (_, slope, tape) = taped([&x, &grid], |[x, grid]| x.grid_sampler_2d(grid, 0, 1, false));
     let ours = aten::grid_sampler_backward(&slope, &x, &grid, [0, 1]);
     ours.iter().zip(&tape).for_each(|(ours, tape)| close(ours, tape, 1e-12));
@@ -123,7 +126,7 @@ fn depthwise_kernels_are_convolutions() {
         (7, 1, 2, [1, 2, 20, 15]),
     ] {
         let form = Form { dilation, groups: size[1], ..plain(padding) };
-        let (x, w) = (random(&size, F32), random(&[size[1], 1, side, side], F32));
+        let (x, w) = (random(&size, F32, 1), random(&[size[1], 1, side, side], F32, 2));
         assert!(aten::has_depthwise(&x, &w, form), "{form:?}");
         let exact = [x.to_kind(Kind::Double), w.to_kind(Kind::Double)];
         let (y, slope, tape) = taped([&exact[0], &exact[1]], |[x, w]| convolve(x, w, None, form));
@@ -139,7 +142,7 @@ fn depthwise_kernels_are_convolutions() {
 
 #[test]
 fn depthwise_kernels_are_for_what_they_can() {
-    let (x, w) = (random(&[1, 4, 8, 8], F32), random(&[4, 1, 3, 3], F32));
+    let (x, w) = (random(&[1, 4, 8, 8], F32, 1), random(&[4, 1, 3, 3], F32, 2));
     let form = Form { groups: 4, ..plain(1) };
     assert!(aten::has_depthwise(&x, &w, form));
     for other in [
@@ -151,15 +154,15 @@ fn depthwise_kernels_are_for_what_they_can() {
         assert!(!aten::has_depthwise(&x, &w, other), "{other:?}");
     }
     assert!(!aten::has_depthwise(&x.to_kind(Kind::Double), &w.to_kind(Kind::Double), form));
-    assert!(!aten::has_depthwise(&x, &random(&[4, 1, 2, 2], F32), form));
-    assert!(!aten::has_depthwise(&x, &random(&[8, 1, 3, 3], F32), form));
+    assert!(!aten::has_depthwise(&x, &random(&[4, 1, 2, 2], F32, 3), form));
+    assert!(!aten::has_depthwise(&x, &random(&[8, 1, 3, 3], F32, 4), form));
 }
 
 #[test]
 fn the_result_does_not_depend_on_the_number_of_threads() {
     let form = Form { groups: 13, dilation: 2, ..plain(2) };
-    let (x, w) = (random(&[2, 13, 70, 61], F32), random(&[13, 1, 3, 3], F32));
-    let slope = random(&[2, 13, 70, 61], F32);
+    let (x, w) = (random(&[2, 13, 70, 61], F32, 1), random(&[13, 1, 3, 3], F32, 2));
+    let slope = random(&[2, 13, 70, 61], F32, 3);
     let before = tch::get_num_threads();
     let run = |threads| {
         tch::set_num_threads(threads);
@@ -175,7 +178,7 @@ fn the_result_does_not_depend_on_the_number_of_threads() {
 fn a_step_of_adamw_is_the_formula() {
     let (rate, decay, beta1, beta2, epsilon) = (1e-2, 1e-1, 0.9, 0.999, 1e-8);
     for (clip, time) in [(1.0, 1.0), (0.25, 3.0)] {
-        let [mut p, g, mut m, v] = [0, 1, 2, 3].map(|_| random(&[1000], F32));
+        let [mut p, g, mut m, v] = [1, 2, 3, 4].map(|seed| random(&[1000], F32, seed));
         let mut v = v.square();
         let [p0, g0, m0, v0] = [&p, &g, &m, &v].map(|x| x.to_kind(Kind::Double));
         let rates = Rates { rate, beta1, beta2, decay, epsilon, time, clip };
@@ -193,19 +196,19 @@ fn a_step_of_adamw_is_the_formula() {
 
 #[test]
 fn what_libtorch_refuses_comes_with_its_text() {
-    let (x, w) = (random(&[1, 4, 8, 8], F32), random(&[6, 4, 3, 3], F32));
-    let wrong = random(&[1, 5, 8, 8], F32);
+    let (x, w) = (random(&[1, 4, 8, 8], F32, 1), random(&[6, 4, 3, 3], F32, 2));
+    let wrong = random(&[1, 5, 8, 8], F32, 3);
     let call = || aten::convolution_backward(&wrong, &x, &w, plain(1), [true; 3]);
     let panic = catch_unwind(AssertUnwindSafe(call)).expect_err("five channels of six");
     let text = panic.downcast_ref::<String>().expect("text");
     assert!(text.starts_with("libtorch: ") && text.len() > 20, "{text}");
 
     let form = Form { groups: 4, ..plain(1) };
-    let (filter, rates) = (random(&[4, 1, 3, 3], F32), Rates { rate: 0.1, ..NO_RATES });
+    let (filter, rates) = (random(&[4, 1, 3, 3], F32, 4), Rates { rate: 0.1, ..NO_RATES });
     let call = || aten::depthwise_backward(&wrong, &x, &filter, form);
     assert!(catch_unwind(AssertUnwindSafe(call)).is_err(), "five channels of four");
     let call = || {
-        let [mut p, mut g, mut m, mut v] = [4, 4, 3, 4].map(|n| random(&[n], F32));
+        let [mut p, mut g, mut m, mut v] = [4, 4, 3, 4].map(|n| random(&[n], F32, 5));
         aten::adamw(&mut p, &mut g, [&mut m, &mut v], rates);
     };
     assert!(catch_unwind(AssertUnwindSafe(call)).is_err(), "three values of four");

@@ -1,11 +1,14 @@
 //! An operation made ready to run: ours as the layers call it, and the oracle,
 //! which is burn's primitives.
 
+use std::cell::Cell;
+
 use burn::module::Param;
 use burn::tensor::activation::softmax;
 use burn::tensor::module;
 use burn::tensor::ops::{ConvOptions, ConvTransposeOptions, InterpolateMode, InterpolateOptions};
-use burn::tensor::{Device, Distribution, Tensor, TensorData};
+use burn::tensor::{Device, Tensor, TensorData};
+use dygl::random::Stream;
 use dygl_nn::layer::{Conv2dConfig, ConvTranspose2dConfig, LayerNormConfig};
 use dygl_nn::op::{self, AdamWStep, Corners};
 use dygl_train::loss::{self, REFERENCE};
@@ -25,18 +28,30 @@ pub enum Kernel {
 /// Runs the operation once and gives its output, flat, where it has gradients.
 pub type Pass = Box<dyn FnMut() -> Option<Tensor<1>>>;
 
+/// The tensor of a number, the same in every run: uniform in -1..1.
+pub fn draw<const D: usize>(number: u64, shape: [usize; D], device: &Device) -> Tensor<D> {
+    let mut values = vec![0.0; shape.iter().product()];
+    Stream::new(1, "bench", &[&number.to_string()]).fill(-1.0, 1.0, &mut values);
+    of_values(values, shape, device)
+}
+
 /// Inputs with gradients.
-pub struct Leaves(Device);
+pub struct Leaves {
+    device: Device,
+    drawn: Cell<u64>,
+}
 
 impl Leaves {
     /// On a device, with or without autodiff.
     pub fn on(device: &Device) -> Self {
-        Self(device.clone().autodiff())
+        Self { device: device.clone().autodiff(), drawn: Cell::new(0) }
     }
 
     /// Uniform in -1..1; without a gradient unless `tracked`.
     pub fn random<const D: usize>(&self, shape: [usize; D], tracked: bool) -> Tensor<D> {
-        let x = Tensor::random(shape, Distribution::Uniform(-1.0, 1.0), &self.0);
+        let number = self.drawn.get();
+        self.drawn.set(number + 1);
+        let x = draw(number, shape, &self.device);
         if tracked { x.require_grad() } else { x }
     }
 
@@ -207,10 +222,9 @@ const STEP: AdamWStep = AdamWStep {
 };
 
 fn adamw(shape: [usize; 1], is_ours: bool, device: &Device) -> Pass {
-    let random = || Tensor::<1>::random(shape, Distribution::Uniform(-1.0, 1.0), device);
-    let gradient = random();
+    let [gradient, parameter, m, v] = [0, 1, 2, 3].map(|number| draw(number, shape, device));
     // The optimizer owns what it steps, and may write over it.
-    let mut state = Some((random(), random(), random().abs()));
+    let mut state = Some((parameter, m, v.abs()));
     let step = if is_ours { op::adamw } else { super::oracle::adamw };
     Box::new(move || {
         let (parameter, m, v) = state.take()?;

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use anyhow::Result;
-use burn::tensor::{Device, Distribution, Tensor};
+use burn::tensor::Device;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -58,8 +58,7 @@ impl Peaks {
     /// The device fails.
     pub fn measure(device: &Device, repeats: usize) -> Result<Self> {
         let operations = 2.0 * (SIDE * SIDE * SIDE) as f64;
-        let matrix = || Tensor::<2>::random([SIDE; 2], Distribution::Uniform(-1.0, 1.0), device);
-        let (left, right) = (matrix(), matrix());
+        let [left, right] = [0, 1].map(|number| pass::draw(number, [SIDE; 2], device));
         let product = best(device, repeats, || drop(left.clone().matmul(right.clone())))?;
         let convolution = Operation::Convolution {
             input: [1, SIDE, 32, SIDE / 32],
