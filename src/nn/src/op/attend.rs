@@ -1,11 +1,15 @@
 //! Attention on flex: a task takes a share of the queries of one head, some
 //! rows of scores at a time, which stay in the cache.
+//!
+//! Operands are read where they lie. Results lie token by token, the heads of a
+//! token side by side, as the layers around take and give them.
 
 use burn::backend::{Flex, TensorMetadata};
 use rayon::prelude::*;
 
 use super::attention::{Attended, AttentionBackward, AttentionOps};
-use super::host::{Host, contiguous, tensor, values, vectorised};
+use super::host::{Host, contiguous, forwards, tensor, vectorised};
+use super::matrix::Matrix;
 use super::product::{Block, Panel};
 use super::softmax::flex::{soft, through_softmax};
 
@@ -43,46 +47,44 @@ impl Sizes {
     }
 }
 
-/// The operands of one set, contiguous.
+/// The matrix of one set of a tensor [images, heads, rows, columns], where it lies.
+fn matrix_of(x: &Host, set: usize) -> Matrix<'_> {
+    let (shape, layout) = (x.shape(), x.layout());
+    let steps = [0, 1, 2, 3].map(|axis| layout.strides()[axis].unsigned_abs());
+    let first = layout.start_offset() + set / shape[1] * steps[0] + set % shape[1] * steps[1];
+    let values = &x.storage::<f32>()[first..];
+    Matrix { values, rows: shape[2], columns: shape[3], steps: [steps[2], steps[3]] }
+}
+
+/// The operands of one set.
 struct Operands<'a> {
-    q: &'a [f32],
-    k: &'a [f32],
-    v: &'a [f32],
-    bias: Option<&'a [f32]>,
+    q: Matrix<'a>,
+    k: Matrix<'a>,
+    v: Matrix<'a>,
+    bias: Option<Matrix<'a>>,
     scale: f32,
-    sizes: Sizes,
 }
 
 impl<'a> Operands<'a> {
-    fn of(of: &'a Attended<Host>, sizes: Sizes, set: usize) -> Self {
-        let Sizes { queries, keys, features, width, .. } = sizes;
+    fn of(of: &'a Attended<Host>, set: usize) -> Self {
         Self {
-            q: &values(&of.q)[set * queries * features..][..queries * features],
-            k: &values(&of.k)[set * keys * features..][..keys * features],
-            v: &values(&of.v)[set * keys * width..][..keys * width],
-            bias: of.bias.as_ref().map(|bias| &values(bias)[set * queries * keys..][..queries * keys]),
+            q: matrix_of(&of.q, set),
+            k: matrix_of(&of.k, set),
+            v: matrix_of(&of.v, set),
+            bias: of.bias.as_ref().map(|bias| matrix_of(bias, set)),
             scale: of.scale as f32,
-            sizes,
         }
     }
 
-    /// Keys as columns [features, keys].
-    fn keys_across(&self) -> Block {
-        let Sizes { keys, features, .. } = self.sizes;
-        let mut block = Block::default();
-        block.fill(features, keys, |feature, key| self.k[key * features + feature]);
-        block
-    }
-
-    /// The weights of `rows` queries from `first` on, [rows, keys].
+    /// The weights of `rows` queries from `first` on, [rows, keys], given the keys as
+    /// columns.
     fn weights(&self, first: usize, rows: usize, across: &Block, panel: &mut Panel, weights: &mut Block) {
-        let Sizes { keys, features, .. } = self.sizes;
-        panel.fill(rows, features, |row, term| self.q[(first + row) * features + term] * self.scale);
+        panel.fill(self.q.some(first, rows), self.scale);
         panel.times(across, weights, false);
         for row in 0..rows {
             let weights = weights.row_mut(row);
             if let Some(bias) = self.bias {
-                let bias = &bias[(first + row) * keys..][..keys];
+                let bias = &bias.values[(first + row) * bias.steps[0]..];
                 weights.iter_mut().zip(bias).for_each(|(score, bias)| *score += bias);
             }
             vectorised(
@@ -93,36 +95,57 @@ impl<'a> Operands<'a> {
     }
 }
 
-/// A contiguous copy of rows as a [`Block`].
-fn rows_of(x: &[f32], rows: usize, columns: usize) -> Block {
+/// A copy of a matrix for products.
+fn block_of(matrix: Matrix<'_>) -> Block {
     let mut block = Block::default();
-    block.fill(rows, columns, |row, column| x[row * columns + column]);
+    block.fill(matrix, 1.0);
     block
 }
 
-fn forward(of: &Attended<Host>) -> Vec<f32> {
-    let sizes = Sizes::of(&of.q, &of.v);
-    let Sizes { sets, queries, keys, width, share, .. } = sizes;
-    let mut output = vec![0.0; sets * queries * width];
-    let mut tasks: Vec<(usize, usize, &mut [f32])> = Vec::new();
-    for (set, y) in output.chunks_exact_mut((queries * width).max(1)).enumerate() {
-        tasks.extend(y.chunks_mut(share * width).enumerate().map(|(index, y)| (set, index * share, y)));
+/// The values of each set from `all` [images, rows, heads, features], row by row.
+fn rows_of_sets(all: &mut [f32], heads: usize, rows: usize, features: usize) -> Vec<Vec<&mut [f32]>> {
+    let mut sets = Vec::new();
+    for image in all.chunks_exact_mut((rows * heads * features).max(1)) {
+        let first = sets.len();
+        sets.resize_with(first + heads, || Vec::with_capacity(rows));
+        for (at, row) in image.chunks_exact_mut(features.max(1)).enumerate() {
+            sets[first + at % heads].push(row);
+        }
     }
-    tasks.into_par_iter().for_each(|(set, start, y)| {
-        let operands = Operands::of(of, sizes, set);
-        let (across, down) = (operands.keys_across(), rows_of(operands.v, keys, width));
+    sets
+}
+
+/// [images, rows, heads, features] as [images, heads, rows, features].
+fn by_head(values: Vec<f32>, [images, heads, rows, features]: [usize; 4]) -> Host {
+    tensor(values, [images, rows, heads, features]).transpose(1, 2)
+}
+
+fn forward(of: &Attended<Host>) -> Host {
+    let sizes = Sizes::of(&of.q, &of.v);
+    let Sizes { sets, queries, width, share, .. } = sizes;
+    let heads = of.q.shape()[1];
+    let mut output = vec![0.0; sets * queries * width];
+    let mut tasks: Vec<(usize, usize, Vec<&mut [f32]>)> = Vec::new();
+    for (set, mut rows) in rows_of_sets(&mut output, heads, queries, width).into_iter().enumerate() {
+        for start in (0..queries).step_by(share) {
+            let rest = rows.split_off(share.min(rows.len()));
+            tasks.push((set, start, std::mem::replace(&mut rows, rest)));
+        }
+    }
+    tasks.into_par_iter().for_each(|(set, start, mut y)| {
+        let operands = Operands::of(of, set);
+        let (across, down) = (block_of(operands.k.transposed()), block_of(operands.v));
         let (mut panel, mut weights, mut sums) = (Panel::default(), Block::default(), Block::default());
-        for (index, y) in y.chunks_mut(ROWS * width).enumerate() {
-            let rows = y.len() / width;
-            operands.weights(start + index * ROWS, rows, &across, &mut panel, &mut weights);
-            panel.fill(rows, keys, |row, key| weights.row(row)[key]);
+        for (index, y) in y.chunks_mut(ROWS).enumerate() {
+            operands.weights(start + index * ROWS, y.len(), &across, &mut panel, &mut weights);
+            panel.fill(weights.matrix(y.len()), 1.0);
             panel.times(&down, &mut sums, false);
-            for (row, y) in y.chunks_exact_mut(width).enumerate() {
+            for (row, y) in y.iter_mut().enumerate() {
                 y.copy_from_slice(sums.row(row));
             }
         }
     });
-    output
+    by_head(output, [sets / heads.max(1), heads, queries, width])
 }
 
 /// What a task of the backward pass finds: its part of the gradients of keys
@@ -132,46 +155,44 @@ struct Part {
     values: Block,
 }
 
-fn backward(
-    of: &Attended<Host>,
-    grad: &[f32],
-    needs: bool,
-) -> (Vec<f32>, Vec<f32>, Vec<f32>, Option<Vec<f32>>) {
+/// The gradients of queries, keys and values, and of the bias where it needs one.
+fn backward(of: &Attended<Host>, grad: &Host, needs: bool) -> ([Host; 3], Option<Vec<f32>>) {
     let sizes = Sizes::of(&of.q, &of.v);
     let Sizes { sets, queries, keys, features, width, share } = sizes;
+    let heads = of.q.shape()[1];
+    let images = sets / heads.max(1);
     let mut of_q = vec![0.0; sets * queries * features];
     let mut of_bias = vec![0.0; if needs { sets * queries * keys } else { 0 }];
-    let mut tasks: Vec<(usize, usize, &mut [f32], &mut [f32])> = Vec::new();
+    let mut tasks: Vec<(usize, usize, Vec<&mut [f32]>, &mut [f32])> = Vec::new();
     let mut bias_left = &mut of_bias[..];
-    for (set, q) in of_q.chunks_exact_mut((queries * features).max(1)).enumerate() {
-        for (index, q) in q.chunks_mut(share * features).enumerate() {
-            let count = if needs { q.len() / features * keys } else { 0 };
-            let (bias, left) = bias_left.split_at_mut(count);
+    for (set, mut rows) in rows_of_sets(&mut of_q, heads, queries, features).into_iter().enumerate() {
+        for start in (0..queries).step_by(share) {
+            let rest = rows.split_off(share.min(rows.len()));
+            let q = std::mem::replace(&mut rows, rest);
+            let (bias, left) = bias_left.split_at_mut(if needs { q.len() * keys } else { 0 });
             bias_left = left;
-            tasks.push((set, index * share, q, bias));
+            tasks.push((set, start, q, bias));
         }
     }
-    let task = |(set, start, of_q, of_bias): (usize, usize, &mut [f32], &mut [f32])| {
-        let operands = Operands::of(of, sizes, set);
-        let slope = &grad[set * queries * width..][..queries * width];
-        let across = operands.keys_across();
-        let key_rows = rows_of(operands.k, keys, features);
-        let mut values_across = Block::default();
-        values_across.fill(width, keys, |feature, key| operands.v[key * width + feature]);
+    let task = |(set, start, mut of_q, of_bias): (usize, usize, Vec<&mut [f32]>, &mut [f32])| {
+        let operands = Operands::of(of, set);
+        let slopes_of = matrix_of(grad, set);
+        let (across, key_rows) = (block_of(operands.k.transposed()), block_of(operands.k));
+        let values_across = block_of(operands.v.transposed());
         let mut part = Part { keys: Block::default(), values: Block::default() };
         let (mut panel, mut block) = (Panel::default(), Block::default());
         let (mut weights, mut slopes, mut sums) = (Block::default(), Block::default(), Block::default());
-        for (index, of_q) in of_q.chunks_mut(ROWS * features).enumerate() {
-            let rows = of_q.len() / features;
+        for (index, of_q) in of_q.chunks_mut(ROWS).enumerate() {
+            let rows = of_q.len();
             let first = start + index * ROWS;
             operands.weights(first, rows, &across, &mut panel, &mut weights);
-            let slope = &slope[first * width..][..rows * width];
+            let slope = slopes_of.some(first, rows);
             // Values: weights^T grad.
-            panel.fill(keys, rows, |key, row| weights.row(row)[key]);
-            block.fill(rows, width, |row, feature| slope[row * width + feature]);
+            panel.fill(weights.matrix(rows).transposed(), 1.0);
+            block.fill(slope, 1.0);
             panel.times(&block, &mut part.values, index > 0);
             // Weights: grad values^T; then through the softmax.
-            panel.fill(rows, width, |row, feature| slope[row * width + feature]);
+            panel.fill(slope, 1.0);
             panel.times(&values_across, &mut slopes, false);
             for row in 0..rows {
                 vectorised(
@@ -182,16 +203,14 @@ fn backward(
                     of_bias[(index * ROWS + row) * keys..][..keys].copy_from_slice(slopes.row(row));
                 }
             }
-            panel.fill(rows, keys, |row, key| slopes.row(row)[key] * operands.scale);
+            panel.fill(slopes.matrix(rows), operands.scale);
             panel.times(&key_rows, &mut sums, false);
-            for (row, of_q) in of_q.chunks_exact_mut(features).enumerate() {
+            for (row, of_q) in of_q.iter_mut().enumerate() {
                 of_q.copy_from_slice(sums.row(row));
             }
             // Keys: scores^T queries.
-            panel.fill(keys, rows, |key, row| slopes.row(row)[key]);
-            let scaled =
-                |row: usize, feature: usize| operands.q[(first + row) * features + feature] * operands.scale;
-            block.fill(rows, features, scaled);
+            panel.fill(slopes.matrix(rows).transposed(), 1.0);
+            block.fill(operands.q.some(first, rows), operands.scale);
             panel.times(&block, &mut part.keys, index > 0);
         }
         part
@@ -199,55 +218,42 @@ fn backward(
     let parts: Vec<Part> = tasks.into_par_iter().map(task).collect();
     let join = |rows: fn(&Part) -> &Block, width: usize| {
         let mut all = vec![0.0; sets * keys * width];
-        let sets = all.chunks_exact_mut((keys * width).max(1)).zip(parts.chunks(sizes.shares().max(1)));
-        for (set, parts) in sets {
+        let sets = rows_of_sets(&mut all, heads, keys, width);
+        sets.into_par_iter().zip(parts.par_chunks(sizes.shares().max(1))).for_each(|(mut set, parts)| {
             for part in parts {
-                for (key, sum) in set.chunks_exact_mut(width).enumerate() {
+                for (key, sum) in set.iter_mut().enumerate() {
                     sum.iter_mut().zip(rows(part).row(key)).for_each(|(sum, part)| *sum += part);
                 }
             }
-        }
-        all
+        });
+        by_head(all, [images, heads, keys, width])
     };
     let (of_k, of_v) = (join(|part| &part.keys, features), join(|part| &part.values, width));
-    (of_q, of_k, of_v, needs.then_some(of_bias))
+    let of_q = by_head(of_q, [images, heads, queries, features]);
+    ([of_q, of_k, of_v], needs.then_some(of_bias))
 }
 
-fn in_order(of: Attended<Host>) -> Attended<Host> {
-    Attended {
-        q: contiguous(of.q),
-        k: contiguous(of.k),
-        v: contiguous(of.v),
-        bias: of.bias.map(contiguous),
-        scale: of.scale,
-    }
-}
-
-fn output(of: Attended<Host>) -> Host {
-    let of = in_order(of);
-    let (q, v) = (of.q.shape(), of.v.shape());
-    tensor(forward(&of), [q[0], q[1], q[2], v[3]])
+/// As they are read: axes in steps forwards, a bias row by row.
+fn readable(of: Attended<Host>) -> Attended<Host> {
+    let in_rows = |x: Host| if x.layout().strides()[3] == 1 { forwards(x) } else { contiguous(x) };
+    Attended { q: forwards(of.q), k: forwards(of.k), v: forwards(of.v), bias: of.bias.map(in_rows), ..of }
 }
 
 impl AttentionOps for Flex {
     fn attend(q: Host, k: Host, v: Host, scale: f64) -> Host {
-        output(Attended { q, k, v, bias: None, scale })
+        forward(&readable(Attended { q, k, v, bias: None, scale }))
     }
 
     fn attend_with(q: Host, k: Host, v: Host, bias: Host, scale: f64) -> Host {
-        output(Attended { q, k, v, bias: Some(bias), scale })
+        forward(&readable(Attended { q, k, v, bias: Some(bias), scale }))
     }
 }
 
 impl AttentionBackward for Flex {
     fn attend_backward(of: Attended<Host>, grad: Host, needs: bool) -> ([Host; 3], Option<Host>) {
-        let (of, grad) = (in_order(of), contiguous(grad));
-        let (q, k, v, bias) = backward(&of, values(&grad), needs);
-        let shaped = |values: Vec<f32>, like: &Host| {
-            let shape = like.shape();
-            tensor(values, [shape[0], shape[1], shape[2], shape[3]])
-        };
-        let found = [shaped(q, &of.q), shaped(k, &of.k), shaped(v, &of.v)];
-        (found, bias.and_then(|bias| of.bias.as_ref().map(|like| shaped(bias, like))))
+        let (of, grad) = (readable(of), forwards(grad));
+        let (found, bias) = backward(&of, &grad, needs);
+        let shape = |like: &Host| [0, 1, 2, 3].map(|axis| like.shape()[axis]);
+        (found, bias.and_then(|bias| of.bias.as_ref().map(|like| tensor(bias, shape(like)))))
     }
 }

@@ -245,9 +245,12 @@ impl Correlation<'_> {
         let mut panels = vec![0.0; self.groups * blocks * terms * rows];
         let fill = |(index, panel): (usize, &mut [f32])| {
             let (group, first) = (index / blocks, index % blocks * rows);
-            for row in 0..rows.min(self.output - first) {
-                for (term, values) in panel.chunks_exact_mut(rows).enumerate() {
-                    values[row] = weight(group, first + row, term / self.taps.len(), term % self.taps.len());
+            let count = rows.min(self.output - first);
+            for (input, panel) in panel.chunks_exact_mut(self.taps.len() * rows).enumerate() {
+                for (tap, values) in panel.chunks_exact_mut(rows).enumerate() {
+                    for (row, value) in values[..count].iter_mut().enumerate() {
+                        *value = weight(group, first + row, input, tap);
+                    }
                 }
             }
         };

@@ -1,84 +1,73 @@
 //! Products of matrices on the host.
 //!
-//! One factor is read where it lies, row by row or term by term; the other is
-//! brought into slivers, as wide as a tile and [`TERMS`] terms deep, which stay
-//! in the first-level cache while a block of rows passes over them. A value is
-//! the sum of its terms in order, fused multiply-add by fused multiply-add, in
-//! blocks of [`TERMS`] whose sums are added in order.
+//! The second factor is brought into slivers, as wide as a tile, the first into
+//! panels of a tile's rows, some rows at a time: then what a tile reads lies in
+//! one piece, in the first-level cache. A value is the sum of its terms in order,
+//! fused multiply-add by fused multiply-add, in blocks of [`TERMS`] whose sums
+//! are added in order.
 
-use macerator::{Scalar, Simd, Vector, WithSimd};
+use std::cell::Cell;
+
+use macerator::{Scalar, Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::correlate::each_task;
+use super::correlate::{each_task, grow};
 use super::host::CHUNK;
-use super::tile::{MOST_ROWS, columns_of, load, put, rows_of};
+use super::matrix::Matrix;
+use super::tile::{load, put};
 use crate::vector::{Level, dispatch_on, fused, vectorised};
 
 /// Terms of a sum between two visits to memory.
 const TERMS: usize = 256;
 /// Rows of a task, about.
 const ROWS: usize = 64;
+/// Rows of a task at least: whole tiles of any processor.
+const LEAST: usize = 24;
 /// Pieces of work that an operation should have.
 const TASKS: usize = 16;
 
-/// A matrix in memory.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Matrix<'a> {
-    /// From its first value on.
-    pub(crate) values: &'a [f32],
-    pub(crate) rows: usize,
-    pub(crate) columns: usize,
-    /// How far rows and columns are apart.
-    pub(crate) steps: [usize; 2],
+thread_local! {
+    /// A thread's buffer for slivers, kept from call to call.
+    static SLIVERS: Cell<Vec<f32>> = const { Cell::new(Vec::new()) };
+    /// And for panels.
+    static PANELS: Cell<Vec<f32>> = const { Cell::new(Vec::new()) };
 }
 
-impl<'a> Matrix<'a> {
-    /// Row behind row.
-    #[cfg(test)]
-    pub(crate) fn of(values: &'a [f32], rows: usize, columns: usize) -> Self {
-        Self { values, rows, columns, steps: [columns, 1] }
-    }
-
-    /// The same memory with rows and columns exchanged.
-    pub(crate) fn transposed(self) -> Self {
-        let [rows, columns] = self.steps;
-        Self { rows: self.columns, columns: self.rows, steps: [columns, rows], ..self }
-    }
-
-    fn at(&self, row: usize, column: usize) -> f32 {
-        self.values[row * self.steps[0] + column * self.steps[1]]
+/// Columns of a tile. Its rows stand in [`Multiplying`]: 8 x 3 vectors are what 32
+/// vector registers keep, 6 x 2 what 16 do.
+fn width_of(level: Level) -> usize {
+    match level {
+        Level::Avx512 => 48,
+        Level::Avx2 => 16,
+        Level::Neon | Level::Scalar => 12,
     }
 }
 
 /// The second factor of a product in slivers: [sliver][term][column of it], zeros
 /// beyond the last column.
-struct Slivers {
-    values: Vec<f32>,
+struct Slivers<'a> {
+    values: &'a [f32],
     width: usize,
     terms: usize,
     columns: usize,
 }
 
-impl Slivers {
-    fn of(b: Matrix<'_>, width: usize) -> Self {
-        let (terms, columns) = (b.rows, b.columns);
-        let mut values = vec![0.0; columns.div_ceil(width) * terms * width];
+impl<'a> Slivers<'a> {
+    /// Those of `b`, in a buffer.
+    fn of(level: Level, b: Matrix<'_>, buffer: &'a mut Vec<f32>) -> Self {
+        let (terms, columns, width) = (b.rows, b.columns, width_of(level));
+        let len = columns.div_ceil(width) * terms * width;
+        grow(buffer, len);
+        let values = &mut buffer[..len];
         let fill = |(index, sliver): (usize, &mut [f32])| {
             let first = index * width;
-            let count = width.min(columns - first);
-            if b.steps[1] == 1 {
-                for (term, to) in sliver.chunks_exact_mut(width).enumerate() {
-                    to[..count].copy_from_slice(&b.values[term * b.steps[0] + first..][..count]);
-                }
-            } else {
-                for column in 0..count {
-                    let to = sliver.iter_mut().skip(column).step_by(width);
-                    to.enumerate().for_each(|(term, to)| *to = b.at(term, first + column));
-                }
-            }
+            vectorised(
+                #[inline(always)]
+                || b.side_by_side(first, width.min(columns - first), width, sliver),
+            );
         };
         let sliver = (terms * width).max(1);
-        if values.len() > CHUNK {
+        if len > CHUNK {
             values.par_chunks_exact_mut(sliver).enumerate().for_each(fill);
         } else {
             values.chunks_exact_mut(sliver).enumerate().for_each(fill);
@@ -99,38 +88,24 @@ fn products_on(level: Level, pairs: &[[Matrix<'_>; 2]], c: &mut [f32], bias: Opt
     if rows * columns == 0 {
         return;
     }
-    let shares = TASKS.div_ceil(pairs.len()).min(rows.div_ceil(MOST_ROWS)).max(rows.div_ceil(ROWS));
-    let share = rows.div_ceil(shares).next_multiple_of(MOST_ROWS);
-    let slivers = |b: &Matrix<'_>| Slivers::of(*b, columns_of(level));
-    // One product has its slivers made by all threads; of many, each its own.
-    let shared = (pairs.len() == 1).then(|| slivers(b));
+    let shares = TASKS.div_ceil(pairs.len()).min(rows.div_ceil(LEAST)).max(rows.div_ceil(ROWS));
+    let share = rows.div_ceil(shares).next_multiple_of(LEAST);
     let products = pairs.len() * rows * terms * columns;
-    let sets = c.chunks_exact_mut(rows * columns).enumerate().collect();
-    each_task(sets, products, |_, (set, c): (usize, &mut [f32])| {
-        let [a, b] = pairs[set];
-        let own;
-        let slivers = match &shared {
-            Some(slivers) => slivers,
-            None => {
-                own = slivers(&b);
-                &own
-            }
-        };
+    let run = |a: Matrix<'_>, slivers: &Slivers<'_>, c: &mut [f32]| {
         let blocks = c.chunks_mut(share * columns).collect();
         each_task(blocks, products, |index, c: &mut [f32]| {
-            let block = Block { a, first: index * share, slivers };
-            block.run(level, c);
-            if let Some(bias) = bias {
-                vectorised(
-                    #[inline(always)]
-                    || {
-                        for row in c.chunks_exact_mut(columns) {
-                            row.iter_mut().zip(bias).for_each(|(value, bias)| *value += bias);
-                        }
-                    },
-                );
-            }
+            let mut panels = PANELS.take();
+            Block { a, first: index * share, slivers, bias }.run(level, &mut panels, c);
+            PANELS.set(panels);
         });
+    };
+    let sets: Vec<_> = c.chunks_exact_mut(rows * columns).enumerate().collect();
+    // One product has its slivers made by all threads; of many, each its own.
+    each_task(sets, products, |_, (set, c): (usize, &mut [f32])| {
+        let [a, b] = pairs[set];
+        let mut buffer = SLIVERS.take();
+        run(a, &Slivers::of(level, b, &mut buffer), c);
+        SLIVERS.set(buffer);
     });
 }
 
@@ -140,71 +115,84 @@ struct Block<'a> {
     a: Matrix<'a>,
     /// The first of them.
     first: usize,
-    slivers: &'a Slivers,
+    slivers: &'a Slivers<'a>,
+    bias: Option<&'a [f32]>,
 }
 
 impl Block<'_> {
     /// Puts them to c, as many as it has room for.
-    fn run(self, level: Level, c: &mut [f32]) {
+    fn run(self, level: Level, panels: &mut Vec<f32>, c: &mut [f32]) {
         if self.slivers.terms == 0 {
-            return c.fill(0.0);
+            c.fill(0.0);
         }
-        let Slivers { values, width, terms, columns } = self.slivers;
-        let rows = c.len() / columns;
-        let tile = rows_of(level);
-        let mut panel = Vec::new();
-        for start in (0..*terms).step_by(TERMS) {
-            let depth = TERMS.min(terms - start);
-            // The rows that fill no tile, and matrices with holes in both
-            // directions, are brought into panels.
-            let whole = if self.a.steps.contains(&1) { rows / tile * tile } else { 0 };
-            self.panels(&mut panel, whole..rows, start..start + depth, tile);
-            for (index, sliver) in values.chunks_exact(terms * width).enumerate() {
-                let sliver = &sliver[start * width..][..depth * width];
-                let column = index * width;
-                let count = (*width).min(columns - column);
-                for row in (0..rows).step_by(tile) {
-                    let to = Target { pitch: *columns, rows: tile.min(rows - row), count, adds: start > 0 };
-                    let c = &mut c[row * columns + column..];
-                    let a = if row >= whole {
-                        let panel = &panel[(row - whole) / tile * depth * tile..][..depth * tile];
-                        Rows { values: panel, steps: [1, tile] }
-                    } else {
-                        let [down, right] = self.a.steps;
-                        let values = &self.a.values[(self.first + row) * down + start * right..];
-                        Rows { values, steps: [down, right] }
-                    };
-                    Tile { a, sliver, width: *width }.run(level, to, c);
+        match level {
+            Level::Scalar => self.plain(c),
+            _ => dispatch_on(level, Multiplying(self, panels, c)),
+        }
+    }
+
+    /// The same sums one by one.
+    fn plain(self, c: &mut [f32]) {
+        let Slivers { values, width, terms, columns } = *self.slivers;
+        let mut sums = vec![0.0f32; width];
+        for (row, c) in c.chunks_exact_mut(columns).enumerate() {
+            for (sliver, c) in values.chunks_exact((terms * width).max(1)).zip(c.chunks_mut(width)) {
+                for (block, sliver) in sliver.chunks(TERMS * width).enumerate() {
+                    sums.fill(0.0);
+                    for (term, values) in sliver.chunks_exact(width).enumerate() {
+                        let weight = self.a.at(self.first + row, block * TERMS + term);
+                        let terms = sums.iter_mut().zip(values);
+                        terms.for_each(|(sum, value)| *sum = fused(weight, *value, *sum));
+                    }
+                    put(c, &sums[..c.len()], block > 0);
                 }
+            }
+        }
+        self.add_bias(c);
+    }
+
+    #[inline(always)]
+    fn add_bias(self, c: &mut [f32]) {
+        if let Some(bias) = self.bias {
+            for row in c.chunks_exact_mut(bias.len()) {
+                row.iter_mut().zip(bias).for_each(|(value, bias)| *value += bias);
             }
         }
     }
 
-    /// Rows of a, interleaved tile by tile, zeros in place of those that are
-    /// missing.
-    fn panels(
+    /// In tiles of M rows and N vectors of columns, together W.
+    #[inline(always)]
+    fn tiles<S: Simd, const M: usize, const N: usize, const W: usize>(
         self,
-        panel: &mut Vec<f32>,
-        rows: std::ops::Range<usize>,
-        terms: std::ops::Range<usize>,
-        tile: usize,
+        panels: &mut Vec<f32>,
+        c: &mut [f32],
     ) {
-        let depth = terms.len();
-        panel.clear();
-        panel.resize(rows.len().next_multiple_of(tile) * depth, 0.0);
-        for (index, row) in rows.enumerate() {
-            let to = panel[index / tile * depth * tile..].iter_mut().skip(index % tile).step_by(tile);
-            to.zip(terms.clone()).for_each(|(to, term)| *to = self.a.at(self.first + row, term));
+        let Slivers { values, terms, columns, .. } = *self.slivers;
+        let rows = c.len() / columns;
+        let whole = rows.next_multiple_of(M);
+        grow(panels, whole * TERMS.min(terms));
+        for start in (0..terms).step_by(TERMS) {
+            let depth = TERMS.min(terms - start);
+            let panels = &mut panels[..whole * depth];
+            for (index, panel) in panels.chunks_exact_mut(M * depth).enumerate() {
+                let row = index * M;
+                let panel = panel.as_chunks_mut::<M>().0;
+                self.a.interleave(self.first + row, M.min(rows - row), start, panel);
+            }
+            for (index, sliver) in values.chunks_exact(terms * W).enumerate() {
+                let sliver = sliver[start * W..][..depth * W].as_chunks::<W>().0;
+                let column = index * W;
+                let count = W.min(columns - column);
+                for (index, panel) in panels.chunks_exact(M * depth).enumerate() {
+                    let row = index * M;
+                    let to = Target { pitch: columns, rows: M.min(rows - row), count, adds: start > 0 };
+                    let c = &mut c[row * columns + column..];
+                    tile::<S, M, N, W>(panel.as_chunks::<M>().0, sliver, to, c);
+                }
+            }
         }
+        self.add_bias(c);
     }
-}
-
-/// The first factor of a tile: where its rows and its terms lie.
-#[derive(Clone, Copy)]
-struct Rows<'a> {
-    values: &'a [f32],
-    /// Distance of rows and of terms, one of them 1.
-    steps: [usize; 2],
 }
 
 /// Where a tile's sums go.
@@ -217,114 +205,58 @@ struct Target {
     adds: bool,
 }
 
-#[derive(Clone, Copy)]
-struct Tile<'a> {
-    a: Rows<'a>,
-    sliver: &'a [f32],
-    width: usize,
-}
-
-impl Tile<'_> {
-    fn run(self, level: Level, to: Target, c: &mut [f32]) {
-        match level {
-            Level::Scalar => self.plain(to, c),
-            _ => dispatch_on(level, Tiling(self, to, c)),
-        }
-    }
-
-    /// The same sums one by one.
-    fn plain(self, to: Target, c: &mut [f32]) {
-        let mut sums = vec![0.0f32; to.count];
-        let [down, right] = self.a.steps;
-        for row in 0..to.rows {
-            sums.fill(0.0);
-            for (term, values) in self.sliver.chunks_exact(self.width).enumerate() {
-                let weight = self.a.values[row * down + term * right];
-                sums.iter_mut().zip(values).for_each(|(sum, value)| *sum = fused(weight, *value, *sum));
-            }
-            put(&mut c[row * to.pitch..][..to.count], &sums, to.adds);
-        }
-    }
-
-    /// M rows and N vectors of columns.
-    #[inline(always)]
-    fn vectors<S: Simd, const M: usize, const N: usize>(self, to: Target, c: &mut [f32]) {
-        let mut sums = [[0.0f32.splat::<S>(); N]; M];
-        let [down, right] = self.a.steps;
-        let depth = self.sliver.len() / self.width;
-        let slivers = self.sliver.chunks_exact(self.width);
-        if right == 1 {
-            let mut rows: [&[f32]; M] = [&[]; M];
-            for (m, row) in rows.iter_mut().enumerate() {
-                *row = &self.a.values[m * down..][..depth];
-            }
-            for (term, values) in (0..depth).zip(slivers) {
-                let mut weights = [0.0; M];
-                for m in 0..M {
-                    weights[m] = rows[m][term];
-                }
-                step::<S, M, N>(&mut sums, values, weights);
-            }
-        } else {
-            for (term, values) in slivers.enumerate() {
-                let mut weights = [0.0; M];
-                weights.copy_from_slice(&self.a.values[term * right..][..M]);
-                step::<S, M, N>(&mut sums, values, weights);
-            }
-        }
-        // A copy goes to memory, so that the sums above stay in registers.
-        let mut done = [[0.0f32.splat::<S>(); N]; M];
-        for m in 0..M {
-            for n in 0..N {
-                done[m][n] = sums[m][n];
-            }
-        }
-        for (row, done) in done.iter().take(to.rows).enumerate() {
-            let done: &[f32] = bytemuck::cast_slice(done);
-            put(&mut c[row * to.pitch..][..to.count], &done[..to.count], to.adds);
-        }
-    }
-
-    #[inline(always)]
-    fn rows<S: Simd, const M: usize>(self, to: Target, c: &mut [f32]) {
-        match to.count.div_ceil(S::lanes32()) {
-            1 => self.vectors::<S, M, 1>(to, c),
-            2 => self.vectors::<S, M, 2>(to, c),
-            _ => self.vectors::<S, M, 3>(to, c),
-        }
-    }
-}
-
-/// One term of the sums of a tile: M weights times N vectors.
+/// M rows and N vectors of columns, together W.
 #[inline(always)]
-fn step<S: Simd, const M: usize, const N: usize>(
-    sums: &mut [[Vector<S, f32>; N]; M],
-    values: &[f32],
-    weights: [f32; M],
+fn tile<S: Simd, const M: usize, const N: usize, const W: usize>(
+    panel: &[[f32; M]],
+    sliver: &[[f32; W]],
+    to: Target,
+    c: &mut [f32],
 ) {
     let lanes = S::lanes32();
-    let mut loaded = [0.0f32.splat::<S>(); N];
-    for n in 0..N {
-        loaded[n] = load::<S>(&values[n * lanes..][..lanes]);
-    }
-    for m in 0..M {
-        let weight = weights[m].splat::<S>();
+    let mut sums = [[0.0f32.splat::<S>(); N]; M];
+    for (weights, values) in panel.iter().zip(sliver) {
+        let mut loaded = [0.0f32.splat::<S>(); N];
         for n in 0..N {
-            sums[m][n] = weight.fma(loaded[n], sums[m][n]);
+            loaded[n] = load::<S>(&values[n * lanes..][..lanes]);
+        }
+        for m in 0..M {
+            let weight = weights[m].splat::<S>();
+            for n in 0..N {
+                sums[m][n] = weight.fma(loaded[n], sums[m][n]);
+            }
+        }
+    }
+    // A copy goes to memory, so that the sums above stay in registers.
+    let mut done = [[0.0f32.splat::<S>(); N]; M];
+    for m in 0..M {
+        for n in 0..N {
+            done[m][n] = sums[m][n];
+        }
+    }
+    for (row, done) in done.iter().take(to.rows).enumerate() {
+        let (c, done) = (&mut c[row * to.pitch..], bytemuck::cast_slice(done));
+        // Of a length that the compiler knows where it can.
+        if to.count == W {
+            put(&mut c[..W], &done[..W], to.adds);
+        } else {
+            put(&mut c[..to.count], &done[..to.count], to.adds);
         }
     }
 }
 
-struct Tiling<'a, 'c>(Tile<'a>, Target, &'c mut [f32]);
+struct Multiplying<'a, 'c>(Block<'a>, &'c mut Vec<f32>, &'c mut [f32]);
 
-impl WithSimd for Tiling<'_, '_> {
+impl WithSimd for Multiplying<'_, '_> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self) {
+        let Self(block, panels, c) = self;
         match S::lanes32() {
-            16 => self.0.rows::<S, MOST_ROWS>(self.1, self.2),
-            _ => self.0.rows::<S, 4>(self.1, self.2),
+            16 => block.tiles::<S, 8, 3, 48>(panels, c),
+            8 => block.tiles::<S, 6, 2, 16>(panels, c),
+            _ => block.tiles::<S, 4, 3, 12>(panels, c),
         }
     }
 }

@@ -8,7 +8,7 @@ use burn::backend::{Flex, TensorMetadata};
 use burn::tensor::TensorData;
 use rayon::prelude::*;
 
-use super::gemm::Matrix;
+use super::matrix::Matrix;
 pub(crate) use crate::vector::vectorised;
 
 /// A tensor of the flex backend, f32.

@@ -90,8 +90,9 @@ mod flex {
     use burn::backend::{Flex, TensorMetadata};
 
     use super::{LinearBackward, LinearOps};
-    use crate::op::gemm::{Matrix, products};
+    use crate::op::gemm::products;
     use crate::op::host::{Host, contiguous, forwards, matrix, tensor, values};
+    use crate::op::matrix::Matrix;
     use crate::op::sum::flex::column_sums;
 
     /// The product of two matrices, [rows of a, columns of b].

@@ -32,6 +32,8 @@ mod host;
 mod layer_norm;
 mod linear;
 mod matmul;
+#[cfg(feature = "flex")]
+mod matrix;
 mod max_pool;
 mod mean_pool;
 mod noise;

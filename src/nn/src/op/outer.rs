@@ -9,7 +9,9 @@ use std::cell::Cell;
 
 use super::correlate::{each_task, even_share, grow};
 use super::filter;
+use super::matrix::Matrix;
 use super::tile::{MOST_COLUMNS, MOST_ROWS, SLACK, sweep, tile_rows, whole_vectors};
+use crate::vector::vectorised;
 
 /// Pixels of a strip, about.
 const PIXELS: usize = 768;
@@ -117,13 +119,13 @@ impl OuterProduct<'_> {
         let rows = w.chunks_exact_mut(self.large * taps).enumerate().collect();
         each_task(rows, products, |_, (row, w): (usize, &mut [f32])| {
             let (group, s) = (row / self.small, row % self.small);
-            for (l, w) in w.chunks_exact_mut(taps).enumerate() {
-                let pair = (group * spans[0] + s / small) * spans[1] + l / large;
-                for (tap, w) in w.iter_mut().enumerate() {
-                    let at = (tap * small + s % small) * width + l % large;
-                    let parts = sums[pair * parts * size..][..parts * size].chunks_exact(size);
-                    *w = parts.map(|sums| f64::from(sums[at])).sum::<f64>() as f32;
-                }
+            for (span, w) in w.chunks_mut(large * taps).enumerate() {
+                let pair = (group * spans[0] + s / small) * spans[1] + span;
+                let parts = &sums[pair * parts * size..][..parts * size];
+                vectorised(
+                    #[inline(always)]
+                    || joined(parts, size, (s % small) * width, small * width, taps, w),
+                );
             }
         });
         w
@@ -161,16 +163,11 @@ impl OuterProduct<'_> {
         grow(&mut panel, offsets.len() * tile);
         let panel_ = &mut panel[..offsets.len() * tile];
         for start in (0..small.min(self.small - s)).step_by(tile) {
-            for m in 0..tile {
-                let to = panel_.iter_mut().skip(m).step_by(tile);
-                if s + start + m < self.small {
-                    let plane = (image * self.groups + group) * self.small + s + start + m;
-                    let from = &x[plane * area + first * width..][..offsets.len()];
-                    to.zip(from).for_each(|(to, from)| *to = *from);
-                } else {
-                    to.for_each(|to| *to = 0.0);
-                }
-            }
+            let plane = (image * self.groups + group) * self.small + s + start;
+            let rows = tile.min(self.small - s - start);
+            let from = &x[plane * area + first * width..];
+            let matrix = Matrix { values: from, rows, columns: offsets.len(), steps: [area, 1] };
+            matrix.panels(panel_);
             for (tap, at) in self.taps.iter().enumerate() {
                 let [down, right] = [0, 1].map(|a| at[a].abs_diff(plan.low[a]));
                 let pixels = &pixels[down * pitch + right * padded..];
@@ -217,6 +214,30 @@ impl OuterProduct<'_> {
                         to.zip(at(channel)).for_each(|(to, from)| *to = *from);
                     }
                 }
+            }
+        }
+    }
+}
+
+/// Adds parts, `size` values each, in f64: of each tap, `step` apart from `at` on, as
+/// many as w [channel, tap] has channels.
+#[inline(always)]
+fn joined(parts: &[f32], size: usize, at: usize, step: usize, taps: usize, w: &mut [f32]) {
+    let channels = w.len() / taps;
+    // Their sums, some at a time.
+    let mut sums = [0.0f64; LANES];
+    for first in (0..channels).step_by(LANES) {
+        let count = LANES.min(channels - first);
+        for tap in 0..taps {
+            let mut from = parts.chunks_exact(size).map(|part| &part[at + tap * step + first..][..count]);
+            for (sum, value) in sums.iter_mut().zip(from.next().unwrap_or_default()) {
+                *sum = f64::from(*value);
+            }
+            for part in from {
+                sums.iter_mut().zip(part).for_each(|(sum, value)| *sum += f64::from(*value));
+            }
+            for (channel, sum) in sums[..count].iter().enumerate() {
+                w[(first + channel) * taps + tap] = *sum as f32;
             }
         }
     }

@@ -19,6 +19,8 @@ const VECTORS: usize = 3;
 pub(crate) const SLACK: usize = 64;
 /// Rows of the largest tile, by which work is divided whatever the level.
 pub(crate) const MOST_ROWS: usize = 8;
+/// Rows of the smallest tile.
+pub(crate) const LEAST_ROWS: usize = 4;
 /// Columns of the largest tile, likewise.
 pub(crate) const MOST_COLUMNS: usize = 48;
 
@@ -28,12 +30,13 @@ pub(crate) fn tile_rows() -> usize {
     rows_of(Level::current())
 }
 
-pub(super) fn rows_of(level: Level) -> usize {
-    if level >= Level::Avx512 { MOST_ROWS } else { 4 }
+fn rows_of(level: Level) -> usize {
+    if level >= Level::Avx512 { MOST_ROWS } else { LEAST_ROWS }
 }
 
 /// Columns of a whole tile.
-pub(super) fn columns_of(level: Level) -> usize {
+#[cfg(test)]
+fn columns_of(level: Level) -> usize {
     VECTORS * lanes(level)
 }
 
@@ -153,7 +156,7 @@ impl WithSimd for Sweeping<'_, '_> {
     fn with_simd<S: Simd>(self) {
         match S::lanes32() {
             16 => self.0.tiles::<S, MOST_ROWS>(self.1),
-            _ => self.0.tiles::<S, 4>(self.1),
+            _ => self.0.tiles::<S, LEAST_ROWS>(self.1),
         }
     }
 }
