@@ -286,7 +286,12 @@ impl Training {
             &job.cell.protocol,
             backend,
             &mut |_| {},
-        )?;
+        )
+        .map_err(|error| match error.divergence() {
+            // What the loss would show a step later.
+            Some(message) => FitError::Diverged { epoch: epoch + 1, step: 0, message },
+            None => error.into(),
+        })?;
         let Some(dice) = evaluate::summarise(&scored).get(&Metric::Dice).map(|summary| summary.mean) else {
             return Ok(None);
         };

@@ -15,10 +15,20 @@ pub struct Change {
 }
 
 impl Change {
+    /// `optimizer.learning_rate 0.001 -> 0.01`, for a sentence.
+    pub fn short(&self) -> String {
+        let field = self.field.strip_prefix("protocol.").unwrap_or(&self.field);
+        let [old, new] = self.values();
+        format!("{field} {old} -> {new}")
+    }
+
+    fn values(&self) -> [String; 2] {
+        [&self.old, &self.new].map(|value| value.as_deref().map_or_else(|| "(absent)".to_owned(), shorten))
+    }
+
     /// What moved, in words a user can act on.
     pub fn describe(&self) -> String {
-        let old = self.old.as_deref().map_or_else(|| "(absent)".to_owned(), shorten);
-        let new = self.new.as_deref().map_or_else(|| "(absent)".to_owned(), shorten);
+        let [old, new] = self.values();
         let note = match self.field.as_str() {
             "revision.network" => "  the network's source, or a layer it uses, was edited",
             "revision.data" => {

@@ -88,11 +88,15 @@ impl Rules {
         self.exit(tier) == Exit::Ok
     }
 
-    /// The exit code of all: that of the worst tier.
+    /// The exit code of all: that of the worst tier. Where nothing was compared, nothing
+    /// holds.
     pub fn exit_of<'a>(self, rows: impl IntoIterator<Item = &'a Row>) -> Exit {
         // Altered bytes first, then scores that moved, then what is not there.
         const ORDER: [Exit; 5] = [Exit::Altered, Exit::Regressed, Exit::Failed, Exit::Missing, Exit::Stale];
         let exits: Vec<Exit> = rows.into_iter().map(|row| self.exit(row.tier)).collect();
+        if exits.is_empty() {
+            return Exit::Missing;
+        }
         ORDER.into_iter().find(|exit| exits.contains(exit)).unwrap_or(Exit::Ok)
     }
 }
@@ -214,7 +218,7 @@ mod tests {
         assert_eq!(exit(&[Tier::Unknown, Tier::Stale, Tier::Better]), Exit::Regressed);
         assert_eq!(exit(&[Tier::Stale, Tier::Failed]), Exit::Failed);
         assert_eq!(exit(&[Tier::Stale, Tier::Missing]), Exit::Missing);
-        assert_eq!(exit(&[]), Exit::Ok);
+        assert_eq!(exit(&[]), Exit::Missing);
     }
 
     #[test]

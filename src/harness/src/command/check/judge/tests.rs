@@ -1,7 +1,8 @@
 //! Every tier, with the sentence that comes with it.
 
-use super::super::lock::{Identity, Lines};
+use super::super::lock::Lines;
 use super::*;
+use crate::plan::Identity;
 
 const TOLERANCE: Tolerance = Tolerance::absolute(0.01);
 
