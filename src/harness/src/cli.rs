@@ -119,21 +119,6 @@ pub struct Common {
     pub format: Format,
 }
 
-impl Selection {
-    /// All that `--set` and `--zip` say, as arguments of `--set`.
-    pub fn settings(&self) -> Vec<String> {
-        let mut settings = self.set.clone();
-        if !self.zip.is_empty() {
-            let group = |axes: &String| {
-                let axes: Vec<String> = axes.split(',').map(|axis| format!("{:?}", axis.trim())).collect();
-                format!("[{}]", axes.join(","))
-            };
-            settings.push(format!("zip=[{}]", self.zip.iter().map(group).collect::<Vec<_>>().join(",")));
-        }
-        settings
-    }
-}
-
 /// Which cells, under which settings.
 #[derive(Debug, Clone, Args)]
 pub struct Selection {
@@ -163,6 +148,21 @@ pub struct Selection {
     pub device: Device,
     #[command(flatten)]
     pub common: Common,
+}
+
+impl Selection {
+    /// All that `--set` and `--zip` say, as arguments of `--set`.
+    pub fn settings(&self) -> Vec<String> {
+        let mut settings = self.set.clone();
+        if !self.zip.is_empty() {
+            let group = |axes: &String| {
+                let axes: Vec<String> = axes.split(',').map(|axis| format!("{:?}", axis.trim())).collect();
+                format!("[{}]", axes.join(","))
+            };
+            settings.push(format!("zip=[{}]", self.zip.iter().map(group).collect::<Vec<_>>().join(",")));
+        }
+        settings
+    }
 }
 
 #[derive(Debug, Args)]

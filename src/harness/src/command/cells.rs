@@ -81,11 +81,11 @@ mod tests {
         assert_eq!(columns.head(&["key"]), ["model", "dataset", "seed", "settings", "key"]);
         let rows: Vec<Vec<String>> =
             cells.iter().zip(&names).map(|(cell, name)| columns.row(cell, name, Vec::new())).collect();
-        assert_eq!(rows[1][3], "evaluate.threshold 0.9999, optimizer.learning_rate 0.001");
+        assert_eq!(rows[2][3], "evaluate.threshold 0.9999, optimizer.learning_rate 0.001");
         let listed: Vec<Value> =
             cells.iter().zip(&names).map(|(cell, name)| Value::Object(facts(cell, name))).collect();
-        assert_eq!(listed[1]["settings"]["evaluate.threshold"], 0.9999);
-        assert_eq!(listed[1]["label"], "Unet (threshold 0.9999, learning_rate 0.001)");
+        assert_eq!(listed[2]["settings"]["evaluate.threshold"], 0.9999);
+        assert_eq!(listed[2]["label"], "Unet (threshold 0.9999, learning_rate 0.001)");
         for (place, row) in rows.iter().enumerate() {
             assert!(!rows[..place].contains(row) && !listed[..place].contains(&listed[place]), "{row:?}");
         }

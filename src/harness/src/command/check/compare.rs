@@ -11,7 +11,7 @@ use crate::command::read::{Done, Reading, State};
 use crate::exec::Inputs;
 use crate::exit::{Exit, Failure};
 use crate::metric::Metric;
-use crate::plan::{Filter, PlannedCell, apart};
+use crate::plan::{Filter, PlannedCell, Settings, apart};
 use crate::spec::experiment::plain;
 use crate::spec::{Experiment, reported};
 use crate::store::Problem;
@@ -197,20 +197,25 @@ pub fn gone<'l>(
 fn why_gone(locked: &LockedCell, todays: &[&Subject], experiment: &str) -> String {
     let remedy = format!("`dygl check {experiment} --accept --prune` drops it");
     let identity = &locked.identity;
-    let Some(namesake) = todays.iter().find(|today| identity.is_namesake(&today.identity)) else {
+    let mut namesakes =
+        todays.iter().map(|today| &today.identity).filter(|today| identity.is_namesake(today)).peekable();
+    if namesakes.peek().is_none() {
         return format!("accepted, but not in the experiment now; {remedy}");
-    };
-    let (Some(then), Some(now)) = (&identity.settings, &namesake.identity.settings) else {
+    }
+    let Some(then) = &identity.settings else {
         return format!("accepted by a lock that knows no settings; {remedy}");
     };
-    let paths: BTreeSet<&String> = then.keys().chain(now.keys()).collect();
     let value = |value: Option<&serde_json::Value>| value.map_or_else(|| "the protocol's".into(), plain);
-    let differs: Vec<String> = paths
-        .into_iter()
-        .filter(|path| then.get(*path) != now.get(*path))
-        .map(|path| format!("{path} {}, now {}", value(then.get(path)), value(now.get(path))))
-        .collect();
-    format!("accepted under other settings ({}); {remedy}", differs.join("; "))
+    let differences = |now: &Settings| -> Vec<String> {
+        let paths: BTreeSet<&String> = then.keys().chain(now.keys()).collect();
+        let differs = paths.into_iter().filter(|path| then.get(*path) != now.get(*path));
+        differs
+            .map(|path| format!("{path} {}, now {}", value(then.get(path)), value(now.get(path))))
+            .collect()
+    };
+    // Of the cells of a sweep, the most similar one says most.
+    let nearest = namesakes.filter_map(|now| now.settings.as_ref().map(&differences)).min_by_key(Vec::len);
+    format!("accepted under other settings ({}); {remedy}", nearest.unwrap_or_default().join("; "))
 }
 
 /// Holds the results of an experiment against the published ones.
