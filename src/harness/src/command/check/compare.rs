@@ -11,7 +11,7 @@ use crate::command::read::{Done, Reading, State};
 use crate::exec::Inputs;
 use crate::exit::{Exit, Failure};
 use crate::metric::Metric;
-use crate::plan::{Filter, PlannedCell, Settings, apart};
+use crate::plan::{Filter, Identity, PlannedCell, Settings, apart};
 use crate::spec::experiment::plain;
 use crate::spec::{Experiment, reported};
 use crate::store::Problem;
@@ -146,8 +146,15 @@ pub fn against_lock(
     }
     let subjects: Vec<&Subject> = todays.iter().map(|today| &today.subject).collect();
     let gone = gone(lock, &subjects, &context.filter, &chosen.experiment);
+    add_settings(&mut rows, &todays, &apart);
+    let own = |identity: &Identity| -> Settings {
+        let all = identity.settings.iter().flatten().filter(|(path, _)| apart.contains(*path));
+        all.map(|(path, value)| (path.clone(), value.clone())).collect()
+    };
     rows.extend(gone.into_iter().map(|(locked, reason)| Row {
         is_gone: true,
+        label: locked.identity.model.clone(),
+        settings: own(&locked.identity),
         ..Row::without_number(
             &locked.identity.describe(&apart),
             Tier::Missing,
@@ -156,6 +163,21 @@ pub fn against_lock(
         )
     }));
     Ok(rows)
+}
+
+/// Gives the rows of today's cells the labels and settings of their cells.
+fn add_settings(rows: &mut [Row], todays: &[Today<'_>], apart: &BTreeSet<String>) {
+    let of = |today: &Today<'_>| {
+        let facts = (today.reading.planned.label.clone(), today.subject.settings(apart));
+        (today.subject.describe(apart), facts)
+    };
+    let known: BTreeMap<String, (String, Settings)> = todays.iter().map(of).collect();
+    for row in rows {
+        if let Some((label, settings)) = known.get(&row.cell) {
+            row.label.clone_from(label);
+            row.settings.clone_from(settings);
+        }
+    }
 }
 
 /// # Errors
@@ -256,6 +278,7 @@ pub fn against_paper(chosen: &Chosen, readings: &[Reading]) -> Vec<Row> {
             rows.push(unknown(format!("the paper's Table {table} prints no number of it")));
         }
     }
+    add_settings(&mut rows, &todays, &apart);
     rows
 }
 

@@ -4,6 +4,7 @@ use serde::{Serialize, Serializer};
 
 use crate::exit::Exit;
 use crate::metric::Metric;
+use crate::plan::Settings;
 
 /// How a result stands to what was accepted or published, in the order of reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -105,6 +106,10 @@ impl Rules {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Row {
     pub cell: String,
+    /// The label of the cell's row in tables; of a cell that is gone its network.
+    pub label: String,
+    /// The settings that tell the cell apart, by path.
+    pub settings: Settings,
     pub metric: Option<Metric>,
     pub accepted: Option<f64>,
     pub found: Option<f64>,
@@ -144,6 +149,8 @@ impl Row {
     pub fn without_number(cell: &str, tier: Tier, reason: impl Into<String>, line: Option<usize>) -> Self {
         Self {
             cell: cell.to_owned(),
+            label: String::new(),
+            settings: Settings::new(),
             metric: None,
             accepted: None,
             found: None,

@@ -40,7 +40,14 @@ impl Subject {
     /// For people; `apart` are the settings that tell cells apart (see
     /// [`apart`](crate::plan::apart)).
     pub fn describe(&self, apart: &BTreeSet<String>) -> String {
-        self.identity.describe_with(&self.values, &apart.union(&self.axes).cloned().collect())
+        self.identity.describe_with(&self.settings(apart), &apart.union(&self.axes).cloned().collect())
+    }
+
+    /// The settings that its name holds.
+    pub fn settings(&self, apart: &BTreeSet<String>) -> Settings {
+        let shown = |path: &String| apart.contains(path) || self.axes.contains(path);
+        let all = self.values.iter().filter(|(path, _)| shown(path));
+        all.map(|(path, value)| (path.clone(), value.clone())).collect()
     }
 }
 

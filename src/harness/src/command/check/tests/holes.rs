@@ -230,6 +230,11 @@ fn the_cells_of_a_sweep_are_told_apart() {
     bench.run(&sweep);
     bench.check(&call(&["--accept"])).exits(0).says("4 added");
     bench.check(&sweep).exits(0).says("8 scores: 8 identical");
+    let listed = bench.check(&call(&["--format", "json"])).exits(0).json()["cells"].clone();
+    let of = |key: &str| -> std::collections::BTreeSet<String> {
+        listed.as_array().expect("rows").iter().map(|row| row[key].to_string()).collect()
+    };
+    assert_eq!((of("settings").len(), of("label").len(), of("cell").len()), (2, 4, 4), "{listed}");
     // A filter by the setting takes the cells that have it, here and in the lock.
     bench.check(&call(&["--filter", "loss.lambda=0.3"])).exits(0).says("4 scores: 4 identical");
     let half = ["--set", "loss.lambda=0.3", "--filter", "loss.lambda=3e-1"];
