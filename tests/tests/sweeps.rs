@@ -7,11 +7,12 @@ use std::fs;
 use dygl::data::KnownDatasets;
 use dygl::exec::devices::Class;
 use dygl::exec::mock::Mock;
-use dygl::exec::{Inputs, Options, Runner, Stop};
+use dygl::exec::{Ended, Inputs, Options, Runner, Stop};
 use dygl::key::revision::Revisions;
 use dygl::plan::{Cell, Plan};
 use dygl::spec::{self, Request};
 use dygl::store::Store;
+use dygl::store::record::Outcome;
 use dygl_tests::lab::{Lab, Output};
 use serde_json::Value;
 
@@ -31,6 +32,11 @@ const RATES: &str = "\"optimizer.learning_rate\" = [1e-3, 1e-2]";
 
 /// Plants results of an experiment.
 fn plant(lab: &Lab, experiment: &str, set: &[&str]) {
+    plant_with(&Mock::default(), lab, experiment, set);
+}
+
+/// Plants what an executor makes of an experiment, failures of before tried again.
+fn plant_with(mock: &Mock, lab: &Lab, experiment: &str, set: &[&str]) {
     let set: Vec<String> = set.iter().map(ToString::to_string).collect();
     let request = Request { experiment, profile: None, set: &set, root: lab.path() };
     let loaded = spec::load(&request, &KnownDatasets).expect("a sound experiment");
@@ -44,7 +50,7 @@ fn plant(lab: &Lab, experiment: &str, set: &[&str]) {
         device: "flex".into(),
         numerics: class.numerics.clone(),
         keep_going: true,
-        retry_failed: false,
+        retry_failed: true,
         force: false,
         timeout: None,
         budget: None,
@@ -53,7 +59,7 @@ fn plant(lab: &Lab, experiment: &str, set: &[&str]) {
         store: &Store::at(&root),
         inputs: &Inputs::at(&root),
         revisions: &class.revisions(&Revisions::of_this_build()),
-        executor: &Mock::default(),
+        executor: mock,
         options: &options,
         stop: &Stop::default(),
         tell: &|_| {},
@@ -224,6 +230,21 @@ fn axes_are_zipped_and_ranges_written_on_the_command_line() {
         call(&lab, "plan", "sweep", &["--set", "seed=1..3", "--zip", "seed,optimizer.learning_rate"])
             .exits(2);
     assert!(refused.stderr.contains("zipped axes must be equally long"), "{}", refused.stderr);
+}
+
+#[test]
+fn the_list_of_the_store_shows_the_attempt_that_counts() {
+    let lab = lab(RATES);
+    let seeds = ["seed=1..8"];
+    plant_with(&Mock::with(|_| Ended::Died(Outcome::TimedOut { seconds: 1.0 })), &lab, "tiny", &seeds);
+    plant(&lab, "tiny", &seeds);
+    let listed = lab.dygl(&["store", "list", "--format", "json"]).exits(0).json();
+    let results = listed["results"].as_array().expect("results");
+    let trained: Vec<&Value> = results.iter().filter(|result| result["kind"] == "training").collect();
+    assert_eq!(trained.len(), 8);
+    for result in trained {
+        assert_eq!((&result["outcome"], &result["attempts"]), (&"done".into(), &2.into()), "{result}");
+    }
 }
 
 #[test]
