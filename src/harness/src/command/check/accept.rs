@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use super::compare::{PerImage, Today, commit_of, gone, same_experiment};
-use super::lock::{FEW_ROWS, Keys, Lines, Lock, LockedCell, Place, Subject, Tolerance, scores_digest};
+use super::lock::{
+    FEW_ROWS, Keys, Lines, Lock, LockedCell, Place, Subject, Tolerance, base_of, scores_digest,
+};
 use super::verdict::percent;
 use crate::cli::{Check, ToleranceRule};
 use crate::command::context::{Chosen, Context};
@@ -119,7 +121,9 @@ pub fn prepare(
     let mut lock = match old {
         Some(old) => {
             same_experiment(chosen, &old, &place)?;
-            renewed(old)
+            let mut old = renewed(old);
+            old.settle(&base_of(experiment), &place)?;
+            old
         }
         None => Lock::empty(&experiment.name, &experiment.profile.name),
     };
@@ -139,10 +143,10 @@ pub fn prepare(
     let (mut before, stay): (Vec<LockedCell>, Vec<LockedCell>) = lock.cells.into_iter().partition(replaced);
     let (dropped, stay): (Vec<LockedCell>, Vec<LockedCell>) =
         stay.into_iter().partition(|cell| arguments.prune && lost.contains(&cell.identity));
-    outcome.pruned = dropped.iter().map(|cell| cell.identity.describe(&names)).collect();
-    outcome.kept = stay.iter().map(|cell| cell.identity.describe(&names)).collect();
+    outcome.pruned = dropped.iter().map(|cell| cell.describe(&names)).collect();
+    outcome.kept = stay.iter().map(|cell| cell.describe(&names)).collect();
     for cell in &mut fresh {
-        let name = cell.identity.describe(&names);
+        let name = cell.describe(&names);
         let old = before.iter().position(|old| {
             old.identity == cell.identity
                 || old.identity.settings.is_none() && old.identity.is_namesake(&cell.identity)
@@ -160,7 +164,7 @@ pub fn prepare(
         }
     }
     // Entries of format 1 that one cell of today takes the place of.
-    outcome.pruned.extend(before.iter().map(|cell| cell.identity.describe(&names)));
+    outcome.pruned.extend(before.iter().map(|cell| cell.describe(&names)));
     lock.cells = stay;
     lock.cells.append(&mut fresh);
     let mut notes = lock.fill_holes();
@@ -219,6 +223,7 @@ fn accepted(context: &Context, today: &Today<'_>, readings: &[Reading]) -> Resul
     let (training, evaluation) = (&done.train.provenance, &done.eval.provenance);
     Ok(LockedCell {
         identity: subject.identity.clone(),
+        own: subject.own(),
         asked: subject.asked.clone(),
         numerics: evaluation.numerics.clone(),
         simd: Some(training.simd.clone()).filter(|simd| !simd.is_empty()),
@@ -322,6 +327,7 @@ mod tests {
                 pretrained: None,
                 settings: Some(BTreeMap::new()),
             },
+            own: BTreeMap::new(),
             asked: None,
             numerics: "flex".into(),
             simd: None,

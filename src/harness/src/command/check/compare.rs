@@ -11,7 +11,7 @@ use crate::command::read::{Done, Reading, State};
 use crate::exec::Inputs;
 use crate::exit::{Exit, Failure};
 use crate::metric::Metric;
-use crate::plan::{Filter, Identity, PlannedCell, Settings, apart};
+use crate::plan::{Filter, PlannedCell, Settings, apart};
 use crate::spec::experiment::plain;
 use crate::spec::{Experiment, reported};
 use crate::store::Problem;
@@ -71,12 +71,14 @@ pub fn against_lock(
     context: &Context,
     chosen: &Chosen,
     readings: &[Reading],
-    lock: &Lock,
+    mut lock: Lock,
     place: &Place,
     notes: &mut Vec<String>,
 ) -> Result<Vec<Row>, Failure> {
-    same_experiment(chosen, lock, place)?;
+    same_experiment(chosen, &lock, place)?;
+    lock.settle(&base_of(&chosen.experiment), place)?;
     lock.refuse_holes(place)?;
+    let lock = &lock;
     let name = &chosen.experiment.name;
     if lock.format < Lock::FORMAT {
         notes.push(format!(
@@ -147,20 +149,16 @@ pub fn against_lock(
     let subjects: Vec<&Subject> = todays.iter().map(|today| &today.subject).collect();
     let gone = gone(lock, &subjects, &context.filter, &chosen.experiment);
     add_settings(&mut rows, &todays, &apart);
-    let own = |identity: &Identity| -> Settings {
-        let all = identity.settings.iter().flatten().filter(|(path, _)| apart.contains(*path));
-        all.map(|(path, value)| (path.clone(), value.clone())).collect()
+    let shown = |locked: &LockedCell| -> Settings {
+        let mut settings = locked.settings();
+        settings.retain(|path, _| apart.contains(path) || locked.own.contains_key(path));
+        settings
     };
     rows.extend(gone.into_iter().map(|(locked, reason)| Row {
         is_gone: true,
         label: locked.identity.model.clone(),
-        settings: own(&locked.identity),
-        ..Row::without_number(
-            &locked.identity.describe(&apart),
-            Tier::Missing,
-            reason,
-            Some(locked.lines.cell),
-        )
+        settings: shown(locked),
+        ..Row::without_number(&locked.describe(&apart), Tier::Missing, reason, Some(locked.lines.cell))
     }));
     Ok(rows)
 }

@@ -146,7 +146,7 @@ fn compare(
                     (None, None) => return Err(place.is_missing(experiment)),
                     (_, Some(lock)) => lock,
                 };
-                compare::against_lock(context, chosen, &readings, &lock, &place, &mut notes)?
+                compare::against_lock(context, chosen, &readings, lock, &place, &mut notes)?
             }
         };
         if rules.better {

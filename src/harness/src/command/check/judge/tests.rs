@@ -35,6 +35,7 @@ fn locked(dice: &[f64], with_images: bool) -> LockedCell {
             pretrained: None,
             settings: Some(BTreeMap::new()),
         },
+        own: BTreeMap::new(),
         asked: None,
         numerics: "flex".into(),
         simd: Some("avx512".into()),

@@ -43,6 +43,16 @@ impl Subject {
         self.identity.describe_with(&self.settings(apart), &apart.union(&self.axes).cloned().collect())
     }
 
+    /// The values of its experiment's axes that are the protocol's own.
+    pub fn own(&self) -> Settings {
+        let is_own = |path: &String| {
+            self.axes.contains(path)
+                && self.identity.settings.as_ref().is_none_or(|own| !own.contains_key(path))
+        };
+        let all = self.values.iter().filter(|(path, _)| is_own(path));
+        all.map(|(path, value)| (path.clone(), value.clone())).collect()
+    }
+
     /// The settings that its name holds.
     pub fn settings(&self, apart: &BTreeSet<String>) -> Settings {
         let shown = |path: &String| apart.contains(path) || self.axes.contains(path);

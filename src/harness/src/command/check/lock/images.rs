@@ -222,6 +222,7 @@ mod tests {
                 pretrained: None,
                 settings: Some(settings.into_iter().collect()),
             },
+            own: BTreeMap::new(),
             asked: None,
             numerics: "flex".into(),
             simd: None,

@@ -7,7 +7,7 @@ mod read;
 mod whole;
 mod write;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -17,7 +17,7 @@ pub use whole::of_score;
 
 use crate::exit::{Exit, Failure};
 use crate::metric::Metric;
-use crate::plan::{Filter, Identity, NamesOf, SettingsOf};
+use crate::plan::{Filter, Identity, NamesOf, Settings, SettingsOf};
 use crate::spec::name::Named;
 use crate::spec::protocol::Protocol;
 use crate::spec::{Experiment, Origin, schema};
@@ -66,6 +66,10 @@ impl Tolerance {
 #[derive(Debug, Clone)]
 pub struct LockedCell {
     pub identity: Identity,
+    /// Settings at the protocol's own value, written down because the cell's experiment
+    /// sweeps them. They are no part of its identity as long as the protocol keeps them;
+    /// see [`Lock::settle`].
+    pub own: Settings,
     /// The dataset that the experiment asked for, where a profile put another in its place.
     pub asked: Option<String>,
     pub numerics: String,
@@ -114,6 +118,18 @@ impl LockedCell {
             && !subject.has_own_settings
             && self.identity.is_namesake(&subject.identity);
         same(&subject.identity) || unsure
+    }
+
+    /// For people; `apart` are the settings that tell cells apart.
+    pub fn describe(&self, apart: &BTreeSet<String>) -> String {
+        self.identity.describe_with(&self.settings(), &apart.iter().chain(self.own.keys()).cloned().collect())
+    }
+
+    /// All settings that the lock holds of it.
+    pub fn settings(&self) -> Settings {
+        let mut settings = self.own.clone();
+        settings.extend(self.identity.settings.clone().unwrap_or_default());
+        settings
     }
 
     /// Whether it passes a filter of the command line; `base` is the protocol that its

@@ -185,6 +185,7 @@ impl Reader<'_> {
         };
         Some(LockedCell {
             identity: Identity { model: model?.0, dataset: dataset?.0, seed: seed?, pretrained, settings },
+            own: Settings::new(),
             asked,
             numerics: numerics?.0,
             simd,
@@ -305,6 +306,7 @@ mod tests {
                 pretrained: (seed > 1).then(|| "ab".repeat(32)),
                 settings: Some(settings.clone().map(|(path, value)| (path.to_owned(), value)).into()),
             },
+            own: Settings::new(),
             asked: Some("kvasir-seg".into()),
             numerics: "flex".into(),
             simd: Some("avx2".into()),

@@ -3,12 +3,43 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde_json::Value as Json;
+
 use super::{Lock, LockedCell, Place, Tolerance};
 use crate::exit::{Exit, Failure};
 use crate::metric::Metric;
 use crate::plan::apart;
+use crate::spec::protocol::Protocol;
+use crate::spec::schema;
 
 impl Lock {
+    /// Reads the settings of its cells by the protocol of today: what has the protocol's
+    /// own value is no part of a cell's identity.
+    ///
+    /// # Errors
+    /// Exit 2 if two cells are one by that.
+    pub fn settle(&mut self, base: &Protocol, place: &Place) -> Result<(), Failure> {
+        for cell in &mut self.cells {
+            let Some(settings) = &mut cell.identity.settings else { continue };
+            let is_own = |path: &String, value: &Json| {
+                schema::setting(path).is_some_and(|setting| setting.value(base) == *value)
+            };
+            let own = settings.iter().filter(|(path, value)| is_own(path, value));
+            cell.own = own.map(|(path, value)| (path.clone(), value.clone())).collect();
+            settings.retain(|path, _| !cell.own.contains_key(path));
+        }
+        // Of format 1 nobody knows the settings; such twins match nothing.
+        let known = || self.cells.iter().filter(|cell| cell.identity.settings.is_some()).enumerate();
+        for (index, cell) in known() {
+            if let Some((_, first)) = known().take(index).find(|(_, other)| other.identity == cell.identity) {
+                let (line, first) = (cell.lines.cell, first.lines.cell);
+                let what = format!("the cell is that of line {first} again; remove one of the two");
+                return Err(Failure::new(Exit::Usage, format!("{}:{line}: {what}", place.shown)));
+            }
+        }
+        Ok(())
+    }
+
     /// # Errors
     /// Exit 2 with the line of every score without a tolerance, of every tolerance
     /// without a score, and of every tolerance that no score could fail.
@@ -32,7 +63,7 @@ impl Lock {
             if let Some(first) = bare.first() {
                 let line = first.lines.scores.get(&metric).copied().unwrap_or(first.lines.cell);
                 let of = match bare.len() {
-                    1 => first.identity.describe(&apart),
+                    1 => first.describe(&apart),
                     count => format!("{count} cells"),
                 };
                 let what = format!(
@@ -43,7 +74,7 @@ impl Lock {
             }
         }
         for cell in &self.cells {
-            let name = cell.identity.describe(&apart);
+            let name = cell.describe(&apart);
             let asked: BTreeSet<Metric> = self
                 .tolerance
                 .keys()

@@ -135,7 +135,7 @@ fn where_nothing_is_compared_nothing_holds() {
     let bench = Bench::locked();
     bench.write(
         "experiments/tiny.toml",
-        "[experiment]\nname = 'tiny'\ntitle = 'T'\nquestion = '?'\n[table]\nkind = 'datasets'\n",
+        "[experiment]\nname = 'tiny'\ntitle = 'T'\nquestion = '?'\n[matrix]\ndataset = ['ph2']\n[table]\nkind = 'datasets'\n",
     );
     bench.check(&["--against", "paper"]).exits(7).says("nothing to compare");
     bench.check(&[]).exits(7).says("2 missing");
@@ -235,6 +235,16 @@ fn the_cells_of_a_sweep_are_told_apart() {
         listed.as_array().expect("rows").iter().map(|row| row[key].to_string()).collect()
     };
     assert_eq!((of("settings").len(), of("label").len(), of("cell").len()), (2, 4, 4), "{listed}");
+    // The setting stands in the lock whatever its value, the protocol's own among them.
+    let lock = bench.text(LOCK);
+    assert_eq!(
+        (lock.matches("lambda = 0.3").count(), lock.matches("lambda = 0.5").count()),
+        (2, 2),
+        "{lock}"
+    );
+    bench.edit(LOCK, "loss.lambda = 0.3\n", "loss.lambda = 0.5\n");
+    bench.check(&sweep).exits(2).says("the cell is").says("again");
+    bench.write(LOCK, &lock);
     // A filter by the setting takes the cells that have it, here and in the lock.
     bench.check(&call(&["--filter", "loss.lambda=0.3"])).exits(0).says("4 scores: 4 identical");
     let half = ["--set", "loss.lambda=0.3", "--filter", "loss.lambda=3e-1"];
