@@ -152,7 +152,8 @@ fn pages_list_the_values_that_the_cells_have() {
         assert!(text.contains("= 0.5, 0.7."), "{text}");
     }
     let page = fs::read_to_string(lab.path().join("out/index.html")).expect("page");
-    assert!(page.contains("0.5, 0.7") && !page.contains(">0.001<"), "the protocol of the page, too");
+    let protocol = "<code>optimizer.learning_rate</code></th><td>0.5, 0.7</td>";
+    assert!(page.contains(protocol), "the protocol of the page, too");
     // An axis of the file, and one of its cells alone.
     call(&lab, "report", "sweep", &["--out", "out"]).exits(7);
     assert!(fs::read_to_string(lab.path().join("out/index.html")).expect("page").contains("0.001, 0.01"));
@@ -163,13 +164,13 @@ fn pages_list_the_values_that_the_cells_have() {
 #[test]
 fn costs_and_datasets_have_a_row_for_each_size_and_fold() {
     let lab = Lab::default();
-    let sizes = ["--filter", "model=unet", "--set", "image.size=64,96", "--out", "out"];
+    let sizes = ["--filter", "model=dyglnet", "--set", "image.size=64,96", "--out", "out"];
     lab.dygl(&[&["report", "table7"][..], &sizes].concat()).exits(0);
     let json = fs::read_to_string(lab.path().join("out/table7.json")).expect("json");
     let json: Value = serde_json::from_str(&json).expect("json");
     let costs = json["costs"].as_array().expect("costs");
     let found: Vec<(&Value, &Value)> = costs.iter().map(|card| (&card["size"], &card["label"])).collect();
-    assert_eq!(found, [(&64.into(), &"Unet (size 64)".into()), (&96.into(), &"Unet (size 96)".into())]);
+    assert_eq!(found, [(&64.into(), &"DyGLNet (size 64)".into()), (&96.into(), &"DyGLNet (size 96)".into())]);
     assert!(costs[0]["operations"].as_u64() < costs[1]["operations"].as_u64(), "{json}");
     lab.write(
         "experiments/sets.toml",
@@ -181,6 +182,9 @@ fn costs_and_datasets_have_a_row_for_each_size_and_fold() {
     for row in ["here (size 32, fold 0)", "here (size 64, fold 1)", "32 x 32, 64 x 64"] {
         assert!(shown.contains(row), "{row} is missing in\n{shown}");
     }
+    let one = ["report", "sets", "--filter", "image.size=64,split.fold=1", "--out", "out"];
+    let shown = lab.dygl(&one).exits(0).stdout;
+    assert!(shown.contains("64 x 64") && !shown.contains("32 x 32"), "{shown}");
 }
 
 #[test]

@@ -20,7 +20,11 @@ pub fn cards(context: &Context, chosen: &Chosen, published: &Reported) -> Vec<Da
     let all = Plan::datasets(&chosen.experiment);
     for choice in &chosen.datasets {
         let mut variants: Vec<(&Settings, &Protocol)> = Vec::new();
-        for (_, settings, protocol) in all.iter().filter(|(dataset, ..)| *dataset == choice) {
+        let is_shown = |dataset: &DatasetChoice, protocol: &Protocol| {
+            dataset == choice && context.filter.keeps_division(choice, protocol)
+        };
+        for (_, settings, protocol) in all.iter().filter(|(dataset, _, protocol)| is_shown(dataset, protocol))
+        {
             let same =
                 |other: &Protocol| other.image.size == protocol.image.size && other.split == protocol.split;
             if !variants.iter().any(|(_, other)| same(other)) {

@@ -76,7 +76,7 @@ pub fn report(arguments: &Report) -> Result<Exit, Failure> {
 pub(super) fn not_the_papers(experiment: &Experiment, reading: &Reading) -> Option<String> {
     let cell = &reading.planned.cell;
     if let Some(departure) = experiment.departures.first() {
-        return Some(departure.to_string());
+        return Some(departure.in_cell(&cell.protocol));
     }
     if cell.is_substituted() {
         return Some(format!("{} in the place of {}", cell.dataset, cell.asked));

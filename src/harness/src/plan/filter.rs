@@ -215,13 +215,31 @@ impl Filter {
     /// Whether a dataset of a table without cells is kept: of each flag only
     /// what it says of datasets counts.
     pub fn keeps_dataset(&self, choice: &DatasetChoice) -> bool {
-        let names =
-            [&choice.asked, &choice.used].map(|named| [named.name.clone(), named.to_string()]).concat();
-        let matches = |clause: &Clause| {
-            clause.field != Field::Dataset
-                || clause.patterns.iter().any(|pattern| names.iter().any(|name| glob(pattern.text(), name)))
+        self.keeps(choice, None)
+    }
+
+    /// The same of a dataset under a protocol: what a flag says of settings counts, too.
+    pub fn keeps_division(&self, choice: &DatasetChoice, protocol: &Protocol) -> bool {
+        self.keeps(choice, Some(protocol))
+    }
+
+    fn keeps(&self, choice: &DatasetChoice, protocol: Option<&Protocol>) -> bool {
+        let nobody = Named::plain("");
+        let cell = NamesOf {
+            model: &nobody,
+            dataset: &choice.used,
+            asked: &choice.asked,
+            seed: 0,
+            settings: protocol.map_or(SettingsOf::Unknown, SettingsOf::Protocol),
         };
-        self.flags.is_empty() || self.flags.iter().any(|clauses| clauses.iter().all(matches))
+        let counts = |clause: &&Clause| match clause.field {
+            Field::Dataset => true,
+            Field::Setting(_) => protocol.is_some(),
+            Field::Model | Field::Seed => false,
+        };
+        let matches =
+            |clause: &Clause| clause.patterns.iter().any(|pattern| clause.field.fits(pattern, cell));
+        self.flags.is_empty() || self.flags.iter().any(|clauses| clauses.iter().filter(counts).all(matches))
     }
 
     /// The cells that match, in the order of the plan.

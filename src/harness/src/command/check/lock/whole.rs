@@ -44,6 +44,10 @@ impl Lock {
     /// Exit 2 with the line of every score without a tolerance, of every tolerance
     /// without a score, and of every tolerance that no score could fail.
     pub fn refuse_holes(&self, place: &Place) -> Result<(), Failure> {
+        // Of an empty lock every cell of the experiment is told.
+        if self.cells.is_empty() {
+            return Ok(());
+        }
         let apart = apart(self.cells.iter().map(|cell| &cell.identity));
         let remedy = format!("`dygl check {} --accept` writes it", self.experiment);
         let mut found: Vec<(usize, String)> = Vec::new();

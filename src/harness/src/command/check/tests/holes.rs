@@ -138,6 +138,11 @@ fn where_nothing_is_compared_nothing_holds() {
         "[experiment]\nname = 'tiny'\ntitle = 'T'\nquestion = '?'\n[matrix]\ndataset = ['ph2']\n[table]\nkind = 'datasets'\n",
     );
     bench.check(&["--against", "paper"]).exits(7).says("nothing to compare");
+    // An empty lock holds nothing, either.
+    let empty = Bench::locked();
+    let text = empty.text(LOCK);
+    empty.write(LOCK, text.split("[[cell]]").next().expect("a head"));
+    empty.check(&[]).exits(7).says("2 unknown").says("nothing was accepted for it");
     bench.check(&[]).exits(7).says("2 missing");
 }
 
