@@ -305,7 +305,8 @@ impl<'c> Past<'c> {
             };
             let is_own = changes.len() <= *distance && !changes.iter().any(is_setting);
             let best = if is_own { &mut own } else { &mut other };
-            if best.as_ref().is_none_or(|best| changes.len() < best.len()) {
+            let far = |changes: &[Change]| (changes.len(), changes.iter().map(Change::gap).sum::<f64>());
+            if best.as_ref().is_none_or(|best| far(&changes) < far(best)) {
                 *best = Some(changes);
             }
         }

@@ -22,6 +22,15 @@ impl Change {
         format!("{field} {old} -> {new}")
     }
 
+    /// How far apart the values are, 0..1: of numbers their difference by their sizes.
+    pub fn gap(&self) -> f64 {
+        let number = |value: &Option<String>| value.as_ref()?.parse::<f64>().ok();
+        match (number(&self.old), number(&self.new)) {
+            (Some(old), Some(new)) if old != new => (old - new).abs() / (old.abs() + new.abs()),
+            _ => 1.0,
+        }
+    }
+
     fn values(&self) -> [String; 2] {
         [&self.old, &self.new].map(|value| value.as_deref().map_or_else(|| "(absent)".to_owned(), shorten))
     }
@@ -87,6 +96,9 @@ mod tests {
         let changes = compare(&old, &new);
         assert_eq!(changes.len(), 1);
         assert_eq!(changes[0].describe(), "protocol.loss.lambda: 0.5 -> 0.3");
+        assert_eq!(changes[0].short(), "loss.lambda 0.5 -> 0.3");
+        let near = Change { new: Some("0.49".into()), ..changes[0].clone() };
+        assert!(near.gap() < changes[0].gap() && changes[0].gap() < 1.0);
         assert!(compare(&old, &old).is_empty());
     }
 }
