@@ -120,8 +120,8 @@ fn a_lost_cell_and_a_lost_tolerance_are_noticed() {
     let lock = text(&lab, LOCK);
     lab.write(LOCK, lock.replace("[tolerance.dice]\nabsolute = 0.01\n", ""));
     plant(&lab, 0.05);
-    let moved = lab.dygl(&["check", "tiny", "--device", "flex"]).exits(6);
-    assert!(moved.stderr.contains("gives no tolerance for dice"), "{}", moved.stderr);
+    let hole = lab.dygl(&["check", "tiny", "--device", "flex"]).exits(2);
+    assert!(hole.stderr.contains("the score `dice` of 2 cells has no tolerance"), "{}", hole.stderr);
     lab.write(LOCK, lock.replace("[tolerance.dice]", "[tolerance.dise]"));
     let refused = lab.dygl(&["check", "tiny", "--device", "flex"]).exits(2);
     assert!(refused.stderr.contains("tiny.lock.toml:10:"), "{}", refused.stderr);

@@ -128,10 +128,16 @@ pub struct Selection {
     /// Profile of settings: paper, quick, smoke, ...
     #[arg(long, value_name = "P")]
     pub profile: Option<String>,
-    /// Override a setting (`--set train.epochs=3`); `a,b` makes an axis
+    /// Override a setting (`--set train.epochs=3`); `a,b` makes an axis, `1..5` one of
+    /// whole numbers
     #[arg(long, value_name = "PATH=VALUE")]
     pub set: Vec<String>,
-    /// Keep cells that match: `model=unet|dyglnet,dataset=kvasir*`; repeat for a union
+    /// Let axes advance together (`--zip image.size,train.batch_size`), as `zip` of an
+    /// experiment file does and in its place; repeat for further groups
+    #[arg(long, value_name = "AXIS,AXIS")]
+    pub zip: Vec<String>,
+    /// Keep cells that match: `model=unet|dyglnet,dataset=kvasir*,loss.lambda=0.3`;
+    /// repeat for a union
     #[arg(long, value_name = "F")]
     pub filter: Vec<String>,
     /// Folder that holds the datasets by id
@@ -142,6 +148,21 @@ pub struct Selection {
     pub device: Device,
     #[command(flatten)]
     pub common: Common,
+}
+
+impl Selection {
+    /// All that `--set` and `--zip` say, as arguments of `--set`.
+    pub fn settings(&self) -> Vec<String> {
+        let mut settings = self.set.clone();
+        if !self.zip.is_empty() {
+            let group = |axes: &String| {
+                let axes: Vec<String> = axes.split(',').map(|axis| format!("{:?}", axis.trim())).collect();
+                format!("[{}]", axes.join(","))
+            };
+            settings.push(format!("zip=[{}]", self.zip.iter().map(group).collect::<Vec<_>>().join(",")));
+        }
+        settings
+    }
 }
 
 #[derive(Debug, Args)]

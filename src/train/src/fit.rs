@@ -279,14 +279,13 @@ impl Training {
         if !(epoch + 1).is_multiple_of(selection.every) {
             return Ok(None);
         }
-        let scored = evaluate::score(
-            &self.net.valid(),
-            dataset,
-            &selecting,
-            &job.cell.protocol,
-            backend,
-            &mut |_| {},
-        )?;
+        let scored =
+            evaluate::score(&self.net.valid(), dataset, &selecting, &job.cell.protocol, backend, &mut |_| {})
+                .map_err(|error| match error.divergence() {
+                    // What the loss would show a step later.
+                    Some(message) => FitError::Diverged { epoch: epoch + 1, step: 0, message },
+                    None => error.into(),
+                })?;
         let Some(dice) = evaluate::summarise(&scored).get(&Metric::Dice).map(|summary| summary.mean) else {
             return Ok(None);
         };

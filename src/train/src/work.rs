@@ -218,7 +218,7 @@ impl Worker<'_> {
                 record.trivial = evaluated.trivial;
                 record.samples = evaluated.samples;
             }
-            Err(message) => record.outcome = Outcome::Failed { message },
+            Err(outcome) => record.outcome = outcome,
         }
         record.eval_seconds = clock.elapsed().as_secs_f64();
         record.provenance.finished = record::now();
@@ -230,14 +230,20 @@ impl Worker<'_> {
         weights: &Path,
         weights_digest: &str,
         teller: &mut Teller,
-    ) -> Result<evaluate::Evaluated, String> {
-        let found = digest(weights).map_err(|error| format!("{}: {error}", weights.display()))?;
+    ) -> Result<evaluate::Evaluated, Outcome> {
+        let failed = |message: String| Outcome::Failed { message };
+        let found = digest(weights).map_err(|error| failed(format!("{}: {error}", weights.display())))?;
         if found != weights_digest {
-            return Err(format!("{}: the weights were altered", weights.display()));
+            return Err(failed(format!("{}: the weights were altered", weights.display())));
         }
         let images = self.partition.for_report(&self.job.cell.protocol);
         evaluate::evaluate(self.job, weights, self.folder, self.dataset, images, self.backend, teller)
-            .map_err(|error| error.to_string())
+            .map_err(|error| match error.divergence() {
+                Some(message) => {
+                    Outcome::Diverged { epoch: self.job.cell.protocol.train.epochs, step: 0, message }
+                }
+                None => failed(error.to_string()),
+            })
     }
 
     fn facts(&self) -> DatasetFacts {

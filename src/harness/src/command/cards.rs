@@ -6,16 +6,55 @@ use rayon::prelude::*;
 
 use super::context::{Chosen, Context};
 use crate::data::{Counts, DataError, Dataset, Manifest, Registration};
-use crate::spec::DatasetChoice;
+use crate::plan::{Plan, Settings};
+use crate::spec::experiment::plain;
+use crate::spec::protocol::Protocol;
 use crate::spec::reported::{Reported, ReportedDataset};
+use crate::spec::{DatasetChoice, schema};
 use crate::table::datasets::{DatasetCard, Here, Numbers, Parts};
 
-/// The cards of an experiment's datasets; none for one that trains.
+/// The cards of an experiment's datasets, one for each size and division that its axes
+/// give a dataset; none for one that trains.
 pub fn cards(context: &Context, chosen: &Chosen, published: &Reported) -> Vec<DatasetCard> {
-    chosen.datasets.iter().map(|choice| card(context, chosen, choice, published)).collect()
+    let mut cards = Vec::new();
+    let all = Plan::datasets(&chosen.experiment);
+    for choice in &chosen.datasets {
+        let mut variants: Vec<(&Settings, &Protocol)> = Vec::new();
+        let is_shown = |dataset: &DatasetChoice, protocol: &Protocol| {
+            dataset == choice && context.filter.keeps_division(choice, protocol)
+        };
+        for (_, settings, protocol) in all.iter().filter(|(dataset, _, protocol)| is_shown(dataset, protocol))
+        {
+            let same =
+                |other: &Protocol| other.image.size == protocol.image.size && other.split == protocol.split;
+            if !variants.iter().any(|(_, other)| same(other)) {
+                variants.push((settings, protocol));
+            }
+        }
+        let found = Found::of(context, choice);
+        for (place, (settings, protocol)) in variants.iter().enumerate() {
+            let variant = if variants.len() > 1 { words(settings) } else { String::new() };
+            cards.push(card(choice, published, &found, protocol, variant, place == 0));
+        }
+    }
+    cards
 }
 
-fn card(context: &Context, chosen: &Chosen, choice: &DatasetChoice, published: &Reported) -> DatasetCard {
+/// The settings of a cell that a card shows: `size 64, fold 1`.
+fn words(settings: &Settings) -> String {
+    let shown = settings.iter().filter(|(path, _)| *path == "image.size" || path.starts_with("split."));
+    let words = shown.map(|(path, value)| format!("{} {}", schema::short(path), plain(value)));
+    words.collect::<Vec<_>>().join(", ")
+}
+
+fn card(
+    choice: &DatasetChoice,
+    published: &Reported,
+    found: &Found,
+    protocol: &Protocol,
+    variant: String,
+    is_first: bool,
+) -> DatasetCard {
     let manifest = Manifest::find(&choice.used.name).ok().flatten();
     let paper = published.dataset(&choice.asked.name);
     let title = paper.map(|paper| paper.label.clone()).unwrap_or_else(|| super::report::title(&choice.used));
@@ -23,10 +62,11 @@ fn card(context: &Context, chosen: &Chosen, choice: &DatasetChoice, published: &
         asked: choice.asked.to_string(),
         used: choice.used.to_string(),
         title,
-        paper: paper.map(printed),
-        defined: manifest.map(defined),
-        size: chosen.experiment.protocol.image.size,
-        here: here(context, chosen, choice, manifest),
+        paper: paper.filter(|_| is_first).map(printed),
+        defined: manifest.filter(|_| is_first).map(defined),
+        variant,
+        size: protocol.image.size,
+        here: found.here(protocol, manifest),
     }
 }
 
@@ -49,33 +89,49 @@ fn defined(manifest: &Manifest) -> Numbers {
     }
 }
 
-fn here(context: &Context, chosen: &Chosen, choice: &DatasetChoice, manifest: Option<&Manifest>) -> Here {
-    let dataset = match Dataset::open(&choice.used, context.inputs.registry()) {
-        Ok(dataset) => dataset,
-        Err(DataError::NotRegistered { name }) => {
-            return Here::Missing {
-                command: format!("dygl dataset add {name} PATH"),
-                page: manifest.map(|manifest| manifest.page.clone()).unwrap_or_default(),
-            };
+/// A dataset of this store, opened once for all of its cards.
+struct Found {
+    dataset: Result<Dataset, DataError>,
+    /// See [`sizes`].
+    sizes: String,
+}
+
+impl Found {
+    fn of(context: &Context, choice: &DatasetChoice) -> Self {
+        let dataset = Dataset::open(&choice.used, context.inputs.registry());
+        let registration = dataset.as_ref().ok().and_then(Dataset::registration);
+        Self { sizes: registration.map(sizes).unwrap_or_default(), dataset }
+    }
+
+    /// What there is, divided as a protocol says.
+    fn here(&self, protocol: &Protocol, manifest: Option<&Manifest>) -> Here {
+        let dataset = match &self.dataset {
+            Ok(dataset) => dataset,
+            Err(DataError::NotRegistered { name }) => {
+                return Here::Missing {
+                    command: format!("dygl dataset add {name} PATH"),
+                    page: manifest.map(|manifest| manifest.page.clone()).unwrap_or_default(),
+                };
+            }
+            Err(error) => return Here::Damaged { reason: error.to_string() },
+        };
+        let (parts, split_digest, trouble) = match dataset.split(&protocol.split) {
+            Ok(partition) => {
+                let Counts { train, validation, test } = partition.counts();
+                (Some(Parts { train, validation, test }), partition.digest, String::new())
+            }
+            Err(error) => (None, String::new(), error.to_string()),
+        };
+        Here::Found {
+            images: dataset.images(),
+            expected: dataset.expected(),
+            parts,
+            trouble,
+            sizes: self.sizes.clone(),
+            digest: dataset.digest().to_owned(),
+            split_digest,
+            built_in: dataset.registration().is_none(),
         }
-        Err(error) => return Here::Damaged { reason: error.to_string() },
-    };
-    let (parts, split_digest, trouble) = match dataset.split(&chosen.experiment.protocol.split) {
-        Ok(partition) => {
-            let Counts { train, validation, test } = partition.counts();
-            (Some(Parts { train, validation, test }), partition.digest, String::new())
-        }
-        Err(error) => (None, String::new(), error.to_string()),
-    };
-    Here::Found {
-        images: dataset.images(),
-        expected: dataset.expected(),
-        parts,
-        trouble,
-        sizes: dataset.registration().map(sizes).unwrap_or_default(),
-        digest: dataset.digest().to_owned(),
-        split_digest,
-        built_in: dataset.registration().is_none(),
     }
 }
 

@@ -56,13 +56,10 @@ impl Context {
         let mut mistakes = String::new();
         let mut chosen = Vec::new();
         let mut notes = Vec::new();
+        let set = selection.settings();
         for name in &selection.experiments {
-            let request = Request {
-                experiment: name,
-                profile: selection.profile.as_deref(),
-                set: &selection.set,
-                root,
-            };
+            let request =
+                Request { experiment: name, profile: selection.profile.as_deref(), set: &set, root };
             match spec::load(&request, &registry) {
                 Ok(experiment) => {
                     let selected = filter.apply(&Plan::expand(&experiment));

@@ -1,6 +1,8 @@
 //! What a table of costs is made of: the ledger of each network, the paper's
 //! figures, and the mean Dice over the datasets as far as the store has it.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::context::{Chosen, Context};
 use super::read::{Reading, State};
 use super::report::not_the_papers;
@@ -9,10 +11,10 @@ use crate::exec::local::Local;
 use crate::exit::{Exit, Failure, OrExit};
 use crate::ledger::Ledger;
 use crate::metric::Metric;
+use crate::plan::{Plan, PlannedCell};
 use crate::spec::name::Named;
 use crate::spec::network::{self, Group};
 use crate::spec::reported::Reported;
-use crate::spec::{DatasetChoice, ModelChoice};
 use crate::stats;
 use crate::table::PAPER_SIZE;
 use crate::table::costs::{CostCard, MeanDice, PaperCost};
@@ -21,40 +23,53 @@ use crate::table::results::short;
 /// Where the paper prints costs.
 const TABLE: u8 = 7;
 
-/// The cards of the selected networks, in the order of the experiment; none
-/// for a table of another kind.
+/// The cards of the selected networks, one for each combination of a network's own
+/// settings, in the order of the experiment; none for a table of another kind.
 pub fn cards(
     context: &Context,
     chosen: &Chosen,
     published: &Reported,
     readings: &[Reading],
 ) -> Result<Vec<CostCard>, Failure> {
-    let experiment = &chosen.experiment;
-    if !experiment.table.kind.is_of_costs() {
+    if !chosen.experiment.table.kind.is_of_costs() {
         return Ok(Vec::new());
     }
-    let selected = |choice: &&ModelChoice| {
-        readings.iter().any(|reading| {
-            reading.planned.cell.model == choice.model && reading.planned.model_label == choice.label
+    let mut rows: Vec<&PlannedCell> = Vec::new();
+    for reading in readings {
+        if !rows.iter().any(|row| is_of(&reading.planned, row)) {
+            rows.push(&reading.planned);
+        }
+    }
+    let mut counted: BTreeMap<(usize, &Named), Ledger> = BTreeMap::new();
+    let sizes: BTreeSet<usize> = rows.iter().map(|row| row.cell.protocol.image.size).collect();
+    for size in sizes {
+        let of_size = rows.iter().filter(|row| row.cell.protocol.image.size == size);
+        let mut models: Vec<&Named> = of_size.map(|row| &row.cell.model).collect();
+        models.sort();
+        models.dedup();
+        let names: Vec<Named> = models.iter().map(|model| (*model).clone()).collect();
+        let all = ledgers(context, &names, size)?;
+        counted.extend(models.into_iter().map(|model| (size, model)).zip(all));
+    }
+    let plan = Plan::expand(&chosen.experiment).cells;
+    let card = |row: &PlannedCell| {
+        let cell = &row.cell;
+        let size = cell.protocol.image.size;
+        let ledger = counted.get(&(size, &cell.model))?;
+        Some(CostCard {
+            model: cell.model.to_string(),
+            label: row.label.clone(),
+            group: network::find(&cell.model.name).map_or(Group::Ours, |network| network.group),
+            size,
+            parameters: ledger.parameters,
+            operations: ledger.operations,
+            published: ledger.published,
+            differences: ledger.differences.clone(),
+            paper: if size == PAPER_SIZE { printed(published, &cell.model) } else { None },
+            dice: mean_dice(chosen, row, &plan, readings),
         })
     };
-    let models: Vec<&ModelChoice> = experiment.matrix.models().iter().filter(selected).collect();
-    let names: Vec<Named> = models.iter().map(|choice| choice.model.clone()).collect();
-    let size = experiment.protocol.image.size;
-    let ledgers = ledgers(context, &names, size)?;
-    let card = |(choice, ledger): (&ModelChoice, Ledger)| CostCard {
-        model: choice.model.to_string(),
-        label: choice.label.clone(),
-        group: network::find(&choice.model.name).map_or(Group::Ours, |network| network.group),
-        size,
-        parameters: ledger.parameters,
-        operations: ledger.operations,
-        published: ledger.published,
-        differences: ledger.differences,
-        paper: if size == PAPER_SIZE { printed(published, &choice.model) } else { None },
-        dice: mean_dice(chosen, choice, readings),
-    };
-    Ok(models.into_iter().zip(ledgers).map(card).collect())
+    Ok(rows.into_iter().filter_map(card).collect())
 }
 
 /// They are kept beside the store, which is made for that if need be.
@@ -70,18 +85,25 @@ fn printed(published: &Reported, model: &Named) -> Option<PaperCost> {
     Some(PaperCost { parameters: value("params_m")?, operations: value("flops_g")?, dice: value("mdice")? })
 }
 
-/// The mean over the experiment's datasets of the means over its seeds.
-fn mean_dice(chosen: &Chosen, model: &ModelChoice, readings: &[Reading]) -> MeanDice {
-    let experiment = &chosen.experiment;
-    let mut found = MeanDice { of: experiment.matrix.datasets().len(), ..MeanDice::default() };
+/// The mean over the datasets of a row of the means over its seeds.
+fn mean_dice(chosen: &Chosen, row: &PlannedCell, plan: &[PlannedCell], readings: &[Reading]) -> MeanDice {
+    let mut datasets: Vec<&Named> = Vec::new();
+    for planned in plan.iter().filter(|planned| is_of(planned, row)) {
+        if !datasets.contains(&&planned.cell.asked) {
+            datasets.push(&planned.cell.asked);
+        }
+    }
+    let mut found = MeanDice { of: datasets.len(), ..MeanDice::default() };
     let mut values = Vec::new();
-    for dataset in experiment.matrix.datasets() {
-        let cells: Vec<&Reading> = readings.iter().filter(|reading| is_of(reading, model, dataset)).collect();
+    for dataset in datasets {
+        let is_its =
+            |reading: &&Reading| is_of(&reading.planned, row) && reading.planned.cell.asked == *dataset;
+        let cells: Vec<&Reading> = readings.iter().filter(is_its).collect();
         let dice: Option<Vec<f64>> = cells.iter().map(|reading| dice(reading)).collect();
         let Some(mean) = dice.as_deref().and_then(stats::mean) else { continue };
         values.push(mean);
         found.done += 1;
-        if let Some(why) = cells.iter().find_map(|reading| not_the_papers(experiment, reading))
+        if let Some(why) = cells.iter().find_map(|reading| not_the_papers(&chosen.experiment, reading))
             && found.departs.is_empty()
         {
             found.departs = why;
@@ -95,11 +117,12 @@ fn mean_dice(chosen: &Chosen, model: &ModelChoice, readings: &[Reading]) -> Mean
     found
 }
 
-fn is_of(reading: &Reading, model: &ModelChoice, dataset: &DatasetChoice) -> bool {
-    let planned = &reading.planned;
-    planned.cell.model == model.model
-        && planned.model_label == model.label
-        && planned.cell.asked == dataset.asked
+/// Whether a cell belongs to the row of another: all but dataset and seed is the same.
+fn is_of(planned: &PlannedCell, row: &PlannedCell) -> bool {
+    planned.cell.model == row.cell.model
+        && planned.label == row.label
+        && planned.settings == row.settings
+        && planned.cell.pretrained == row.cell.pretrained
 }
 
 fn dice(reading: &Reading) -> Option<f64> {

@@ -7,6 +7,7 @@ use super::read::{self, Reading, State};
 use crate::cli::{Format, Selection};
 use crate::exit::{Exit, Failure, OrExit};
 use crate::key::{self, Change};
+use crate::plan::names;
 use crate::store::StoreError;
 
 pub fn explain(selection: &Selection) -> Result<Exit, Failure> {
@@ -15,16 +16,14 @@ pub fn explain(selection: &Selection) -> Result<Exit, Failure> {
     let readings = read::cells(&context, selection, &cells).or_exit(Exit::Environment)?;
     let mut listed = Vec::new();
     let mut text = String::new();
-    for reading in &readings {
+    for (reading, name) in readings.iter().zip(names(&cells)) {
         let (verdict, changes) = verdict(&context, reading).or_exit(Exit::Environment)?;
-        text.push_str(&format!("{}: {verdict}\n", reading.planned.cell.describe()));
+        text.push_str(&format!("{}: {verdict}\n", name.full));
         for change in &changes {
             text.push_str(&format!("  {}\n", change.describe()));
         }
-        listed.push(json!({
-            "model": reading.planned.cell.model, "dataset": reading.planned.cell.dataset,
-            "seed": reading.planned.cell.seed, "state": reading.word(), "verdict": verdict, "changes": changes,
-        }));
+        let more = json!({ "state": reading.word(), "verdict": verdict, "changes": changes });
+        listed.push(super::cells::with(&reading.planned, &name, more));
     }
     if selection.common.format == Format::Json {
         super::answer_json(&json!({ "cells": listed }))?;
@@ -43,11 +42,19 @@ fn verdict(context: &Context, reading: &Reading) -> Result<(String, Vec<Change>)
         ),
         State::Stale(changes) => ("trains again".to_owned(), changes.clone()),
         State::Missing(_) if reading.evaluation.is_some() => {
-            ("evaluates again, does not retrain".to_owned(), evaluation_changes(context, reading)?)
+            let changes = evaluation_changes(context, reading)?;
+            let path = |change: &Change| change.field.strip_prefix("protocol.").map(str::to_owned);
+            let is_own = |path: String| reading.planned.settings.contains_key(&path);
+            // The scores of another cell with the same weights are none of this one.
+            let is_first = changes.is_empty() || changes.iter().filter_map(path).any(is_own);
+            let verdict =
+                if is_first { "evaluates, does not train" } else { "evaluates again, does not retrain" };
+            (verdict.to_owned(), changes)
         }
-        State::Missing(_) if reading.train.is_some() => {
-            ("runs: no earlier result of this network, dataset and seed".to_owned(), Vec::new())
+        State::Missing(_) if !reading.nearest.is_empty() => {
+            ("runs: never run; the nearest result is another cell's".to_owned(), reading.nearest.clone())
         }
+        State::Missing(reason) if reading.train.is_some() => (format!("runs: {reason}"), Vec::new()),
         State::Missing(reason) => (format!("cannot run: {reason}"), Vec::new()),
         State::Failed { .. } => {
             (format!("failed before ({}); runs with --retry-failed", reading.reason()), Vec::new())

@@ -2,6 +2,7 @@
 //! standard output, everything else to standard error.
 
 mod cards;
+mod cells;
 mod check;
 mod claims;
 mod context;

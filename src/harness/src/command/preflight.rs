@@ -13,7 +13,7 @@ use crate::exec::preflight::{self, Estimate, GroupEstimate, MeasureError, Need, 
 use crate::exec::{Options, preflight::bytes};
 use crate::exit::{Exit, Failure, OrExit};
 use crate::key::revision::Revisions;
-use crate::plan::Cell;
+use crate::plan::{Cell, names};
 use crate::spec::ops::PreflightMode;
 
 /// The estimate of a run; none where the mode, the work's size or an empty
@@ -43,7 +43,9 @@ pub fn before(
     if (mode == PreflightMode::Auto && is_small) || !survey.iter().any(|cell| cell.need.is_work()) {
         return Ok(None);
     }
-    let estimate = estimate(&preflight, &survey, json)?;
+    let mut estimate = estimate(&preflight, &survey, json)?;
+    let names = names(&context.cells());
+    estimate.cells.iter_mut().zip(names).for_each(|(cell, name)| cell.name = name.full);
     if json {
         super::note(&json!({ "event": "preflight", "estimate": estimate }).to_string());
     } else {

@@ -1,14 +1,17 @@
 //! Reads the state of cells from the store: what every reading verb shows.
 
+use std::cell::OnceCell;
+use std::collections::BTreeMap;
+
 use serde::de::DeserializeOwned;
 
 use super::context::Context;
 use crate::cli::Selection;
-use crate::exec::ask;
+use crate::exec::{ask, job};
 use crate::exit::Exit;
 use crate::key::revision::Revisions;
 use crate::key::{self, Change, Key, Preimage};
-use crate::plan::{Cell, PlannedCell};
+use crate::plan::{Cell, Plan, PlannedCell};
 use crate::store::record::{EvalRecord, Outcome, TrainRecord};
 use crate::store::{Attempt, Lookup, Store, StoreError};
 
@@ -24,7 +27,7 @@ pub enum State {
     Altered {
         file: String,
     },
-    /// There is a result for this network, dataset and seed under another key.
+    /// There is a result of this very cell from before something else changed.
     Stale(Vec<Change>),
     Missing(String),
 }
@@ -43,9 +46,16 @@ pub struct Reading {
     pub train: Option<Preimage>,
     pub evaluation: Option<Preimage>,
     pub state: State,
+    /// Of a cell that was never run: what tells it from the most similar result.
+    pub nearest: Vec<Change>,
 }
 
 impl Reading {
+    fn missing(planned: &PlannedCell, reason: String) -> Self {
+        let (planned, state) = (planned.clone(), State::Missing(reason));
+        Self { planned, train: None, evaluation: None, state, nearest: Vec::new() }
+    }
+
     /// One word for lists.
     pub fn word(&self) -> &'static str {
         match &self.state {
@@ -88,7 +98,6 @@ pub fn cells(
     selection: &Selection,
     cells: &[PlannedCell],
 ) -> Result<Vec<Reading>, StoreError> {
-    let past = Past::default();
     // As many as `dygl run` would take.
     let threads = context.chosen.first().map_or(1, |chosen| {
         let ops = &chosen.experiment.ops;
@@ -99,6 +108,7 @@ pub fn cells(
             .into_iter()
             .map(|class| (class.numerics.clone(), class.revisions(&context.revisions)))
             .collect();
+    let past = Past::of(context, classes.first());
     cells.iter().map(|planned| read(context, &classes, planned, &past)).collect()
 }
 
@@ -106,41 +116,76 @@ fn read(
     context: &Context,
     classes: &[(String, Revisions)],
     planned: &PlannedCell,
-    past: &Past,
+    past: &Past<'_>,
 ) -> Result<Reading, StoreError> {
     let cell = &planned.cell;
     let inputs = match context.inputs.of(cell) {
         Ok(inputs) => inputs,
         Err(error) => {
-            let state = State::Missing(error.to_string());
-            return Ok(Reading { planned: planned.clone(), train: None, evaluation: None, state });
+            return Ok(Reading::missing(planned, error.to_string()));
         }
     };
     let mut best: Option<Reading> = None;
     for (numerics, revisions) in classes {
         let train = inputs.train_key(cell, numerics, revisions);
         let (evaluation, state) = of_key(context, cell, numerics, revisions, &train)?;
-        let found = Reading { planned: planned.clone(), train: Some(train), evaluation, state };
+        let found =
+            Reading { planned: planned.clone(), train: Some(train), evaluation, state, nearest: Vec::new() };
         let is_there = !matches!(found.state, State::Missing(_));
-        if is_there || best.is_none() {
+        // A failure in one class is no answer while another may have a result.
+        let is_final = is_there && !matches!(found.state, State::Failed { .. });
+        let is_better = match &best {
+            None => true,
+            Some(best) => is_final || (is_there && matches!(best.state, State::Missing(_))),
+        };
+        if is_better {
             best = Some(found);
         }
-        if is_there {
+        if is_final {
             break;
         }
     }
-    let mut reading = best.unwrap_or_else(|| Reading {
-        planned: planned.clone(),
-        train: None,
-        evaluation: None,
-        state: State::Missing("no numerics class selected".into()),
-    });
-    if let (State::Missing(_), Some(today), None) = (&reading.state, &reading.train, &reading.evaluation)
-        && let Some(changes) = past.nearest(&context.store, today)?
-    {
-        reading.state = State::Stale(changes);
+    let mut reading =
+        best.unwrap_or_else(|| Reading::missing(planned, "no numerics class selected".to_owned()));
+    let is_new = matches!(&reading.state, State::Missing(reason) if reason == NEVER_RUN);
+    if let (true, Some(today)) = (is_new, &reading.train) {
+        match past.nearest(planned, today)? {
+            Some(Nearest::Predecessor(changes)) => reading.state = State::Stale(changes),
+            Some(Nearest::Other(changes)) => {
+                reading.state = State::Missing(format!("{NEVER_RUN} (nearest: {})", differences(&changes)));
+                reading.nearest = changes;
+            }
+            None => {}
+        }
     }
     Ok(reading)
+}
+
+/// Where nothing was ever begun under a key.
+const NEVER_RUN: &str = "never run";
+/// So many differences are named in a sentence.
+const NAMED: usize = 3;
+
+/// `optimizer.learning_rate 0.003 -> 0.004 and 2 more`.
+fn differences(changes: &[Change]) -> String {
+    let named: Vec<String> = changes.iter().take(NAMED).map(Change::short).collect();
+    let rest = changes.len() - named.len();
+    let rest = if rest > 0 { format!(" and {rest} more") } else { String::new() };
+    named.join(", ") + &rest
+}
+
+/// Why there is no result of a training under a key: it was stopped, or never begun.
+fn unfinished(store: &Store, key: &Key, cell: &Cell) -> String {
+    match store.checkpoint(key) {
+        Some(epochs) => {
+            let of = cell.protocol.train.epochs;
+            format!("stopped at epoch {epochs} of {of}; `dygl run` goes on from there")
+        }
+        None if store.folder(key).join("work").join(job::FILE).is_file() => {
+            "begun, but stopped before its first checkpoint; `dygl run` begins again".to_owned()
+        }
+        None => NEVER_RUN.to_owned(),
+    }
 }
 
 /// State under one numerics class.
@@ -159,7 +204,7 @@ fn of_key(
         Lookup::Altered(_, problem) => {
             return Ok((None, State::Altered { file: problem.path().display().to_string() }));
         }
-        Lookup::Miss => return Ok((None, State::Missing("never run".into()))),
+        Lookup::Miss => return Ok((None, State::Missing(unfinished(&context.store, &key, cell)))),
     };
     let mut evaluation = None;
     let mut found = Vec::new();
@@ -176,7 +221,10 @@ fn of_key(
             Lookup::Hit(attempt) => vec![attempt],
             Lookup::Conflict(attempts) => attempts,
             Lookup::Failed(attempt, outcome) => {
-                last = State::Failed { outcome, attempt };
+                // Altered bytes are told before failures, whichever comes first.
+                if !matches!(last, State::Altered { .. }) {
+                    last = State::Failed { outcome, attempt };
+                }
                 continue;
             }
             Lookup::Altered(_, problem) => {
@@ -209,31 +257,88 @@ fn record<T: DeserializeOwned>(attempt: &Attempt) -> Result<T, State> {
         .map_err(|problem| State::Altered { file: problem.path().display().to_string() })
 }
 
-/// The training pre-images in the store, read once and only if somebody asks.
-#[derive(Default)]
-pub struct Past(std::cell::OnceCell<Vec<Preimage>>);
+/// The trainings in the store, read once and only if somebody asks, and the cells that
+/// they may be of.
+struct Past<'c> {
+    context: &'c Context,
+    /// In which the keys of cells that were never run are shown.
+    class: Option<&'c (String, Revisions)>,
+    known: OnceCell<Known>,
+}
 
-impl Past {
-    /// What differs between today's key and the most similar result of the
-    /// same network, dataset id and seed; `None` if there is no such result.
-    ///
-    /// # Errors
-    /// I/O in the store.
-    pub fn nearest(&self, store: &Store, today: &Preimage) -> Result<Option<Vec<Change>>, StoreError> {
-        let all = match self.0.get() {
-            Some(all) => all,
+/// A stored training's pre-image, and how far it is from the nearest cell.
+type Stored = (Preimage, usize);
+
+/// By network, dataset id and seed.
+type Known = BTreeMap<[Option<String>; 3], Vec<Stored>>;
+
+/// The result that is most similar to what a cell asks for.
+enum Nearest {
+    /// The cell's own, from before something changed.
+    Predecessor(Vec<Change>),
+    /// That of another cell.
+    Other(Vec<Change>),
+}
+
+impl<'c> Past<'c> {
+    fn of(context: &'c Context, class: Option<&'c (String, Revisions)>) -> Self {
+        Self { context, class, known: OnceCell::new() }
+    }
+
+    /// The most similar result of the same network, dataset id and seed; none if there
+    /// is no such result. It is the cell's own only if no other cell of the experiments
+    /// is nearer to it, and if it has the cell's own settings.
+    fn nearest(&self, planned: &PlannedCell, today: &Preimage) -> Result<Option<Nearest>, StoreError> {
+        let known = match self.known.get() {
+            Some(known) => known,
             None => {
-                let read = all_trained(store)?;
-                self.0.get_or_init(|| read)
+                let read = self.read()?;
+                self.known.get_or_init(|| read)
             }
         };
-        let same = |old: &&Preimage| {
-            ["model", "dataset.id", "seed"]
-                .iter()
-                .all(|field| old.fields.get(*field) == today.fields.get(*field))
-        };
-        Ok(all.iter().filter(same).map(|old| key::compare(old, today)).min_by_key(Vec::len))
+        let (mut own, mut other): (Option<Vec<Change>>, Option<Vec<Change>>) = (None, None);
+        for (old, distance) in known.get(&triple(today)).into_iter().flatten() {
+            let changes = key::compare(old, today);
+            let is_setting = |change: &Change| {
+                let path = change.field.strip_prefix("protocol.");
+                path.is_some_and(|path| planned.settings.contains_key(path))
+            };
+            let is_own = changes.len() <= *distance && !changes.iter().any(is_setting);
+            let best = if is_own { &mut own } else { &mut other };
+            let far = |changes: &[Change]| (changes.len(), changes.iter().map(Change::gap).sum::<f64>());
+            if best.as_ref().is_none_or(|best| far(&changes) < far(best)) {
+                *best = Some(changes);
+            }
+        }
+        Ok(own.map(Nearest::Predecessor).or(other.map(Nearest::Other)))
     }
+
+    fn read(&self) -> Result<Known, StoreError> {
+        let mut known = Known::new();
+        for stored in all_trained(&self.context.store)? {
+            known.entry(triple(&stored)).or_default().push((stored, usize::MAX));
+        }
+        // All cells of the experiments, whatever a filter left of them.
+        let plans = self.context.chosen.iter().map(|chosen| Plan::expand(&chosen.experiment));
+        let cells = if known.is_empty() { Vec::new() } else { Plan::merge(plans).cells };
+        for planned in &cells {
+            let (Some((numerics, revisions)), Ok(inputs)) =
+                (self.class, self.context.inputs.of(&planned.cell))
+            else {
+                continue;
+            };
+            let today = inputs.train_key(&planned.cell, numerics, revisions);
+            for (old, distance) in known.get_mut(&triple(&today)).into_iter().flatten() {
+                *distance = (*distance).min(key::compare(old, &today).len());
+            }
+        }
+        Ok(known)
+    }
+}
+
+/// What a result must share with a cell to be mentioned at all.
+fn triple(preimage: &Preimage) -> [Option<String>; 3] {
+    ["model", "dataset.id", "seed"].map(|field| preimage.fields.get(field).cloned())
 }
 
 fn all_trained(store: &Store) -> Result<Vec<Preimage>, StoreError> {

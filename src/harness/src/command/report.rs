@@ -13,10 +13,12 @@ use crate::data;
 use crate::exit::{Exit, Failure, OrExit};
 use crate::key::revision;
 use crate::metric::Metric;
-use crate::spec::Experiment;
+use crate::plan::Plan;
+use crate::spec::experiment::plain;
 use crate::spec::name::Named;
 use crate::spec::network::{self, Group};
-use crate::spec::reported;
+use crate::spec::protocol::Protocol;
+use crate::spec::{Experiment, reported, schema};
 use crate::store::Problem;
 use crate::table::results::{CellResult, CellState, Reported, Results, short};
 use crate::table::{self, markup};
@@ -74,7 +76,7 @@ pub fn report(arguments: &Report) -> Result<Exit, Failure> {
 pub(super) fn not_the_papers(experiment: &Experiment, reading: &Reading) -> Option<String> {
     let cell = &reading.planned.cell;
     if let Some(departure) = experiment.departures.first() {
-        return Some(departure.to_string());
+        return Some(departure.in_cell(&cell.protocol));
     }
     if cell.is_substituted() {
         return Some(format!("{} in the place of {}", cell.dataset, cell.asked));
@@ -95,16 +97,6 @@ fn results(
     readings: &[Reading],
 ) -> Result<Results, Failure> {
     let experiment = &chosen.experiment;
-    let values = serde_json::to_value(&experiment.protocol).unwrap_or_default();
-    let marks = experiment
-        .marks
-        .iter()
-        .map(|(path, mark)| {
-            let leaf = path.split('.').fold(&values, |value, name| &value[name]);
-            let text = leaf.as_str().map_or_else(|| leaf.to_string(), str::to_owned);
-            (path.to_owned(), text, mark.word().to_owned())
-        })
-        .collect();
     Ok(Results {
         name: experiment.name.clone(),
         title: experiment.title.clone(),
@@ -118,9 +110,39 @@ fn results(
         cells: readings.iter().map(cell_result).collect(),
         datasets: cards::cards(context, chosen, published),
         costs: costs::cards(context, chosen, published, readings)?,
-        marks,
+        marks: marks(chosen, readings),
         notes: experiment.warnings.clone(),
     })
+}
+
+/// Each setting with its values in the cells that are shown, in their order, and who
+/// gave it. A table of datasets has no cells; its datasets have settings all the same.
+fn marks(chosen: &Chosen, readings: &[Reading]) -> Vec<(String, String, String)> {
+    let experiment = &chosen.experiment;
+    let of_datasets = Plan::datasets(experiment);
+    let mut protocols: Vec<&Protocol> =
+        readings.iter().map(|reading| &reading.planned.cell.protocol).collect();
+    if protocols.is_empty() {
+        let shown = of_datasets.iter().filter(|(dataset, ..)| chosen.datasets.contains(dataset));
+        protocols.extend(shown.map(|(.., protocol)| protocol));
+    }
+    if protocols.is_empty() {
+        protocols.push(&experiment.protocol);
+    }
+    protocols.dedup();
+    let values = |path: &str| {
+        let Some(setting) = schema::setting(path) else { return String::new() };
+        let mut texts: Vec<String> = Vec::new();
+        for protocol in &protocols {
+            let text = plain(&setting.value(protocol));
+            if !texts.contains(&text) {
+                texts.push(text);
+            }
+        }
+        texts.join(", ")
+    };
+    let marked = experiment.marks.iter();
+    marked.map(|(path, mark)| (path.to_owned(), values(path), mark.word().to_owned())).collect()
 }
 
 fn cell_result(reading: &Reading) -> CellResult {

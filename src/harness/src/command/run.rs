@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use super::cells;
 use super::context::Context;
 use super::dataset;
 use super::preflight;
@@ -19,7 +20,7 @@ use crate::exec::pretrained::{self, PretrainedError};
 use crate::exec::{CellOutcome, Options, Runner, Stop, Summary};
 use crate::exit::{Exit, Failure, OrExit};
 use crate::key::revision::Revisions;
-use crate::plan::Cell;
+use crate::plan::{Cell, names};
 use crate::spec::Experiment;
 use crate::spec::ops::ExecutorName;
 use crate::store::Lookup;
@@ -34,7 +35,9 @@ pub fn run(arguments: &Run) -> Result<Exit, Failure> {
     let executor = Local::beside_this_program()?;
     let (jobs, threads) = places(arguments, &context)?;
     let device = choose(selection.device, threads, &executor, &context)?;
-    let cells: Vec<Cell> = context.cells().into_iter().map(|planned| planned.cell).collect();
+    let planned = context.cells();
+    let names = names(&planned);
+    let cells: Vec<Cell> = planned.iter().map(|planned| planned.cell.clone()).collect();
     dataset::offer(&context)?;
     if cells.is_empty() {
         super::note("nothing to train: this experiment is a table of datasets");
@@ -61,6 +64,7 @@ pub fn run(arguments: &Run) -> Result<Exit, Failure> {
         let progress = progress.clone();
         super::watch_signals(&stop, move |level| progress.stopping(level))?
     };
+    let full: Vec<String> = names.iter().map(|name| name.full.clone()).collect();
     let runner = Runner {
         store: &context.store,
         inputs: &context.inputs,
@@ -68,16 +72,21 @@ pub fn run(arguments: &Run) -> Result<Exit, Failure> {
         executor: &executor,
         options: &options,
         stop: &stop,
-        tell: &|event| progress.show(&event),
+        tell: &|event| progress.show(&event.named(&full)),
     };
-    let summary = runner.run(&cells);
+    let mut summary = runner.run(&cells);
+    summary.cells.iter_mut().zip(&full).for_each(|((name, _), full)| name.clone_from(full));
     watching.store(false, Ordering::SeqCst);
     progress.finish(&summary);
     if is_json {
         let listed: Vec<_> = summary
             .cells
             .iter()
-            .map(|(name, outcome)| json!({ "cell": name, "outcome": word(outcome), "reason": reason(outcome) }))
+            .zip(planned.iter().zip(&names))
+            .map(|((cell, outcome), (planned, name))| {
+                let more = json!({ "cell": cell, "outcome": word(outcome), "reason": reason(outcome) });
+                cells::with(planned, name, more)
+            })
             .collect();
         super::answer_json(&json!({ "cells": listed, "preflight": preflight::value(estimate.as_ref()) }))?;
     }

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::cli::{Common, Format, StoreVerb};
 use crate::exit::{Exit, Failure, OrExit};
-use crate::store::Store;
+use crate::store::{Lookup, Store};
 
 pub fn store(verb: &StoreVerb) -> Result<Exit, Failure> {
     match verb {
@@ -20,12 +20,26 @@ fn list(common: &Common) -> Result<Exit, Failure> {
         vec![["key", "kind", "outcome", "model", "dataset", "seed", "attempts"].map(str::to_owned).to_vec()];
     for key in store.keys().or_exit(Exit::Environment)? {
         let attempts = store.attempts(&key).or_exit(Exit::Environment)?;
-        let Some(last) = attempts.last() else { continue };
-        let Ok(record) = last.read_json::<Value>("record.json") else {
+        // The attempt that every other verb would take.
+        let (shown, is_conflict) = match store.lookup(&key).or_exit(Exit::Environment)? {
+            Lookup::Hit(attempt) | Lookup::Failed(attempt, _) => {
+                (attempt.read_json::<Value>("record.json"), false)
+            }
+            Lookup::Conflict(all) => {
+                let Some(first) = all.first() else { continue };
+                (first.read_json("record.json"), true)
+            }
+            Lookup::Altered(_, problem) => (Err(problem), false),
+            Lookup::Miss => continue,
+        };
+        let Ok(mut record) = shown else {
             rows.push(vec![key.short().to_owned(), "?".into(), "altered".into()]);
             listed.push(json!({ "key": key, "outcome": "altered" }));
             continue;
         };
+        if is_conflict {
+            record["outcome"]["kind"] = "conflict".into();
+        }
         let kind = if record.get("train_key").is_some() { "evaluation" } else { "training" };
         let word = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         let cell = &record["cell"];

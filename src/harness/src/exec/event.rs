@@ -113,3 +113,21 @@ pub enum RunEvent {
         level: usize,
     },
 }
+
+impl RunEvent {
+    /// The event with the name that its cell has in a list, so that two cells of a sweep
+    /// are not called the same.
+    #[must_use]
+    pub fn named(mut self, names: &[String]) -> Self {
+        if let RunEvent::Cached { cell, name, .. }
+        | RunEvent::Quarantined { cell, name, .. }
+        | RunEvent::Started { cell, name, .. }
+        | RunEvent::Finished { cell, name, .. }
+        | RunEvent::Waiting { cell, name, .. } = &mut self
+            && let Some(own) = names.get(*cell)
+        {
+            name.clone_from(own);
+        }
+        self
+    }
+}

@@ -15,10 +15,29 @@ pub struct Change {
 }
 
 impl Change {
+    /// `optimizer.learning_rate 0.001 -> 0.01`, for a sentence.
+    pub fn short(&self) -> String {
+        let field = self.field.strip_prefix("protocol.").unwrap_or(&self.field);
+        let [old, new] = self.values();
+        format!("{field} {old} -> {new}")
+    }
+
+    /// How far apart the values are, 0..1: of numbers their difference by their sizes.
+    pub fn gap(&self) -> f64 {
+        let number = |value: &Option<String>| value.as_ref()?.parse::<f64>().ok();
+        match (number(&self.old), number(&self.new)) {
+            (Some(old), Some(new)) if old != new => (old - new).abs() / (old.abs() + new.abs()),
+            _ => 1.0,
+        }
+    }
+
+    fn values(&self) -> [String; 2] {
+        [&self.old, &self.new].map(|value| value.as_deref().map_or_else(|| "(absent)".to_owned(), shorten))
+    }
+
     /// What moved, in words a user can act on.
     pub fn describe(&self) -> String {
-        let old = self.old.as_deref().map_or_else(|| "(absent)".to_owned(), shorten);
-        let new = self.new.as_deref().map_or_else(|| "(absent)".to_owned(), shorten);
+        let [old, new] = self.values();
         let note = match self.field.as_str() {
             "revision.network" => "  the network's source, or a layer it uses, was edited",
             "revision.data" => {
@@ -77,6 +96,9 @@ mod tests {
         let changes = compare(&old, &new);
         assert_eq!(changes.len(), 1);
         assert_eq!(changes[0].describe(), "protocol.loss.lambda: 0.5 -> 0.3");
+        assert_eq!(changes[0].short(), "loss.lambda 0.5 -> 0.3");
+        let near = Change { new: Some("0.49".into()), ..changes[0].clone() };
+        assert!(near.gap() < changes[0].gap() && changes[0].gap() < 1.0);
         assert!(compare(&old, &old).is_empty());
     }
 }

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::identity::sentence;
 use crate::spec::name::Named;
 use crate::spec::pretrained::Pretrained;
 use crate::spec::protocol::Protocol;
@@ -30,10 +31,10 @@ impl Cell {
         self.dataset != self.asked
     }
 
-    /// `dyglnet on kvasir-seg, seed 42`, for people.
+    /// `dyglnet on kvasir-seg, seed 42`, for people. Where there are several cells,
+    /// [`names`](super::names) tells them apart by their settings.
     pub fn describe(&self) -> String {
-        let start = self.pretrained.as_ref();
-        let start = start.map_or(String::new(), |pretrained| format!(" from {}", pretrained.short()));
-        format!("{}{start} on {}, seed {}", self.model, self.dataset, self.seed)
+        let start = self.pretrained.as_ref().map(|pretrained| pretrained.sha256.as_str());
+        sentence(&self.model.to_string(), start, &self.dataset.to_string(), self.seed, "")
     }
 }

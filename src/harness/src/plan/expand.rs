@@ -1,13 +1,13 @@
 //! The product of the axes, and the union of several plans.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use serde::Serialize;
 
 use super::cell::Cell;
-use crate::spec::Experiment;
-use crate::spec::experiment::plain;
-use crate::spec::schema;
+use super::identity::{Identity, Settings, behind};
+use crate::spec::protocol::Protocol;
+use crate::spec::{DatasetChoice, Experiment, Matrix};
 
 /// The cells of one or several experiments, each once.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -23,8 +23,10 @@ pub struct PlannedCell {
     pub label: String,
     /// The model's label alone.
     pub model_label: String,
-    /// The cell's own settings by path, for people.
-    pub settings: BTreeMap<String, String>,
+    /// The cell's values of the experiment's further axes.
+    pub settings: Settings,
+    /// What tells it apart from every other cell of its experiment.
+    pub identity: Identity,
     /// Names of the experiments that ask for it.
     pub experiments: Vec<String>,
 }
@@ -43,34 +45,40 @@ impl Plan {
                 continue;
             };
             let mut protocol = experiment.protocol.clone();
-            let mut own = BTreeMap::new();
-            let mut words = Vec::new();
-            for (axis, position) in matrix.settings().iter().zip(settings) {
-                axis.apply(*position, &mut protocol);
-                let value = axis.values().get(*position).map(plain).unwrap_or_default();
-                words.push(format!("{} {value}", schema::short(axis.path())));
-                own.insert(axis.path().to_owned(), value);
-            }
-            let label = match words.is_empty() {
-                true => model.label.clone(),
-                false => format!("{} ({})", model.label, words.join(", ")),
+            let own = put(matrix, settings, &mut protocol);
+            let cell = Cell {
+                model: model.model.clone(),
+                dataset: dataset.used.clone(),
+                asked: dataset.asked.clone(),
+                seed: *seed,
+                protocol,
+                pretrained: model.pretrained.clone(),
             };
             cells.push(PlannedCell {
-                cell: Cell {
-                    model: model.model.clone(),
-                    dataset: dataset.used.clone(),
-                    asked: dataset.asked.clone(),
-                    seed: *seed,
-                    protocol,
-                    pretrained: model.pretrained.clone(),
-                },
-                label,
+                label: model.label.clone() + &behind(&own),
                 model_label: model.label.clone(),
                 settings: own,
+                identity: Identity::of(&cell, experiment),
                 experiments: vec![experiment.name.clone()],
+                cell,
             });
         }
         Plan { cells }
+    }
+
+    /// The datasets of an experiment with each combination of settings that its axes
+    /// give them, whether it has networks or not.
+    pub fn datasets(experiment: &Experiment) -> Vec<(&DatasetChoice, Settings, Protocol)> {
+        let matrix = &experiment.matrix;
+        let mut found = Vec::new();
+        for tuple in matrix.dataset_positions() {
+            let [dataset, settings @ ..] = tuple.as_slice() else { continue };
+            let Some(dataset) = matrix.datasets().get(*dataset) else { continue };
+            let mut protocol = experiment.protocol.clone();
+            let own = put(matrix, settings, &mut protocol);
+            found.push((dataset, own, protocol));
+        }
+        found
     }
 
     /// The union: cells in the order of the plans, a repeated one where it first
@@ -103,6 +111,17 @@ impl Plan {
         }
         Plan { cells }
     }
+}
+
+/// Puts the values of the further axes at these positions into a protocol.
+fn put(matrix: &Matrix, positions: &[usize], protocol: &mut Protocol) -> Settings {
+    let mut own = Settings::new();
+    for (axis, position) in matrix.settings().iter().zip(positions) {
+        axis.apply(*position, protocol);
+        let value = axis.values().get(*position).cloned().unwrap_or_default();
+        own.insert(axis.path().to_owned(), value);
+    }
+    own
 }
 
 #[cfg(test)]

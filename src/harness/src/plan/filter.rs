@@ -1,36 +1,57 @@
-//! `--filter 'model=unet|dyglnet,dataset=kvasir*,seed=42'`.
+//! `--filter 'model=unet|dyglnet,dataset=kvasir*,seed=42,optimizer.learning_rate=1e-3'`.
 //!
 //! Comma = and, bar = or, a repeated flag = union, `*` stands for any text. A model
 //! or dataset matches by its name (then every variant matches) or in full
-//! (`dyglnet,upsample=bilinear`); a dataset by the one asked for or the one used.
-//! Options contain commas too: a piece whose key is none of model, dataset and seed
-//! belongs to the name before it.
+//! (`dyglnet,upsample=bilinear`); a dataset by the one asked for or the one used; a
+//! setting of the protocol by its value, however that is spelt. Commas within brackets
+//! and quotes belong to a value. Options contain commas too: a piece whose key is no
+//! field of a cell belongs to the name before it.
 
 use std::collections::BTreeSet;
 
+use serde_json::Value as Json;
+
 use super::cell::Cell;
 use super::expand::{Plan, PlannedCell};
+use super::identity::Settings;
 use crate::spec::diagnostic::nearest;
+use crate::spec::experiment::plain;
 use crate::spec::name::Named;
+use crate::spec::protocol::Protocol;
+use crate::spec::schema::Setting;
 use crate::spec::source::At;
-use crate::spec::{DatasetChoice, Diagnostic, Diagnostics, Origin, network};
+use crate::spec::{DatasetChoice, Diagnostic, Diagnostics, Origin, network, schema, set};
 
 /// What a clause looks at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 enum Field {
     Model,
     Dataset,
     Seed,
+    Setting(&'static Setting),
+}
+
+/// The fields that every cell has beside its settings.
+const FIXED: [Field; 3] = [Field::Model, Field::Dataset, Field::Seed];
+
+impl PartialEq for Field {
+    fn eq(&self, other: &Self) -> bool {
+        self.name() == other.name()
+    }
 }
 
 impl Field {
-    const ALL: [Field; 3] = [Field::Model, Field::Dataset, Field::Seed];
+    fn find(name: &str) -> Option<Self> {
+        let fixed = FIXED.into_iter().find(|field| field.name() == name);
+        fixed.or_else(|| schema::setting(name).map(Field::Setting))
+    }
 
     fn name(self) -> &'static str {
         match self {
             Field::Model => "model",
             Field::Dataset => "dataset",
             Field::Seed => "seed",
+            Field::Setting(setting) => setting.path,
         }
     }
 
@@ -41,9 +62,41 @@ impl Field {
             Field::Model => names(cell.model).to_vec(),
             Field::Dataset => [names(cell.dataset), names(cell.asked)].concat(),
             Field::Seed => vec![cell.seed.to_string()],
+            Field::Setting(setting) => {
+                cell.settings.get(setting).map(|value| plain(&value)).into_iter().collect()
+            }
         };
         texts.dedup();
         texts
+    }
+
+    /// Whether a cell has what a pattern asks for.
+    fn fits(self, pattern: &Pattern, cell: NamesOf<'_>) -> bool {
+        match (self, pattern) {
+            (Field::Setting(setting), Pattern::Value(wanted, _)) => {
+                cell.settings.get(setting).is_some_and(|value| value == *wanted)
+            }
+            (_, Pattern::Text(text) | Pattern::Value(_, text)) => {
+                self.texts(cell).iter().any(|found| glob(text, found))
+            }
+        }
+    }
+}
+
+/// One of the values of a clause.
+#[derive(Debug, Clone, PartialEq)]
+enum Pattern {
+    /// With `*` for any text.
+    Text(String),
+    /// A value of a setting, in canonical form and as it was written.
+    Value(Json, String),
+}
+
+impl Pattern {
+    fn text(&self) -> &str {
+        match self {
+            Pattern::Text(text) | Pattern::Value(_, text) => text,
+        }
     }
 }
 
@@ -55,11 +108,41 @@ pub struct NamesOf<'a> {
     /// The dataset that was asked for, where another stands in its place.
     pub asked: &'a Named,
     pub seed: u64,
+    pub settings: SettingsOf<'a>,
+}
+
+/// Where the settings of a cell are known from.
+#[derive(Debug, Clone, Copy)]
+pub enum SettingsOf<'a> {
+    Protocol(&'a Protocol),
+    /// What differs from a protocol, with that protocol.
+    Departures(&'a Settings, &'a Protocol),
+    /// Nobody wrote them down: no value matches.
+    Unknown,
+}
+
+impl SettingsOf<'_> {
+    fn get(self, setting: &Setting) -> Option<Json> {
+        match self {
+            SettingsOf::Protocol(protocol) => Some(setting.value(protocol)),
+            SettingsOf::Departures(settings, protocol) => {
+                let own = settings.get(setting.path).cloned();
+                Some(own.unwrap_or_else(|| setting.value(protocol)))
+            }
+            SettingsOf::Unknown => None,
+        }
+    }
 }
 
 impl<'a> From<&'a Cell> for NamesOf<'a> {
     fn from(cell: &'a Cell) -> Self {
-        Self { model: &cell.model, dataset: &cell.dataset, asked: &cell.asked, seed: cell.seed }
+        Self {
+            model: &cell.model,
+            dataset: &cell.dataset,
+            asked: &cell.asked,
+            seed: cell.seed,
+            settings: SettingsOf::Protocol(&cell.protocol),
+        }
     }
 }
 
@@ -67,7 +150,7 @@ impl<'a> From<&'a Cell> for NamesOf<'a> {
 struct Clause {
     field: Field,
     /// Any of these.
-    patterns: Vec<String>,
+    patterns: Vec<Pattern>,
 }
 
 /// All `--filter` flags; empty selects everything.
@@ -124,23 +207,39 @@ impl Filter {
 
     pub fn matches<'a>(&self, cell: impl Into<NamesOf<'a>>) -> bool {
         let cell = cell.into();
-        let clause_matches = |clause: &Clause| {
-            let texts = clause.field.texts(cell);
-            clause.patterns.iter().any(|pattern| texts.iter().any(|text| glob(pattern, text)))
-        };
+        let clause_matches =
+            |clause: &Clause| clause.patterns.iter().any(|pattern| clause.field.fits(pattern, cell));
         self.flags.is_empty() || self.flags.iter().any(|clauses| clauses.iter().all(clause_matches))
     }
 
     /// Whether a dataset of a table without cells is kept: of each flag only
     /// what it says of datasets counts.
     pub fn keeps_dataset(&self, choice: &DatasetChoice) -> bool {
-        let names =
-            [&choice.asked, &choice.used].map(|named| [named.name.clone(), named.to_string()]).concat();
-        let matches = |clause: &Clause| {
-            clause.field != Field::Dataset
-                || clause.patterns.iter().any(|pattern| names.iter().any(|name| glob(pattern, name)))
+        self.keeps(choice, None)
+    }
+
+    /// The same of a dataset under a protocol: what a flag says of settings counts, too.
+    pub fn keeps_division(&self, choice: &DatasetChoice, protocol: &Protocol) -> bool {
+        self.keeps(choice, Some(protocol))
+    }
+
+    fn keeps(&self, choice: &DatasetChoice, protocol: Option<&Protocol>) -> bool {
+        let nobody = Named::plain("");
+        let cell = NamesOf {
+            model: &nobody,
+            dataset: &choice.used,
+            asked: &choice.asked,
+            seed: 0,
+            settings: protocol.map_or(SettingsOf::Unknown, SettingsOf::Protocol),
         };
-        self.flags.is_empty() || self.flags.iter().any(|clauses| clauses.iter().all(matches))
+        let counts = |clause: &&Clause| match clause.field {
+            Field::Dataset => true,
+            Field::Setting(_) => protocol.is_some(),
+            Field::Model | Field::Seed => false,
+        };
+        let matches =
+            |clause: &Clause| clause.patterns.iter().any(|pattern| clause.field.fits(pattern, cell));
+        self.flags.is_empty() || self.flags.iter().any(|clauses| clauses.iter().filter(counts).all(matches))
     }
 
     /// The cells that match, in the order of the plan.
@@ -152,19 +251,26 @@ impl Filter {
     /// A word on each pattern that matches no value of its axis.
     fn notes(&self, plan: &Plan) -> Vec<String> {
         let mut notes = Vec::new();
-        for field in Field::ALL {
-            let clauses = self.flags.iter().flatten().filter(|clause| clause.field == field);
-            let patterns: Vec<&String> = clauses.flat_map(|clause| &clause.patterns).collect();
-            if patterns.is_empty() {
-                continue;
+        let mut asked: Vec<Field> = Vec::new();
+        for clause in self.flags.iter().flatten() {
+            if !asked.contains(&clause.field) {
+                asked.push(clause.field);
             }
+        }
+        for field in asked {
+            let clauses = self.flags.iter().flatten().filter(|clause| clause.field == field);
             let texts: BTreeSet<String> =
                 plan.cells.iter().flat_map(|planned| field.texts((&planned.cell).into())).collect();
-            for pattern in patterns {
-                if texts.iter().any(|text| glob(pattern, text)) {
+            for pattern in clauses.flat_map(|clause| &clause.patterns) {
+                if plan.cells.iter().any(|planned| field.fits(pattern, (&planned.cell).into())) {
                     continue;
                 }
-                let hint = match nearest(pattern, texts.iter().map(String::as_str)) {
+                let pattern = pattern.text();
+                let near = match field {
+                    Field::Setting(_) => None,
+                    _ => nearest(pattern, texts.iter().map(String::as_str)),
+                };
+                let hint = match near {
                     Some(near) => format!("did you mean `{near}`?"),
                     None => {
                         let some: Vec<&str> = texts.iter().map(String::as_str).take(12).collect();
@@ -181,19 +287,17 @@ impl Filter {
 
 fn read(argument: &str, source: usize, found: &mut Vec<Diagnostic>) -> Vec<Clause> {
     let mut raw: Vec<(Field, String, At)> = Vec::new();
-    let mut start = 0;
-    for piece in argument.split(',') {
-        let at = At::new(source, start..start + piece.len());
-        start += piece.len() + 1;
+    for (start, end) in set::split(argument, 0) {
+        let (at, piece) = (At::new(source, start..end), &argument[start..end]);
         let Some((key, value)) = piece.split_once('=') else {
             found.push(
                 Diagnostic::new(at, format!("`{}` is not of the form field=value", piece.trim()))
-                    .help("for example --filter 'model=unet|dyglnet,dataset=kvasir*'"),
+                    .help("for example --filter 'model=unet|dyglnet,dataset=kvasir*,loss.lambda=0.3'"),
             );
             continue;
         };
         let (key, value) = (key.trim(), value.trim());
-        if let Some(field) = Field::ALL.into_iter().find(|field| field.name() == key) {
+        if let Some(field) = Field::find(key) {
             raw.push((field, value.to_owned(), at));
             continue;
         }
@@ -202,35 +306,53 @@ fn read(argument: &str, source: usize, found: &mut Vec<Diagnostic>) -> Vec<Claus
                 text.push_str(&format!(",{key}={value}"));
                 whole.end = at.end;
             }
-            _ => found.push(Diagnostic::new(at, format!("a cell has no field `{key}`")).suggest(
-                key,
-                Field::ALL.map(Field::name),
-                "fields",
-            )),
+            _ => {
+                let fields = FIXED.into_iter().map(Field::name).chain(schema::paths());
+                found.push(
+                    Diagnostic::new(at, format!("a cell has no field `{key}`"))
+                        .label("neither model, dataset, seed nor a setting of the protocol")
+                        .suggest(key, fields, "fields"),
+                );
+            }
         }
     }
     let mut clauses = Vec::new();
     for (field, text, at) in raw {
-        let patterns: Vec<String> = text.split('|').map(|pattern| canonical(field, pattern.trim())).collect();
-        if patterns.iter().any(String::is_empty) {
+        let patterns: Vec<&str> = text.split('|').map(str::trim).collect();
+        if patterns.iter().any(|pattern| pattern.is_empty()) {
             found.push(
                 Diagnostic::new(at, format!("`{}` has an empty value", field.name()))
                     .help("`*` matches every value"),
             );
             continue;
         }
-        clauses.push(Clause { field, patterns });
+        let read = patterns.into_iter().filter_map(|text| pattern(field, text, at, found)).collect();
+        clauses.push(Clause { field, patterns: read });
     }
     clauses
+}
+
+/// One pattern; a value that the setting cannot have is a mistake.
+fn pattern(field: Field, text: &str, at: At, found: &mut Vec<Diagnostic>) -> Option<Pattern> {
+    match field {
+        Field::Setting(setting) if !text.contains('*') => {
+            let value = set::value(setting, text, at).map_err(|mistake| found.push(mistake)).ok()?;
+            Some(Pattern::Value(value, text.to_owned()))
+        }
+        Field::Setting(_) | Field::Seed => Some(Pattern::Text(text.to_owned())),
+        Field::Model | Field::Dataset => Some(Pattern::Text(canonical(field, text))),
+    }
 }
 
 /// Whether `key` is an option of the name before it rather than a misspelt field.
 fn continues(field: Field, key: &str) -> bool {
     match field {
         Field::Model => network::NETWORKS.iter().flat_map(|n| n.options).any(|option| option.name == key),
-        // The options of datasets are not known here.
-        Field::Dataset => Field::ALL.iter().all(|field| strsim::levenshtein(field.name(), key) > 2),
-        Field::Seed => false,
+        // The options of datasets are not known here; none has a dot.
+        Field::Dataset => {
+            !key.contains('.') && FIXED.iter().all(|field| strsim::levenshtein(field.name(), key) > 2)
+        }
+        Field::Seed | Field::Setting(_) => false,
     }
 }
 
@@ -264,99 +386,4 @@ fn glob(pattern: &str, text: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::spec::testing::experiment;
-    use crate::testing::draws;
-
-    fn filter(flags: &[&str]) -> Filter {
-        let flags: Vec<String> = flags.iter().map(ToString::to_string).collect();
-        Filter::parse(&flags).expect("well formed")
-    }
-
-    fn selected(flags: &[&str]) -> Vec<String> {
-        let plan = Plan::expand(&experiment("table2", Some("smoke"), &["model=unet,dyglnet", "seed=42,43"]));
-        filter(flags)
-            .apply(&plan)
-            .cells
-            .iter()
-            .map(|p| format!("{} {} {}", p.cell.model, p.cell.asked, p.cell.seed))
-            .collect()
-    }
-
-    #[test]
-    fn comma_is_and_bar_is_or_repetition_is_union() {
-        assert_eq!(selected(&[]).len(), 8);
-        assert_eq!(selected(&["model=unet|dyglnet,seed=42"]).len(), 4);
-        assert_eq!(selected(&["model=unet,dataset=kvasir*,seed=42"]), ["unet kvasir-seg 42"]);
-        assert_eq!(selected(&["model=unet,seed=42", "model=dyglnet,seed=43"]).len(), 4);
-        assert_eq!(selected(&["dataset=phantom-*"]).len(), 8);
-        assert_eq!(selected(&["dataset=phantom-polyp,count=40,size=64,seed=2", "model=x*"]).len(), 0);
-    }
-
-    #[test]
-    fn a_seed_after_a_dataset_is_the_cells_seed() {
-        assert_eq!(selected(&["dataset=*seg,seed=43"]).len(), 2);
-    }
-
-    #[test]
-    fn variants_match_by_name_and_in_full() {
-        let plan = Plan::expand(&experiment("table2", None, &["model=unet,unet,variant=table-exact"]));
-        let count = |flag: &str| filter(&[flag]).apply(&plan).cells.len();
-        assert_eq!(count("model=unet"), 4);
-        assert_eq!(count("model=unet,variant=table-exact"), 2);
-        assert_eq!(count("model=dyglnet|unet,variant=table-exact,dataset=kvasir-seg"), 1);
-    }
-
-    #[test]
-    fn a_pattern_that_matches_nothing_is_worth_a_word() {
-        let plan = Plan::expand(&experiment("table2", None, &["model=unet,dyglnet"]));
-        let selected = filter(&["model=dyglnett"]).apply(&plan);
-        assert_eq!(selected.notes, ["no cell has model `dyglnett`: did you mean `dyglnet`?"]);
-        let error = selected.some().expect_err("nothing");
-        assert!(error.to_string().starts_with("no cell is selected; no cell has model"));
-        let both = filter(&["model=unet|zzz"]).apply(&plan);
-        assert_eq!(both.notes, ["no cell has model `zzz`: there are dyglnet, unet"]);
-        assert_eq!(both.some().map(|cells| cells.len()), Ok(2));
-    }
-
-    #[test]
-    fn every_mistake_of_a_filter_is_shown() {
-        let flags = ["mdoel=unet,seed".to_owned(), "model=|unet".to_owned()];
-        let diagnostics = Filter::parse(&flags).expect_err("three mistakes");
-        let messages: Vec<&str> = diagnostics.list.iter().map(|d| d.message.as_str()).collect();
-        assert_eq!(
-            messages,
-            [
-                "a cell has no field `mdoel`",
-                "`seed` is not of the form field=value",
-                "`model` has an empty value"
-            ]
-        );
-        assert_eq!(diagnostics.list[0].help, ["did you mean `model`?"]);
-    }
-
-    proptest::proptest! {
-        #![proptest_config(draws(256))]
-
-        #[test]
-        fn no_text_breaks_a_filter(text in "[model=|,*\\PC]{0,24}") {
-            match Filter::parse(&[text]) {
-                Ok(filter) => drop(filter.apply(&Plan::default())),
-                Err(diagnostics) => proptest::prop_assert!(diagnostics.render(false).contains("mistake")),
-            }
-        }
-    }
-
-    #[test]
-    fn globs() {
-        for (pattern, text) in
-            [("*", ""), ("a*c", "abc"), ("a*b*c", "a1b2b3c"), ("abc", "abc"), ("*-seg", "x-seg")]
-        {
-            assert!(glob(pattern, text), "{pattern} {text}");
-        }
-        for (pattern, text) in [("a*a", "a"), ("ab", "abc"), ("", "a"), ("a*d", "abc"), ("*b", "abc")] {
-            assert!(!glob(pattern, text), "{pattern} {text}");
-        }
-    }
-}
+mod tests;

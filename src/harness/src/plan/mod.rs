@@ -7,7 +7,9 @@
 mod cell;
 mod expand;
 mod filter;
+mod identity;
 
 pub use cell::Cell;
 pub use expand::{Plan, PlannedCell};
-pub use filter::{Filter, NamesOf, NothingSelected, Selected};
+pub use filter::{Filter, NamesOf, NothingSelected, Selected, SettingsOf};
+pub use identity::{CellName, Identity, Settings, apart, names};

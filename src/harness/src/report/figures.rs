@@ -1,6 +1,8 @@
 //! The figures of an experiment that is drawn (Figure 1): each view by both
 //! ways of counting, on the page and as files beside it.
 
+use std::collections::BTreeSet;
+
 use rayon::prelude::*;
 use serde::Serialize;
 
@@ -8,7 +10,7 @@ use super::ReportError;
 use super::page::File;
 use crate::plot::{self, Bubble, Drawing, View};
 use crate::spec::TableKind;
-use crate::table::costs::{CostCard, PUBLISHED_RULE, ShownDice, TRUE_RULE, shown_dice};
+use crate::table::costs::{CostCard, PUBLISHED_RULE, ShownDice, TRUE_RULE, shown_dice, sizes};
 use crate::table::results::Results;
 
 /// A figure on the page.
@@ -104,14 +106,16 @@ fn bubbles(cards: &[CostCard], shown: &[Option<ShownDice>], counting: Counting) 
 
 /// Unit, image size, rule of counting, and where the mean Dice comes from.
 fn caption(results: &Results, shown: &[Option<ShownDice>], view: View, counting: Counting) -> String {
-    let size = results.costs.first().map_or(0, |card| card.size);
-    let datasets = results.costs.first().map_or(0, |card| card.dice.of);
+    let sizes: Vec<String> = sizes(results).iter().map(|size| format!("{size} x {size}")).collect();
+    let size = sizes.join(" or ");
+    let datasets: BTreeSet<usize> = results.costs.iter().map(|card| card.dice.of).collect();
+    let datasets = datasets.iter().map(usize::to_string).collect::<Vec<_>>().join(" or ");
     let rule = match counting {
         Counting::Published => format!("counted by the rules of {PUBLISHED_RULE}"),
         Counting::Truly => format!("counted truly: {TRUE_RULE}"),
     };
     let mut parts = vec![format!(
-        "Operations: thousand millions (G) of multiply-accumulates for one image of {size} x {size}; parameters: \
+        "Operations: thousand millions (G) of multiply-accumulates for one image of {size}; parameters: \
          millions (M); {rule}."
     )];
     let reported = shown.iter().flatten().filter(|shown| shown.is_reported).count();

@@ -11,6 +11,7 @@ use super::kind::{Kind, wrong_type};
 use super::layers::{self, Held, Layers};
 use super::name::Named;
 use super::pretrained::{self, Pretrained, Start};
+use super::range;
 use super::schema;
 use super::set::Set;
 use super::source::At;
@@ -90,7 +91,7 @@ impl RawMatrix {
                 continue;
             };
             let values: Vec<RawValue> =
-                items.iter().map(|item| reader.value(&leaf.path, item, datasets, found)).collect();
+                items.iter().flat_map(|item| reader.values(&leaf.path, item, datasets, found)).collect();
             if values.is_empty() {
                 found.push(
                     Diagnostic::new(leaf.node.at, format!("the axis `{}` is empty", leaf.path))
@@ -161,7 +162,7 @@ impl RawMatrix {
         let values: Vec<RawValue> = set
             .pieces
             .iter()
-            .map(|piece| reader.value(&set.path, &reader.node(piece), datasets, found))
+            .flat_map(|piece| reader.values(&set.path, &reader.node(piece), datasets, found))
             .collect();
         let position = self.axes.iter().position(|axis| axis.name == set.path);
         if let (Reader::Setting(setting), [single]) = (&reader, values.as_slice()) {
@@ -183,6 +184,20 @@ impl RawMatrix {
             Some(position) => self.axes[position] = axis,
             None => self.axes.push(axis),
         }
+    }
+
+    /// Applies `--set zip=...`, which takes the place of the file's zip. `a,b` and
+    /// `["a","b"]` are one group of axes, `[["a","b"],["c","d"]]` are two, `[]` is none.
+    pub(super) fn apply_zip(&mut self, set: &Set, found: &mut Vec<Diagnostic>) {
+        let nodes: Vec<Node> = set.pieces.iter().map(|piece| piece.node(&Kind::Texts)).collect();
+        let list = |items: Vec<Node>| Node { at: set.values_at, value: Value::List(items) };
+        let is_text = |node: &Node| matches!(node.value, Value::Text(_));
+        let groups = match nodes.as_slice() {
+            [Node { value: Value::List(items), .. }] if !items.iter().any(is_text) => nodes[0].clone(),
+            nodes if nodes.iter().any(is_text) => list(vec![list(nodes.to_vec())]),
+            nodes => list(nodes.to_vec()),
+        };
+        self.zip = read_zip(&groups, found);
     }
 
     fn unzip(&mut self, name: &str) {
@@ -261,6 +276,35 @@ impl Reader {
         }
     }
 
+    /// The values that an item stands for: one, or those of a range of whole numbers.
+    fn values(
+        &self,
+        path: &str,
+        node: &Node,
+        datasets: &dyn DatasetNames,
+        found: &mut Vec<Diagnostic>,
+    ) -> Vec<RawValue> {
+        let takes_ranges = match self {
+            Reader::Seed => true,
+            Reader::Setting(setting) => matches!(setting.kind, Kind::Count { .. }),
+            Reader::Model | Reader::Dataset => false,
+        };
+        match &node.value {
+            Value::Text(text) if takes_ranges && range::is_meant(text) => {
+                match range::nodes(path, node, text) {
+                    Ok(nodes) => nodes.iter().map(|node| self.value(path, node, datasets, found)).collect(),
+                    Err(mistake) => {
+                        found.push(mistake);
+                        let gap =
+                            RawValue { at: node.at, value: None, label: None, start: None, pretrained: None };
+                        vec![gap]
+                    }
+                }
+            }
+            _ => vec![self.value(path, node, datasets, found)],
+        }
+    }
+
     fn value(
         &self,
         path: &str,
@@ -283,7 +327,15 @@ impl Reader {
                 choice::resolve_dataset(&written, datasets, found).map(|named| json!(named))
             }),
             Reader::Seed => SEED.check("seed", node).map_err(|d| found.push(d)).ok(),
-            Reader::Setting(setting) => setting.kind.check(path, node).map_err(|d| found.push(d)).ok(),
+            Reader::Setting(setting) => {
+                let checked = setting.kind.check(path, node).map_err(|mistake| match &node.value {
+                    Value::Text(text) if range::is_meant(text) => {
+                        mistake.help("only whole numbers have ranges: write the values, as 0.1,0.2,0.3")
+                    }
+                    _ => mistake,
+                });
+                checked.map_err(|mistake| found.push(mistake)).ok()
+            }
         };
         RawValue { at: node.at, value, label, start, pretrained: None }
     }

@@ -11,6 +11,7 @@ use super::matrix::Matrix;
 use super::name::Named;
 use super::ops::Ops;
 use super::protocol::Protocol;
+use super::schema;
 use super::source::Origin;
 use crate::metric::Metric;
 
@@ -108,6 +109,23 @@ pub struct Departure {
     /// One value, or those of an axis.
     pub values: Vec<Json>,
     pub by: Mark,
+}
+
+impl Departure {
+    /// The departure as one cell has it: with the value of that cell alone.
+    pub fn in_cell(&self, protocol: &Protocol) -> String {
+        match schema::setting(&self.path) {
+            Some(setting) => {
+                format!(
+                    "{} = {} instead of {}",
+                    self.path,
+                    plain(&setting.value(protocol)),
+                    plain(&self.base)
+                )
+            }
+            None => self.to_string(),
+        }
+    }
 }
 
 impl fmt::Display for Departure {

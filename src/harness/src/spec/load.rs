@@ -12,7 +12,7 @@
 //! [matrix]                     # each axis is a list; cells are their product
 //! model = ["unet", { name = "dyglnet", upsample = "bilinear", label = "w BiIn" }]
 //! dataset = ["kvasir-seg", "cvc-clinicdb"]
-//! seed = [42]
+//! seed = [42]                  # whole numbers take ranges, too: ["1..5"]
 //! "loss.lambda" = [0.3, 0.5]   # any setting of the protocol
 //! zip = [["model", "seed"]]    # these advance together
 //!
@@ -169,10 +169,15 @@ fn read_all(
     // Before `--set model=...` leaves models out: that is no mistake of the file.
     let starts = pretrained.map(|entry| pretrained::read(&entry.node, &raw, found)).unwrap_or_default();
 
-    let (ops_sets, axis_sets): (Vec<&Set>, Vec<&Set>) =
+    let (ops_sets, others): (Vec<&Set>, Vec<&Set>) =
         sets.iter().partition(|set| set.path.starts_with("ops."));
+    let (zip_sets, axis_sets): (Vec<&Set>, Vec<&Set>) = others.into_iter().partition(|set| set.path == "zip");
     for set in axis_sets {
         raw.apply(set, &mut layers, datasets, found);
+    }
+    // When all axes are there: the order of arguments is of no account.
+    for set in zip_sets {
+        raw.apply_zip(set, found);
     }
     let default_ops = profiles
         .entries()

@@ -111,6 +111,14 @@ impl Matrix {
         let axes = self.axes();
         tuples(&axes, &self.zip)
     }
+
+    /// One tuple of positions, along datasets and settings, for each combination of
+    /// them that occurs in a cell, or would if there were networks and seeds.
+    pub fn dataset_positions(&self) -> Vec<Vec<usize>> {
+        let mut axes = vec![("dataset", self.datasets.len())];
+        axes.extend(self.settings.iter().map(|axis| (axis.path.as_str(), axis.values.len())));
+        tuples(&axes, &self.zip)
+    }
 }
 
 /// Positions along `axes` for every combination, zipped axes advancing together;

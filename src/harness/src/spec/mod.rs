@@ -25,10 +25,11 @@ pub mod ops;
 pub mod pretrained;
 mod profile;
 pub mod protocol;
+mod range;
 pub mod reported;
 mod resolve;
 pub mod schema;
-mod set;
+pub(crate) mod set;
 pub mod source;
 mod tables;
 #[cfg(test)]

@@ -19,12 +19,31 @@ pub struct Setting {
     pub path: &'static str,
     pub kind: Kind,
     assign: fn(&mut Protocol, &Json) -> Result<(), serde_json::Error>,
+    value: fn(&Protocol) -> Json,
 }
 
 impl Setting {
     /// Puts a checked value into a protocol.
     pub fn assign(&self, protocol: &mut Protocol, value: &Json) -> Result<(), serde_json::Error> {
         (self.assign)(protocol, value)
+    }
+
+    /// Its value in a protocol, in canonical form: equal values compare equal.
+    pub fn value(&self, protocol: &Protocol) -> Json {
+        (self.value)(protocol)
+    }
+
+    /// A value from elsewhere in canonical form, so that `1` and `1.0` of a number are
+    /// one value; what the setting cannot hold stays as it is.
+    pub fn canonical(&self, value: Json) -> Json {
+        let number = |value: &Json| value.as_f64().map(|number| Json::from(number + 0.0));
+        match (&self.kind, &value) {
+            (Kind::Number(_), Json::Number(_)) => number(&value).unwrap_or(value),
+            (Kind::Numbers { .. } | Kind::Bounds(_), Json::Array(items)) => {
+                items.iter().map(number).collect::<Option<Vec<Json>>>().map_or(value, Json::Array)
+            }
+            _ => value,
+        }
     }
 }
 
@@ -37,6 +56,8 @@ macro_rules! setting {
                 protocol.$first $(. $rest)* = Deserialize::deserialize(value)?;
                 Ok(())
             },
+            // Numbers, words and lists of numbers always serialise.
+            value: |protocol| serde_json::to_value(&protocol.$first $(. $rest)*).unwrap_or_default(),
         }
     };
 }
@@ -227,6 +248,20 @@ mod tests {
                 leaves(&json).iter().zip(&after).filter(|(a, b)| a != b).map(|(_, b)| &b.0).collect();
             assert_eq!(differing, [&path]);
         }
+    }
+
+    #[test]
+    fn a_setting_reads_the_leaf_that_it_assigns() {
+        let json = serde_json::to_value(protocol()).expect("serialisable");
+        for (setting, (path, value)) in SETTINGS.iter().zip(leaves(&json)) {
+            assert_eq!((setting.path, setting.value(&protocol())), (path.as_str(), value));
+        }
+        let rate = setting("optimizer.learning_rate").expect("a setting");
+        assert_eq!(rate.canonical(Json::from(1)), Json::from(1.0));
+        let scale = setting("augment.crop.scale").expect("a setting");
+        assert_eq!(scale.canonical(serde_json::json!([0.5, 1])), serde_json::json!([0.5, 1.0]));
+        let epochs = setting("train.epochs").expect("a setting");
+        assert_eq!(epochs.canonical(Json::from(3)), Json::from(3));
     }
 
     #[test]

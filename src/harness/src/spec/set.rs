@@ -1,12 +1,17 @@
 //! `--set path=value`: one value overrides, several make or replace an axis.
 //!
-//! `path` is a setting of the protocol, `model`, `dataset`, `seed` or `ops.KEY`.
+//! `path` is a setting of the protocol, `model`, `dataset`, `seed`, `zip` or `ops.KEY`.
+//! Whole numbers take ranges, both ends among their values: `seed=1..5`, `1..9..2`.
+//! `zip=a,b` lets axes advance together.
 //! Commas outside brackets and quotes separate values. Options of a network or
 //! dataset contain commas too: a piece with `=` belongs to the name before it, so
 //! `model=unet,dyglnet,upsample=bilinear` means two models.
 
+use serde_json::Value as Json;
+
 use super::diagnostic::Diagnostic;
 use super::kind::Kind;
+use super::schema::Setting;
 use super::source::{At, Origin, SourceMap};
 use super::tree::{self, Node, Value};
 
@@ -95,8 +100,17 @@ fn cut(argument: &str, source: usize) -> Result<Set, Diagnostic> {
     Ok(Set { path, path_at, pieces, values_at: At::new(source, equals + 1..argument.len()) })
 }
 
+/// A value of a setting as an argument spells it, in canonical form.
+///
+/// # Errors
+/// The setting cannot have it.
+pub(crate) fn value(setting: &Setting, text: &str, at: At) -> Result<Json, Diagnostic> {
+    let piece = Piece { text: text.to_owned(), at };
+    setting.kind.check(setting.path, &piece.node(&setting.kind))
+}
+
 /// The spans between commas that stand outside brackets and quotes.
-fn split(text: &str, from: usize) -> Vec<(usize, usize)> {
+pub(crate) fn split(text: &str, from: usize) -> Vec<(usize, usize)> {
     let mut spans = Vec::new();
     let (mut start, mut depth, mut quote) = (from, 0_usize, None);
     for (i, c) in text.char_indices().filter(|(i, _)| *i >= from) {

@@ -90,6 +90,69 @@ fn a_single_value_leaves_its_zip() {
 }
 
 #[test]
+fn axes_are_zipped_on_the_command_line_in_the_place_of_the_file() {
+    let file = format!(
+        "{HEAD}[matrix]\nmodel = ['unet', 'dyglnet']\ndataset = ['ph2']\nseed = [1, 2]\nzip = [['model', 'seed']]\n"
+    );
+    let plan = |set: &[&str]| crate::plan::Plan::expand(&load_with(&file, None, set).expect("valid")).cells;
+    let rates = "optimizer.learning_rate=1e-3,1e-2";
+    let powers = "schedule.power=1,2";
+    assert_eq!(plan(&[rates, powers]).len(), 8);
+    for zip in [
+        "zip=optimizer.learning_rate,schedule.power",
+        "zip=[\"optimizer.learning_rate\",\"schedule.power\"]",
+        "zip=[['optimizer.learning_rate','schedule.power']]",
+    ] {
+        // Whatever comes first. The file's zip gives way.
+        for set in [[zip, rates, powers], [rates, powers, zip]] {
+            let cells = plan(&set);
+            assert_eq!(cells.len(), 8, "{zip}");
+            for planned in cells {
+                let protocol = &planned.cell.protocol;
+                assert_eq!(protocol.optimizer.learning_rate == 1e-3, protocol.schedule.power == 1.0);
+            }
+        }
+    }
+    assert_eq!(plan(&[rates, powers, "zip=model,seed"]).len(), 8);
+    let both = "zip=[['model','seed'],['optimizer.learning_rate','schedule.power']]";
+    assert_eq!(plan(&[rates, powers, both]).len(), 4);
+    assert_eq!(plan(&["zip=[]"]).len(), 4);
+    let refused = |set: &[&str]| messages(load_with(&file, None, set));
+    assert_eq!(
+        refused(&[rates, "schedule.power=1,2,3", "zip=optimizer.learning_rate,schedule.power"]),
+        ["zipped axes must be equally long"]
+    );
+    assert_eq!(refused(&["zip=model,loss.lambda"]), ["the matrix has no axis `loss.lambda` to zip"]);
+    assert_eq!(refused(&["zip=model"]), ["a zip needs at least two axes"]);
+}
+
+#[test]
+fn whole_numbers_take_ranges() {
+    let file = text("");
+    let load = |set: &[&str]| load_with(&file, None, set).expect("valid").matrix;
+    assert_eq!(load(&["seed=1..5"]).seeds(), [1, 2, 3, 4, 5]);
+    assert_eq!(load(&["seed=1..3,7,10..30..10"]).seeds(), [1, 2, 3, 7, 10, 20, 30]);
+    assert_eq!(load(&["seed=4..4"]).seeds(), [4]);
+    let folds = load(&["split.source=k-fold", "split.fold=0..4"]);
+    assert_eq!(folds.settings()[0].values().len(), 5);
+    assert_eq!(load_with(&file, None, &["train.epochs=40..40"]).expect("valid").protocol.train.epochs, 40);
+    let in_file = text("").replace("seed = [42]", "seed = ['1..3', 42]");
+    assert_eq!(load_with(&in_file, None, &[]).expect("valid").matrix.seeds(), [1, 2, 3, 42]);
+    for (set, told) in [
+        ("seed=5..1", "`seed`: the range `5..1` runs backwards"),
+        ("seed=1..", "`seed`: `1..` is no range of whole numbers"),
+        ("loss.lambda=0.1..0.5", "`loss.lambda` must be a number"),
+        ("split.fold=0..2000", "`split.fold` must be between 0 and 999"),
+    ] {
+        let found = messages(load_with(&file, None, &[set]));
+        assert_eq!(found[0], told, "{found:?}");
+    }
+    let long = messages(load_with(&file, None, &["seed=0..99999999999"]));
+    assert!(long[0].contains("at most 100000 cells"), "{long:?}");
+    assert_eq!(messages(load_with(&file, None, &["seed=1..3,2"])), ["the same cells twice: seed=2"]);
+}
+
+#[test]
 fn a_file_wins_over_the_built_in_one() {
     let root = tempfile::tempdir().expect("a folder");
     let folder = root.path().join("experiments");

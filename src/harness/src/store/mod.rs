@@ -177,6 +177,13 @@ impl Store {
         })
     }
 
+    /// Epochs that the newest checkpoint of a key holds; none if there is no checkpoint.
+    pub fn checkpoint(&self, key: &Key) -> Option<usize> {
+        let folder = self.folder(key).join("work").join(CHECKPOINT);
+        let names = fs::read_dir(folder).into_iter().flatten().flatten();
+        names.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).max()
+    }
+
     /// Takes the exclusive right to work on a key and to publish it.
     ///
     /// # Errors

@@ -16,9 +16,10 @@ pub enum Outcome {
     Failed {
         message: String,
     },
-    /// Loss or gradient became NaN or infinite.
+    /// Loss or gradient became NaN or infinite, or the scores behind an epoch.
     Diverged {
         epoch: usize,
+        /// 0 behind the last step of the epoch.
         step: usize,
         message: String,
     },
@@ -58,6 +59,7 @@ impl Outcome {
             Outcome::Failed { message } | Outcome::OutOfMemory { message } | Outcome::Tainted { message } => {
                 message.clone()
             }
+            Outcome::Diverged { epoch, step: 0, message } => format!("after epoch {epoch}: {message}"),
             Outcome::Diverged { epoch, step, message } => format!("epoch {epoch}, step {step}: {message}"),
             Outcome::TimedOut { seconds } => format!("stopped after {seconds:.0} s"),
         }

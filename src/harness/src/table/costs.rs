@@ -237,7 +237,8 @@ fn reasons(card: &CostCard) -> Option<String> {
     (!parts.is_empty()).then(|| format!("from true to published, {}", parts.join(". ")))
 }
 
-fn sizes(results: &Results) -> Vec<usize> {
+/// The sizes of the images that are counted, each once, rising.
+pub(crate) fn sizes(results: &Results) -> Vec<usize> {
     let mut sizes: Vec<usize> = results.costs.iter().map(|card| card.size).collect();
     sizes.sort_unstable();
     sizes.dedup();
@@ -246,9 +247,15 @@ fn sizes(results: &Results) -> Vec<usize> {
 
 fn heading(results: &Results) -> Vec<String> {
     let mut lines = profile_lines(results);
-    if let Some(size) = sizes(results).into_iter().find(|size| *size != PAPER_SIZE) {
+    let others: Vec<String> = sizes(results)
+        .into_iter()
+        .filter(|size| *size != PAPER_SIZE)
+        .map(|size| format!("{size} x {size}"))
+        .collect();
+    if !others.is_empty() {
         lines.push(format!(
-            "Image size {size} x {size} (paper: {PAPER_SIZE} x {PAPER_SIZE}): no figure of the paper stands beside."
+            "Image size {} (paper: {PAPER_SIZE} x {PAPER_SIZE}): no figure of the paper stands beside.",
+            others.join(", ")
         ));
     }
     let here = results.costs.iter().filter(|card| card.dice.value.is_some()).count();

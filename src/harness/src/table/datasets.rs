@@ -27,6 +27,11 @@ pub struct DatasetCard {
     pub paper: Option<Numbers>,
     /// What the manifest of the used dataset defines; none for phantoms.
     pub defined: Option<Numbers>,
+    /// The settings that `size` and the parts of `here` are those of, where the
+    /// experiment has several: `size 64, fold 1`; else empty. Only the first card of a
+    /// dataset holds what the paper prints and what is defined.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub variant: String,
     /// Side of the network input under this experiment's protocol, pixels.
     pub size: usize,
     pub here: Here,
@@ -93,7 +98,16 @@ pub enum Here {
 /// The table.
 pub(super) fn table(results: &Results) -> Table {
     let mut footnotes = Footnotes::default();
-    let groups = results.datasets.iter().map(|card| group(card, &mut footnotes)).collect();
+    let mut groups: Vec<RowGroup> = Vec::new();
+    for card in &results.datasets {
+        let group = group(card, &mut footnotes);
+        match groups.last_mut() {
+            Some(last) if !card.variant.is_empty() && last.label == group.label => {
+                last.rows.extend(group.rows)
+            }
+            _ => groups.push(group),
+        }
+    }
     let column = |header: &str, align| Column {
         header: header.to_owned(),
         metric: None,
@@ -143,7 +157,7 @@ fn group(card: &DatasetCard, footnotes: &mut Footnotes) -> RowGroup {
         let cells = numbers(defined);
         rows.push(Row { label: "manifest".to_owned(), model: card.used.clone(), cells });
     }
-    rows.push(Row { label: "here".to_owned(), model: card.used.clone(), cells: here(card, footnotes) });
+    rows.push(Row { label: card.source(), model: card.used.clone(), cells: here(card, footnotes) });
     let label = if card.is_substituted() {
         format!("{} ({} for {})", card.title, card.used, card.asked)
     } else {
@@ -155,6 +169,12 @@ fn group(card: &DatasetCard, footnotes: &mut Footnotes) -> RowGroup {
 impl DatasetCard {
     fn is_substituted(&self) -> bool {
         self.used != self.asked
+    }
+
+    /// `here`, with the settings behind it where there are several.
+    pub(super) fn source(&self) -> String {
+        let variant = &self.variant;
+        if variant.is_empty() { "here".to_owned() } else { format!("here ({variant})") }
     }
 }
 
@@ -248,21 +268,30 @@ fn heading(results: &Results) -> Vec<String> {
         let sizes: Vec<String> = sizes.iter().map(|size| format!("{size} x {size}")).collect();
         lines.push(format!("Image size {} (paper: {PAPER_SIZE} x {PAPER_SIZE}).", sizes.join(", ")));
     }
+    let mut add = |line: String| {
+        if !lines.contains(&line) {
+            lines.push(line);
+        }
+    };
     for card in &results.datasets {
         if card.is_substituted() {
-            lines.push(format!("`{}` stands in for `{}`.", card.used, card.asked));
+            add(format!("`{}` stands in for `{}`.", card.used, card.asked));
         }
         match &card.here {
             Here::Found { images, expected, .. } if images < expected => {
-                lines.push(format!("`{}` is partial: {images} of {expected} images.", card.used));
+                add(format!("`{}` is partial: {images} of {expected} images.", card.used));
             }
-            Here::Damaged { .. } => lines.push(format!("`{}`: its registration is damaged.", card.used)),
+            Here::Damaged { .. } => add(format!("`{}`: its registration is damaged.", card.used)),
             Here::Found { .. } | Here::Missing { .. } => {}
         }
     }
-    let missing = results.datasets.iter().filter(|card| matches!(card.here, Here::Missing { .. })).count();
+    let names = |cards: &mut dyn Iterator<Item = &DatasetCard>| {
+        cards.map(|card| card.asked.clone()).collect::<BTreeSet<String>>().len()
+    };
+    let is_missing = |card: &&DatasetCard| matches!(card.here, Here::Missing { .. });
+    let missing = names(&mut results.datasets.iter().filter(is_missing));
     if missing > 0 {
-        let all = results.datasets.len();
+        let all = names(&mut results.datasets.iter());
         lines.push(format!("{missing} of {all} datasets are not registered in this store."));
     }
     lines
@@ -311,6 +340,23 @@ mod tests {
         let expected = "the paper's parts add up to 1364 (1089 + 137 + 138), not to its 1373 images; \
                         taken here: 1098 + 137 + 138";
         assert!(table.footnotes.iter().any(|t| t == expected), "{:?}", table.footnotes);
+    }
+
+    #[test]
+    fn every_size_and_fold_has_its_row() {
+        let mut results = samples::datasets();
+        let mut second = results.datasets[0].clone();
+        (second.paper, second.defined, second.size) = (None, None, 64);
+        second.variant = "size 64, fold 1".into();
+        results.datasets[0].variant = "size 224, fold 0".into();
+        results.datasets.insert(1, second);
+        let table = build(&results, &Paper);
+        let labels: Vec<&str> = table.blocks[0].groups[0].rows.iter().map(|row| row.label.as_str()).collect();
+        assert_eq!(labels, ["paper", "manifest", "here (size 224, fold 0)", "here (size 64, fold 1)"]);
+        assert_eq!(row(&table, "Kvasir-SEG", "here (size 64, fold 1)")[1], "64 x 64");
+        assert!(table.heading[0].contains("64 x 64, 224 x 224"), "{:?}", table.heading);
+        assert_eq!(table.blocks[0].groups.len(), 4);
+        assert!(table.heading.iter().any(|line| line.starts_with("2 of 4 datasets")), "{:?}", table.heading);
     }
 
     #[test]

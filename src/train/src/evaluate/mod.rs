@@ -43,6 +43,14 @@ pub enum EvaluateError {
     Write { path: PathBuf, source: io::Error },
 }
 
+impl EvaluateError {
+    /// What it says of the weights where they are no numbers any more; none of every
+    /// other failure.
+    pub fn divergence(&self) -> Option<String> {
+        matches!(self, EvaluateError::NotANumber(_)).then(|| self.to_string())
+    }
+}
+
 /// One scored image.
 #[derive(Debug)]
 pub struct ScoredImage {

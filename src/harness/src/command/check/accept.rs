@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use super::compare::{PerImage, Today, commit_of, gone, same_profile};
+use super::compare::{PerImage, Today, commit_of, gone, same_experiment};
 use super::lock::{
-    FEW_ROWS, Identity, Keys, Lines, Lock, LockedCell, Place, Subject, Tolerance, apart, scores_digest,
+    FEW_ROWS, Keys, Lines, Lock, LockedCell, Place, Subject, Tolerance, base_of, scores_digest,
 };
 use super::verdict::percent;
 use crate::cli::{Check, ToleranceRule};
@@ -14,7 +14,7 @@ use crate::command::context::{Chosen, Context};
 use crate::command::read::{self, Reading, State};
 use crate::exit::{Exit, Failure};
 use crate::metric::Metric;
-use crate::plan::Plan;
+use crate::plan::{Identity, Plan, apart};
 use crate::report;
 use crate::stats;
 
@@ -116,10 +116,14 @@ pub fn prepare(
             fresh.push(cell);
         }
     }
-    let mut lock = match Lock::read(&place)? {
+    let old = Lock::read(&place)?;
+    let is_new = old.is_none();
+    let mut lock = match old {
         Some(old) => {
-            same_profile(chosen, &old, &place)?;
-            renewed(old)
+            same_experiment(chosen, &old, &place)?;
+            let mut old = renewed(old);
+            old.settle(&base_of(experiment), &place)?;
+            old
         }
         None => Lock::empty(&experiment.name, &experiment.profile.name),
     };
@@ -131,37 +135,42 @@ pub fn prepare(
     let identities = lock.cells.iter().map(|cell| &cell.identity);
     let names = apart(identities.chain(plan.iter().map(|subject| &subject.identity)));
     let plan: Vec<&Subject> = plan.iter().collect();
-    let lost: Vec<Identity> = gone(&lock, &plan, &context.filter, &experiment.name)
+    let lost: Vec<Identity> = gone(&lock, &plan, &context.filter, experiment)
         .into_iter()
         .map(|(cell, _)| cell.identity.clone())
         .collect();
     let replaced = |cell: &LockedCell| todays.iter().any(|today| cell.is_of(&today.subject));
-    let (before, stay): (Vec<LockedCell>, Vec<LockedCell>) = lock.cells.into_iter().partition(replaced);
+    let (mut before, stay): (Vec<LockedCell>, Vec<LockedCell>) = lock.cells.into_iter().partition(replaced);
     let (dropped, stay): (Vec<LockedCell>, Vec<LockedCell>) =
         stay.into_iter().partition(|cell| arguments.prune && lost.contains(&cell.identity));
-    outcome.pruned = dropped.iter().map(|cell| cell.identity.describe(&names)).collect();
-    outcome.kept = stay.iter().map(|cell| cell.identity.describe(&names)).collect();
+    outcome.pruned = dropped.iter().map(|cell| cell.describe(&names)).collect();
+    outcome.kept = stay.iter().map(|cell| cell.describe(&names)).collect();
     for cell in &mut fresh {
-        let name = cell.identity.describe(&names);
-        let old = before.iter().find(|old| {
+        let name = cell.describe(&names);
+        let old = before.iter().position(|old| {
             old.identity == cell.identity
                 || old.identity.settings.is_none() && old.identity.is_namesake(&cell.identity)
         });
-        let Some(old) = old else {
+        let Some(old) = old.map(|place| before.remove(place)) else {
             outcome.added.push(name);
             continue;
         };
         cell.tolerance.clone_from(&old.tolerance);
-        let what = differences(old, cell);
+        let what = differences(&old, cell);
         if what.is_empty() {
             outcome.unchanged.push(name);
         } else {
             outcome.changed.push(Changed { cell: name, what });
         }
     }
+    // Entries of format 1 that one cell of today takes the place of.
+    outcome.pruned.extend(before.iter().map(|cell| cell.describe(&names)));
     lock.cells = stay;
     lock.cells.append(&mut fresh);
-    let mut notes = Vec::new();
+    let mut notes = lock.fill_holes();
+    if is_new {
+        notes.clear();
+    }
     if arguments.tolerance == Some(ToleranceRule::FromSeeds) {
         notes.push(from_seeds(&mut lock));
     }
@@ -191,10 +200,10 @@ fn renewed(mut lock: Lock) -> Lock {
 /// What is accepted of a finished cell.
 fn accepted(context: &Context, today: &Today<'_>, readings: &[Reading]) -> Result<LockedCell, Failure> {
     let Today { reading, subject } = today;
+    let name = subject.describe(&BTreeSet::new());
     let State::Done(done) = &reading.state else {
         let message = format!(
-            "{} is {}: {}; only finished results can be accepted (--filter leaves cells out)",
-            reading.planned.cell.describe(),
+            "{name} is {}: {}; only finished results can be accepted (--filter leaves cells out)",
             reading.word(),
             reading.reason()
         );
@@ -203,10 +212,18 @@ fn accepted(context: &Context, today: &Today<'_>, readings: &[Reading]) -> Resul
     let per_image = PerImage::of(done, &reading.planned, &context.inputs)
         .map_err(|problem| Failure::new(Exit::Altered, problem))?;
     let scores = done.eval.mean.clone();
+    if scores.is_empty() || scores.values().any(|score| !score.is_finite()) {
+        let message = format!(
+            "{name} has no finite score (all of its images may be left out of the means): nothing could be compared \
+             with it"
+        );
+        return Err(Failure::new(Exit::Missing, message));
+    }
     let metrics: BTreeSet<Metric> = scores.keys().copied().collect();
     let (training, evaluation) = (&done.train.provenance, &done.eval.provenance);
     Ok(LockedCell {
         identity: subject.identity.clone(),
+        own: subject.own(),
         asked: subject.asked.clone(),
         numerics: evaluation.numerics.clone(),
         simd: Some(training.simd.clone()).filter(|simd| !simd.is_empty()),
@@ -254,7 +271,7 @@ fn differences(old: &LockedCell, new: &LockedCell) -> Vec<String> {
 /// Gives cells of three and more seeds tolerances of their own: two standard deviations
 /// over the seeds. Says what it did.
 fn from_seeds(lock: &mut Lock) -> String {
-    let mut set = 0;
+    let (mut set, mut useless) = (0, 0);
     let all = lock.cells.clone();
     for cell in &mut lock.cells {
         let siblings: Vec<&LockedCell> = all
@@ -270,19 +287,29 @@ fn from_seeds(lock: &mut Lock) -> String {
             continue;
         }
         cell.tolerance.clear();
-        for metric in cell.scores.keys() {
+        for (metric, accepted) in &cell.scores {
             let scores: Vec<f64> =
                 siblings.iter().filter_map(|other| other.scores.get(metric).copied()).collect();
             // Short enough to read; a millionth is no difference.
-            let allowed = stats::std(&scores).map(|sd| (2e6 * sd).round() / 1e6);
-            cell.tolerance.extend(allowed.map(|allowed| (*metric, allowed.max(LEAST))));
+            let allowed = stats::std(&scores).map(|sd| ((2e6 * sd).round() / 1e6).max(LEAST));
+            match allowed {
+                Some(allowed) if Tolerance::absolute(allowed).allows_anything(*accepted) => useless += 1,
+                Some(allowed) => drop(cell.tolerance.insert(*metric, allowed)),
+                None => {}
+            }
         }
         set += 1;
     }
+    let useless = match useless {
+        0 => String::new(),
+        count => {
+            format!("; {count} scores scatter so much that none could fail: they keep the lock's tolerance")
+        }
+    };
     match set {
         0 => format!("no network has {SEEDS} locked seeds on a dataset: the tolerances stay as they are"),
         set => format!(
-            "tolerances of {set} cells are two standard deviations over their seeds, {LEAST} at least"
+            "tolerances of {set} cells are two standard deviations over their seeds, {LEAST} at least{useless}"
         ),
     }
 }
@@ -300,6 +327,7 @@ mod tests {
                 pretrained: None,
                 settings: Some(BTreeMap::new()),
             },
+            own: BTreeMap::new(),
             asked: None,
             numerics: "flex".into(),
             simd: None,

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::judge::{self, Found};
-use super::lock::{Lock, LockedCell, Place, Subject, apart};
+use super::lock::{Lock, LockedCell, Place, Subject, base_of, of_score};
 use super::verdict::{Row, Tier};
 use crate::command::context::{Chosen, Context};
 use crate::command::finished;
@@ -11,9 +11,9 @@ use crate::command::read::{Done, Reading, State};
 use crate::exec::Inputs;
 use crate::exit::{Exit, Failure};
 use crate::metric::Metric;
-use crate::plan::{Filter, PlannedCell};
+use crate::plan::{Filter, PlannedCell, Settings, apart};
 use crate::spec::experiment::plain;
-use crate::spec::reported;
+use crate::spec::{Experiment, reported};
 use crate::store::Problem;
 use crate::store::record::{ImageScores, Provenance};
 
@@ -66,16 +66,19 @@ impl PerImage {
 /// `notes`.
 ///
 /// # Errors
-/// Exit 2 if the lock is of another profile.
+/// Exit 2 if the lock is of another experiment or profile, or would compare nothing.
 pub fn against_lock(
     context: &Context,
     chosen: &Chosen,
     readings: &[Reading],
-    lock: &Lock,
+    mut lock: Lock,
     place: &Place,
     notes: &mut Vec<String>,
 ) -> Result<Vec<Row>, Failure> {
-    same_profile(chosen, lock, place)?;
+    same_experiment(chosen, &lock, place)?;
+    lock.settle(&base_of(&chosen.experiment), place)?;
+    lock.refuse_holes(place)?;
+    let lock = &lock;
     let name = &chosen.experiment.name;
     if lock.format < Lock::FORMAT {
         notes.push(format!(
@@ -94,7 +97,6 @@ pub fn against_lock(
             .chain(lock.cells.iter().map(|locked| &locked.identity)),
     );
     let metrics: BTreeSet<Metric> = lock.cells.iter().flat_map(|cell| cell.scores.keys().copied()).collect();
-    let mut without_tolerance = BTreeSet::new();
     let mut rows = Vec::new();
     for today in &todays {
         let name = today.subject.describe(&apart);
@@ -128,14 +130,14 @@ pub fn against_lock(
                 continue;
             }
         };
-        let default = Lock::default_tolerance();
-        for metric in locked.scores.keys().filter(|metric| lock.tolerance(locked, **metric).is_none()) {
-            without_tolerance.insert(*metric);
+        if locked.scores.is_empty() {
+            let reason = "no score of it was accepted, so nothing is compared; accept again";
+            rows.push(Row::without_number(&name, Tier::Unknown, reason, line));
+            continue;
         }
-        let tolerance = |metric| lock.tolerance(locked, metric).unwrap_or(default[&metric]);
         let commit = commit_of(&done.eval.provenance);
         let found = found(done, &per_image, commit.as_deref());
-        rows.extend(judge::cell(&name, locked, &found, tolerance));
+        rows.extend(judge::cell(&name, locked, &found, |metric| of_score(lock, locked, metric)));
         for metric in metrics.iter().filter(|metric| !locked.scores.contains_key(metric)) {
             if let Some(found) = done.eval.mean.get(metric) {
                 let reason = "no value of it was accepted, of other cells there is one; accept again";
@@ -145,38 +147,56 @@ pub fn against_lock(
         }
     }
     let subjects: Vec<&Subject> = todays.iter().map(|today| &today.subject).collect();
-    rows.extend(gone(lock, &subjects, &context.filter, name).into_iter().map(|(locked, reason)| Row {
+    let gone = gone(lock, &subjects, &context.filter, &chosen.experiment);
+    add_settings(&mut rows, &todays, &apart);
+    let shown = |locked: &LockedCell| -> Settings {
+        let mut settings = locked.settings();
+        settings.retain(|path, _| apart.contains(path) || locked.own.contains_key(path));
+        settings
+    };
+    rows.extend(gone.into_iter().map(|(locked, reason)| Row {
         is_gone: true,
-        ..Row::without_number(
-            &locked.identity.describe(&apart),
-            Tier::Missing,
-            reason,
-            Some(locked.lines.cell),
-        )
+        label: locked.identity.model.clone(),
+        settings: shown(locked),
+        ..Row::without_number(&locked.describe(&apart), Tier::Missing, reason, Some(locked.lines.cell))
     }));
-    if !without_tolerance.is_empty() {
-        let names: Vec<&str> = without_tolerance.iter().map(|metric| metric.name()).collect();
-        notes.push(format!(
-            "{} gives no tolerance for {}: {} is taken",
-            place.shown,
-            names.join(", "),
-            Lock::default_tolerance()[&Metric::Dice].absolute
-        ));
-    }
     Ok(rows)
 }
 
-/// # Errors
-/// Exit 2 if the lock was accepted under another profile.
-pub fn same_profile(chosen: &Chosen, lock: &Lock, place: &Place) -> Result<(), Failure> {
-    let today = &chosen.experiment.profile.name;
-    if lock.profile == *today {
-        return Ok(());
+/// Gives the rows of today's cells the labels and settings of their cells.
+fn add_settings(rows: &mut [Row], todays: &[Today<'_>], apart: &BTreeSet<String>) {
+    let of = |today: &Today<'_>| {
+        let facts = (today.reading.planned.label.clone(), today.subject.settings(apart));
+        (today.subject.describe(apart), facts)
+    };
+    let known: BTreeMap<String, (String, Settings)> = todays.iter().map(of).collect();
+    for row in rows {
+        if let Some((label, settings)) = known.get(&row.cell) {
+            row.label.clone_from(label);
+            row.settings.clone_from(settings);
+        }
     }
-    let message = format!(
-        "{} was accepted under profile `{1}`, not `{today}`: give --profile {1}",
-        place.shown, lock.profile
-    );
+}
+
+/// # Errors
+/// Exit 2 if the lock is of another experiment, or was accepted under another profile.
+pub fn same_experiment(chosen: &Chosen, lock: &Lock, place: &Place) -> Result<(), Failure> {
+    let experiment = &chosen.experiment;
+    let (name, profile) = (&experiment.name, &experiment.profile.name);
+    let message = if lock.experiment != *name {
+        format!(
+            "{} holds the results of the experiment `{}`, not of `{name}`: put it beside its own experiment (if that \
+             was renamed, write experiment = \"{name}\" into it)",
+            place.shown, lock.experiment
+        )
+    } else if lock.profile != *profile {
+        format!(
+            "{} was accepted under profile `{1}`, not `{profile}`: give --profile {1}",
+            place.shown, lock.profile
+        )
+    } else {
+        return Ok(());
+    };
     Err(Failure::new(Exit::Usage, message))
 }
 
@@ -186,30 +206,36 @@ pub fn gone<'l>(
     lock: &'l Lock,
     todays: &[&Subject],
     filter: &Filter,
-    experiment: &str,
+    experiment: &Experiment,
 ) -> Vec<(&'l LockedCell, String)> {
+    let base = base_of(experiment);
     let is_there = |locked: &&LockedCell| todays.iter().any(|today| locked.is_of(today));
-    let gone = lock.cells.iter().filter(|locked| !is_there(locked) && locked.passes(filter));
-    gone.map(|locked| (locked, why_gone(locked, todays, experiment))).collect()
+    let gone = lock.cells.iter().filter(|locked| !is_there(locked) && locked.passes(filter, &base));
+    gone.map(|locked| (locked, why_gone(locked, todays, &experiment.name))).collect()
 }
 
 fn why_gone(locked: &LockedCell, todays: &[&Subject], experiment: &str) -> String {
     let remedy = format!("`dygl check {experiment} --accept --prune` drops it");
     let identity = &locked.identity;
-    let Some(namesake) = todays.iter().find(|today| identity.is_namesake(&today.identity)) else {
+    let mut namesakes =
+        todays.iter().map(|today| &today.identity).filter(|today| identity.is_namesake(today)).peekable();
+    if namesakes.peek().is_none() {
         return format!("accepted, but not in the experiment now; {remedy}");
-    };
-    let (Some(then), Some(now)) = (&identity.settings, &namesake.identity.settings) else {
+    }
+    let Some(then) = &identity.settings else {
         return format!("accepted by a lock that knows no settings; {remedy}");
     };
-    let paths: BTreeSet<&String> = then.keys().chain(now.keys()).collect();
     let value = |value: Option<&serde_json::Value>| value.map_or_else(|| "the protocol's".into(), plain);
-    let differs: Vec<String> = paths
-        .into_iter()
-        .filter(|path| then.get(*path) != now.get(*path))
-        .map(|path| format!("{path} {}, now {}", value(then.get(path)), value(now.get(path))))
-        .collect();
-    format!("accepted under other settings ({}); {remedy}", differs.join("; "))
+    let differences = |now: &Settings| -> Vec<String> {
+        let paths: BTreeSet<&String> = then.keys().chain(now.keys()).collect();
+        let differs = paths.into_iter().filter(|path| then.get(*path) != now.get(*path));
+        differs
+            .map(|path| format!("{path} {}, now {}", value(then.get(path)), value(now.get(path))))
+            .collect()
+    };
+    // Of the cells of a sweep, the most similar one says most.
+    let nearest = namesakes.filter_map(|now| now.settings.as_ref().map(&differences)).min_by_key(Vec::len);
+    format!("accepted under other settings ({}); {remedy}", nearest.unwrap_or_default().join("; "))
 }
 
 /// Holds the results of an experiment against the published ones.
@@ -237,6 +263,7 @@ pub fn against_paper(chosen: &Chosen, readings: &[Reading]) -> Vec<Row> {
             continue;
         }
         let cell = &reading.planned.cell;
+        let before = rows.len();
         for metric in &chosen.experiment.table.metrics {
             let printed = reported::embedded().ok().and_then(|all| {
                 all.value(table, &cell.asked.name, &cell.model, metric.name()).map(ToString::to_string)
@@ -245,7 +272,11 @@ pub fn against_paper(chosen: &Chosen, readings: &[Reading]) -> Vec<Row> {
                 rows.push(judge::published(&name, *metric, published / 100.0, &done.eval.mean, PAPER));
             }
         }
+        if rows.len() == before {
+            rows.push(unknown(format!("the paper's Table {table} prints no number of it")));
+        }
     }
+    add_settings(&mut rows, &todays, &apart);
     rows
 }
 

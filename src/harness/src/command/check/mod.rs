@@ -80,11 +80,11 @@ struct Case<'c> {
 
 fn cases<'c>(arguments: &Check, context: &'c Context, root: &Path) -> Result<Vec<Case<'c>>, Failure> {
     let selection = &arguments.selection;
-    let case = |(asked, chosen): (&String, &'c Chosen)| {
+    let case = |chosen: &'c Chosen| {
         let readings = read::cells(context, selection, &chosen.cells).or_exit(Exit::Environment)?;
-        Ok(Case { chosen, readings, place: Place::of(root, asked, &chosen.experiment.name) })
+        Ok(Case { chosen, readings, place: Place::of(root, &chosen.experiment) })
     };
-    selection.experiments.iter().zip(&context.chosen).map(case).collect()
+    context.chosen.iter().map(case).collect()
 }
 
 fn accept(
@@ -94,7 +94,13 @@ fn accept(
     nothing: Option<Failure>,
 ) -> Result<Told, Failure> {
     let mut all: Vec<Prepared> = Vec::new();
+    let mut places: Vec<PathBuf> = Vec::new();
     for Case { chosen, readings, place } in cases(arguments, context, root)? {
+        // One experiment by two of its names.
+        if places.contains(&place.path) {
+            continue;
+        }
+        places.push(place.path.clone());
         all.push(accept::prepare(context, chosen, &readings, place, arguments)?);
     }
     // A filter may still name cells that only the lock holds, which --prune drops.
@@ -140,7 +146,7 @@ fn compare(
                     (None, None) => return Err(place.is_missing(experiment)),
                     (_, Some(lock)) => lock,
                 };
-                compare::against_lock(context, chosen, &readings, &lock, &place, &mut notes)?
+                compare::against_lock(context, chosen, &readings, lock, &place, &mut notes)?
             }
         };
         if rules.better {

@@ -4,6 +4,7 @@ use serde::{Serialize, Serializer};
 
 use crate::exit::Exit;
 use crate::metric::Metric;
+use crate::plan::Settings;
 
 /// How a result stands to what was accepted or published, in the order of reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -88,11 +89,15 @@ impl Rules {
         self.exit(tier) == Exit::Ok
     }
 
-    /// The exit code of all: that of the worst tier.
+    /// The exit code of all: that of the worst tier. Where nothing was compared, nothing
+    /// holds.
     pub fn exit_of<'a>(self, rows: impl IntoIterator<Item = &'a Row>) -> Exit {
         // Altered bytes first, then scores that moved, then what is not there.
         const ORDER: [Exit; 5] = [Exit::Altered, Exit::Regressed, Exit::Failed, Exit::Missing, Exit::Stale];
         let exits: Vec<Exit> = rows.into_iter().map(|row| self.exit(row.tier)).collect();
+        if exits.is_empty() {
+            return Exit::Missing;
+        }
         ORDER.into_iter().find(|exit| exits.contains(exit)).unwrap_or(Exit::Ok)
     }
 }
@@ -101,6 +106,10 @@ impl Rules {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Row {
     pub cell: String,
+    /// The label of the cell's row in tables; of a cell that is gone its network.
+    pub label: String,
+    /// The settings that tell the cell apart, by path.
+    pub settings: Settings,
     pub metric: Option<Metric>,
     pub accepted: Option<f64>,
     pub found: Option<f64>,
@@ -140,6 +149,8 @@ impl Row {
     pub fn without_number(cell: &str, tier: Tier, reason: impl Into<String>, line: Option<usize>) -> Self {
         Self {
             cell: cell.to_owned(),
+            label: String::new(),
+            settings: Settings::new(),
             metric: None,
             accepted: None,
             found: None,
@@ -214,7 +225,7 @@ mod tests {
         assert_eq!(exit(&[Tier::Unknown, Tier::Stale, Tier::Better]), Exit::Regressed);
         assert_eq!(exit(&[Tier::Stale, Tier::Failed]), Exit::Failed);
         assert_eq!(exit(&[Tier::Stale, Tier::Missing]), Exit::Missing);
-        assert_eq!(exit(&[]), Exit::Ok);
+        assert_eq!(exit(&[]), Exit::Missing);
     }
 
     #[test]

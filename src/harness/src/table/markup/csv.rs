@@ -200,7 +200,7 @@ fn here(table: &Table, card: &DatasetCard) -> Vec<String> {
         Here::Missing { .. } => ("missing", Default::default(), None, Default::default()),
         Here::Damaged { .. } => ("damaged", Default::default(), None, Default::default()),
     };
-    let mut line = line(table, card, "here", state);
+    let mut line = line(table, card, &card.source(), state);
     line.extend(counts);
     line.extend(parts(found));
     line.extend([card.size.to_string(), card.size.to_string(), String::new()]);

@@ -34,6 +34,7 @@ pub(crate) fn datasets() -> Results {
             title: title.into(),
             defined: Some(Numbers { resize: None, ..taken.unwrap_or_else(|| paper.clone()) }),
             paper: Some(paper),
+            variant: String::new(),
             size: 224,
             here: here.unwrap_or_else(|| Here::Missing {
                 command: format!("dygl dataset add {id} PATH"),

@@ -1,7 +1,8 @@
 //! Every tier, with the sentence that comes with it.
 
-use super::super::lock::{Identity, Lines};
+use super::super::lock::Lines;
 use super::*;
+use crate::plan::Identity;
 
 const TOLERANCE: Tolerance = Tolerance::absolute(0.01);
 
@@ -34,6 +35,7 @@ fn locked(dice: &[f64], with_images: bool) -> LockedCell {
             pretrained: None,
             settings: Some(BTreeMap::new()),
         },
+        own: BTreeMap::new(),
         asked: None,
         numerics: "flex".into(),
         simd: Some("avx512".into()),

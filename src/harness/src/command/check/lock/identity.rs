@@ -1,27 +1,10 @@
-//! Which cell a locked result was accepted of.
+//! A cell of today as locks know cells.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use serde_json::Value as Json;
-
-use crate::plan::PlannedCell;
-use crate::spec::experiment::{Mark, plain};
+use crate::plan::{Identity, PlannedCell, Settings};
+use crate::spec::experiment::Mark;
 use crate::spec::{Experiment, schema};
-
-/// The settings of a cell that are not those of `protocol.toml`, by path.
-pub type Settings = BTreeMap<String, Json>;
-
-/// What tells a cell apart from every other.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Identity {
-    pub model: String,
-    pub dataset: String,
-    pub seed: u64,
-    /// SHA-256 of the weights that training started from, if any.
-    pub pretrained: Option<String>,
-    /// `None` where nobody wrote them down (format 1).
-    pub settings: Option<Settings>,
-}
 
 /// A cell of today, as locks know cells.
 #[derive(Debug, Clone)]
@@ -29,108 +12,59 @@ pub struct Subject {
     pub identity: Identity,
     /// The dataset that was asked for, where it is not the one that is used.
     pub asked: Option<String>,
-    /// Whether an axis or the command line gave it a setting of its own.
+    /// Whether it is one of several cells that differ in settings alone, or the command
+    /// line gave it a setting: a lock without settings does not say which cell it means.
     pub has_own_settings: bool,
     /// All values of the settings that somewhere depart from the protocol.
     values: Settings,
+    /// The axes of its experiment, which its name holds in any case.
+    axes: BTreeSet<String>,
 }
 
 impl Subject {
     pub fn of(planned: &PlannedCell, experiment: &Experiment) -> Self {
         let cell = &planned.cell;
-        let protocol = serde_json::to_value(&cell.protocol).unwrap_or_default();
-        let (mut settings, mut values) = (Settings::new(), Settings::new());
-        let mut has_own_settings = !planned.settings.is_empty();
-        // Weights to start from are a departure, too, but no setting of the protocol.
-        for departure in experiment.departures.iter().filter(|d| schema::setting(&d.path).is_some()) {
-            let value = departure.path.split('.').fold(&protocol, |value, name| &value[name]).clone();
-            if value != departure.base {
-                has_own_settings |= departure.by == Mark::CommandLine;
-                settings.insert(departure.path.clone(), value.clone());
-            }
+        let mut values = planned.settings.clone();
+        let mut has_own_settings = experiment.matrix.settings().iter().any(|axis| axis.values().len() > 1);
+        for departure in &experiment.departures {
+            let Some(setting) = schema::setting(&departure.path) else { continue };
+            let value = setting.value(&cell.protocol);
+            has_own_settings |= value != departure.base && departure.by == Mark::CommandLine;
             values.insert(departure.path.clone(), value);
         }
-        let identity = Identity {
-            model: cell.model.to_string(),
-            dataset: cell.dataset.to_string(),
-            seed: cell.seed,
-            pretrained: cell.pretrained.as_ref().map(|pretrained| pretrained.sha256.clone()),
-            settings: Some(settings),
-        };
         let asked = cell.is_substituted().then(|| cell.asked.to_string());
-        Self { identity, asked, has_own_settings, values }
+        let axes = planned.settings.keys().cloned().collect();
+        Self { identity: planned.identity.clone(), asked, has_own_settings, values, axes }
     }
 
-    /// For people; `apart` are the settings that tell cells apart (see [`apart`]).
+    /// For people; `apart` are the settings that tell cells apart (see
+    /// [`apart`](crate::plan::apart)).
     pub fn describe(&self, apart: &BTreeSet<String>) -> String {
-        self.identity.name_with(&self.values, apart)
-    }
-}
-
-impl Identity {
-    /// Whether all but the settings is the same.
-    pub fn is_namesake(&self, other: &Self) -> bool {
-        (&self.model, &self.dataset, self.seed, &self.pretrained)
-            == (&other.model, &other.dataset, other.seed, &other.pretrained)
+        self.identity.describe_with(&self.settings(apart), &apart.union(&self.axes).cloned().collect())
     }
 
-    /// For people; `apart` are the settings that tell cells apart (see [`apart`]).
-    pub fn describe(&self, apart: &BTreeSet<String>) -> String {
-        match &self.settings {
-            Some(settings) => self.name_with(settings, apart),
-            None => self.name_with(&Settings::new(), apart),
-        }
+    /// The values of its experiment's axes that are the protocol's own.
+    pub fn own(&self) -> Settings {
+        let is_own = |path: &String| {
+            self.axes.contains(path)
+                && self.identity.settings.as_ref().is_none_or(|own| !own.contains_key(path))
+        };
+        let all = self.values.iter().filter(|(path, _)| is_own(path));
+        all.map(|(path, value)| (path.clone(), value.clone())).collect()
     }
 
-    fn name_with(&self, values: &Settings, apart: &BTreeSet<String>) -> String {
-        let start =
-            self.pretrained.as_deref().map_or(String::new(), |sha256| format!(" from {}", short(sha256)));
-        let own = words(values, apart).join(", ");
-        let own = if own.is_empty() { own } else { format!(" ({own})") };
-        format!("{}{start} on {}, seed {}{own}", self.model, self.dataset, self.seed)
+    /// The settings that its name holds.
+    pub fn settings(&self, apart: &BTreeSet<String>) -> Settings {
+        let shown = |path: &String| apart.contains(path) || self.axes.contains(path);
+        let all = self.values.iter().filter(|(path, _)| shown(path));
+        all.map(|(path, value)| (path.clone(), value.clone())).collect()
     }
-
-    /// What tells it apart from its namesakes in a table: its settings in `apart` and
-    /// its first weights.
-    pub fn variant(&self, apart: &BTreeSet<String>) -> String {
-        let settings = self.settings.clone().unwrap_or_default();
-        let mut words = words(&settings, apart);
-        words.extend(self.pretrained.as_deref().map(|sha256| format!("from {}", short(sha256))));
-        words.join(", ")
-    }
-
-    /// The order of cells in a lock.
-    pub fn place(&self) -> (&str, &str, u64, Option<&str>, Vec<String>) {
-        let settings = self.settings.iter().flatten();
-        let settings = settings.map(|(path, value)| format!("{path} {}", plain(value))).collect();
-        (&self.model, &self.dataset, self.seed, self.pretrained.as_deref(), settings)
-    }
-}
-
-fn short(sha256: &str) -> &str {
-    sha256.get(..12).unwrap_or(sha256)
-}
-
-fn words(values: &Settings, apart: &BTreeSet<String>) -> Vec<String> {
-    let own = values.iter().filter(|(path, _)| apart.contains(*path));
-    own.map(|(path, value)| format!("{path} {}", plain(value))).collect()
-}
-
-/// The settings in which cells differ. A setting that some lack (they have the
-/// protocol's value) counts as different.
-pub fn apart<'a>(cells: impl IntoIterator<Item = &'a Identity>) -> BTreeSet<String> {
-    let known: Vec<&Settings> = cells.into_iter().filter_map(|cell| cell.settings.as_ref()).collect();
-    let paths: BTreeSet<&String> = known.iter().flat_map(|settings| settings.keys()).collect();
-    let differs = |path: &&String| {
-        known.windows(2).any(|pair| pair[0].get(path.as_str()) != pair[1].get(path.as_str()))
-    };
-    paths.into_iter().filter(differs).cloned().collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::Plan;
+    use crate::plan::{Plan, apart, names};
     use crate::spec::testing::experiment;
 
     fn subjects(set: &[&str]) -> Vec<Subject> {
@@ -161,5 +95,11 @@ mod tests {
         assert_eq!(sweep[1].describe(&apart), "unet on kvasir-seg, seed 42 (loss.lambda 0.5)");
         assert_eq!(sweep[0].identity.variant(&apart), "loss.lambda 0.3");
         assert_eq!(sweep[1].identity.variant(&apart), "");
+        // Other verbs call them the same.
+        let experiment = experiment("table2", None, &[ONE[0], ONE[1], "loss.lambda=0.3,0.5"]);
+        let plan = Plan::expand(&experiment).cells;
+        let found: Vec<String> =
+            plan.iter().map(|planned| Subject::of(planned, &experiment).describe(&apart)).collect();
+        assert_eq!(found, names(&plan).into_iter().map(|name| name.full).collect::<Vec<_>>());
     }
 }

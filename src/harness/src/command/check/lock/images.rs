@@ -3,9 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Lock, LockedCell, apart};
+use super::{Lock, LockedCell};
 use crate::exit::{Exit, Failure};
 use crate::metric::Metric;
+use crate::plan::apart;
 use crate::store::record::ImageScores;
 
 /// Up to so many rows are kept unasked.
@@ -202,8 +203,9 @@ impl LockedCell {
 mod tests {
     use serde_json::json;
 
-    use super::super::{Identity, Lines};
+    use super::super::Lines;
     use super::*;
+    use crate::plan::Identity;
 
     fn image(id: &str, dice: f64, iou: Option<f64>) -> ImageScores {
         let iou = iou.map(|iou| (Metric::Iou, iou));
@@ -220,6 +222,7 @@ mod tests {
                 pretrained: None,
                 settings: Some(settings.into_iter().collect()),
             },
+            own: BTreeMap::new(),
             asked: None,
             numerics: "flex".into(),
             simd: None,

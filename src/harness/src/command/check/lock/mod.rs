@@ -4,19 +4,23 @@
 mod identity;
 mod images;
 mod read;
+mod whole;
 mod write;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-pub use identity::{Identity, Settings, Subject, apart};
+pub use identity::Subject;
 pub use images::{FEW_ROWS, rounded, scores_digest};
+pub use whole::of_score;
 
 use crate::exit::{Exit, Failure};
 use crate::metric::Metric;
-use crate::plan::{Filter, NamesOf};
+use crate::plan::{Filter, Identity, NamesOf, Settings, SettingsOf};
 use crate::spec::name::Named;
+use crate::spec::protocol::Protocol;
+use crate::spec::{Experiment, Origin, schema};
 use crate::store::record::ImageScores;
 
 /// The accepted results of one experiment.
@@ -28,6 +32,8 @@ pub struct Lock {
     pub profile: String,
     /// By metric: how far a mean score (0..1) may move.
     pub tolerance: BTreeMap<Metric, Tolerance>,
+    /// Where in the file they stand, from 1.
+    pub tolerance_lines: BTreeMap<Metric, usize>,
     pub cells: Vec<LockedCell>,
 }
 
@@ -45,6 +51,11 @@ impl Tolerance {
         Self { absolute, relative: 0.0 }
     }
 
+    /// Whether no score in 0..1 could fail at this value: such a tolerance compares nothing.
+    pub fn allows_anything(&self, accepted: f64) -> bool {
+        self.allows(accepted) >= accepted.max(1.0 - accepted)
+    }
+
     /// The larger of the two allowances at this value.
     pub fn allows(&self, accepted: f64) -> f64 {
         self.absolute.max(self.relative * accepted.abs())
@@ -55,6 +66,10 @@ impl Tolerance {
 #[derive(Debug, Clone)]
 pub struct LockedCell {
     pub identity: Identity,
+    /// Settings at the protocol's own value, written down because the cell's experiment
+    /// sweeps them. They are no part of its identity as long as the protocol keeps them;
+    /// see [`Lock::settle`].
+    pub own: Settings,
     /// The dataset that the experiment asked for, where a profile put another in its place.
     pub asked: Option<String>,
     pub numerics: String,
@@ -105,8 +120,21 @@ impl LockedCell {
         same(&subject.identity) || unsure
     }
 
-    /// Whether it passes a filter of the command line.
-    pub fn passes(&self, filter: &Filter) -> bool {
+    /// For people; `apart` are the settings that tell cells apart.
+    pub fn describe(&self, apart: &BTreeSet<String>) -> String {
+        self.identity.describe_with(&self.settings(), &apart.iter().chain(self.own.keys()).cloned().collect())
+    }
+
+    /// All settings that the lock holds of it.
+    pub fn settings(&self) -> Settings {
+        let mut settings = self.own.clone();
+        settings.extend(self.identity.settings.clone().unwrap_or_default());
+        settings
+    }
+
+    /// Whether it passes a filter of the command line; `base` is the protocol that its
+    /// settings depart from.
+    pub fn passes(&self, filter: &Filter, base: &Protocol) -> bool {
         let named = |text: &str| Named::parse(text).unwrap_or_else(|_| Named::plain(text));
         let (model, dataset) = (named(&self.identity.model), named(&self.identity.dataset));
         let asked = self.asked.as_deref().map(named);
@@ -115,8 +143,24 @@ impl LockedCell {
             dataset: &dataset,
             asked: asked.as_ref().unwrap_or(&dataset),
             seed: self.identity.seed,
+            settings: match &self.identity.settings {
+                Some(settings) => SettingsOf::Departures(settings, base),
+                None => SettingsOf::Unknown,
+            },
         })
     }
+}
+
+/// The protocol that the settings of an experiment's cells depart from.
+pub fn base_of(experiment: &Experiment) -> Protocol {
+    let mut base = experiment.protocol.clone();
+    for departure in &experiment.departures {
+        if let Some(setting) = schema::setting(&departure.path) {
+            // A value of the protocol's own file, which fits.
+            let _ = setting.assign(&mut base, &departure.base);
+        }
+    }
+    base
 }
 
 /// A lock and its images as files, with the names that messages give them.
@@ -129,13 +173,12 @@ pub struct Place {
 }
 
 impl Place {
-    /// Where the lock of an experiment lies: beside it, else in `experiments/`.
-    pub fn of(root: &Path, asked: &str, name: &str) -> Self {
-        let file = root.join(asked);
-        let path = if asked.ends_with(".toml") && file.is_file() {
-            file.with_extension("lock.toml")
-        } else {
-            root.join("experiments").join(format!("{name}.lock.toml"))
+    /// Where the lock of an experiment lies: beside its file and called as that, by
+    /// whatever name the file was asked for; of a built-in one in `experiments/`.
+    pub fn of(root: &Path, experiment: &Experiment) -> Self {
+        let path = match experiment.sources.first() {
+            Some(Origin::File(file)) => root.join(file).with_extension("lock.toml"),
+            _ => root.join("experiments").join(format!("{}.lock.toml", experiment.name)),
         };
         let shown = path.strip_prefix(root).unwrap_or(&path).display().to_string();
         Self { path, shown }
@@ -173,6 +216,7 @@ impl Lock {
             experiment: experiment.to_owned(),
             profile: profile.to_owned(),
             tolerance: Self::default_tolerance(),
+            tolerance_lines: BTreeMap::new(),
             cells: Vec::new(),
         }
     }
@@ -201,6 +245,11 @@ impl Lock {
         self.cells.iter().filter_map(|cell| cell.images).sum()
     }
 
+    /// Whether any cell has a score of this metric.
+    pub fn has(&self, metric: Metric) -> bool {
+        self.cells.iter().any(|cell| cell.scores.contains_key(&metric))
+    }
+
     /// How far a score of a cell may move; none if nobody said.
     pub fn tolerance(&self, cell: &LockedCell, metric: Metric) -> Option<Tolerance> {
         let own = cell.tolerance.get(&metric).map(|absolute| Tolerance::absolute(*absolute));
@@ -211,22 +260,39 @@ impl Lock {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::spec::testing::experiment;
+
+    #[test]
+    fn a_departure_leads_back_to_the_protocol() {
+        let changed = experiment("table2", None, &["loss.lambda=0.3,0.7", "train.epochs=50"]);
+        assert_eq!(base_of(&changed), crate::spec::testing::protocol());
+    }
 
     #[test]
     fn the_larger_allowance_counts() {
         let tolerance = Tolerance { absolute: 0.01, relative: 0.1 };
         assert!((tolerance.allows(0.9) - 0.09).abs() < 1e-12);
         assert!((tolerance.allows(0.05) - 0.01).abs() < 1e-12);
+        assert!(
+            Tolerance::absolute(1.0).allows_anything(0.8) && Tolerance::absolute(0.8).allows_anything(0.8)
+        );
+        assert!(Tolerance { absolute: 0.0, relative: 9.0 }.allows_anything(0.2));
+        assert!(!Tolerance::absolute(0.79).allows_anything(0.8) && !tolerance.allows_anything(0.9));
     }
 
     #[test]
     fn locks_lie_beside_their_experiments() {
         let root = tempfile::tempdir().expect("folder");
-        let place = Place::of(root.path(), "a", "a");
-        assert_eq!(place.shown, "experiments/a.lock.toml");
-        assert_eq!(place.images().shown, "experiments/a.lock.csv");
-        fs::write(root.path().join("own.toml"), "").expect("written");
-        assert_eq!(Place::of(root.path(), "own.toml", "b").shown, "own.lock.toml");
+        let built_in = experiment("smoke", None, &[]);
+        let place = Place::of(root.path(), &built_in);
+        assert_eq!(place.shown, "experiments/smoke.lock.toml");
+        assert_eq!(place.images().shown, "experiments/smoke.lock.csv");
+        // The file's name counts, not the one within it, and not the one it was asked by.
+        let mut own = built_in;
+        own.sources[0] = Origin::File("experiments/other.toml".into());
+        assert_eq!(Place::of(root.path(), &own).shown, "experiments/other.lock.toml");
+        own.sources[0] = Origin::File("own.toml".into());
+        assert_eq!(Place::of(root.path(), &own).shown, "own.lock.toml");
         assert!(Lock::read(&place).expect("no mistake").is_none());
         assert_eq!(place.is_missing("a").exit, Exit::Missing);
     }

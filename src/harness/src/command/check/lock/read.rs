@@ -5,14 +5,15 @@ use std::path::PathBuf;
 
 use serde_json::{Value as Json, json};
 
-use super::{Identity, Keys, Lines, Lock, LockedCell, Settings, Tolerance};
+use super::{Keys, Lines, Lock, LockedCell, Tolerance};
 use crate::exit::{Exit, Failure};
 use crate::metric::Metric;
+use crate::plan::{Identity, Settings};
 use crate::spec::fields::Fields;
 use crate::spec::kind::{Kind, Range, wrong_type};
 use crate::spec::source::{At, Origin};
 use crate::spec::tree::{self, Entry, Node, Value};
-use crate::spec::{Diagnostic, Diagnostics};
+use crate::spec::{Diagnostic, Diagnostics, schema};
 
 const COUNT: Kind = Kind::Count { low: 0, high: u64::MAX };
 
@@ -53,7 +54,12 @@ impl Reader<'_> {
             None => 1,
             Some(entry) => self.format(entry)?,
         };
+        let lines = tolerance.and_then(|entry| entry.node.entries()).unwrap_or_default().iter();
+        let lines: Vec<(String, usize)> =
+            lines.map(|entry| (entry.key.clone(), (self.line)(entry.key_at))).collect();
         let tolerance = tolerance.map(|entry| self.tolerances(&entry.node)).unwrap_or_default();
+        let line = |metric: &Metric| Some(lines.iter().find(|(name, _)| name == metric.name())?.1);
+        let tolerance_lines = tolerance.keys().filter_map(|metric| Some((*metric, line(metric)?))).collect();
         let cells = match cells.map(|entry| &entry.node) {
             None => Vec::new(),
             Some(node) => match &node.value {
@@ -69,7 +75,14 @@ impl Reader<'_> {
                 }
             },
         };
-        Some(Lock { format, experiment: experiment?.0, profile: profile?.0, tolerance, cells })
+        Some(Lock {
+            format,
+            experiment: experiment?.0,
+            profile: profile?.0,
+            tolerance,
+            tolerance_lines,
+            cells,
+        })
     }
 
     fn format(&mut self, entry: &Entry) -> Option<u64> {
@@ -172,6 +185,7 @@ impl Reader<'_> {
         };
         Some(LockedCell {
             identity: Identity { model: model?.0, dataset: dataset?.0, seed: seed?, pretrained, settings },
+            own: Settings::new(),
             asked,
             numerics: numerics?.0,
             simd,
@@ -204,7 +218,11 @@ impl Reader<'_> {
         let mut settings = Settings::new();
         for leaf in node.leaves() {
             match as_json(leaf.node) {
-                Some(value) => drop(settings.insert(leaf.path, value)),
+                Some(value) => {
+                    let setting = schema::setting(&leaf.path);
+                    let value = setting.map_or(value.clone(), |setting| setting.canonical(value));
+                    settings.insert(leaf.path, value);
+                }
                 None => {
                     let path = format!("cell.settings.{}", leaf.path);
                     self.found.push(wrong_type(&path, leaf.node, "a number, a text, true, false or a list"));
@@ -288,6 +306,7 @@ mod tests {
                 pretrained: (seed > 1).then(|| "ab".repeat(32)),
                 settings: Some(settings.clone().map(|(path, value)| (path.to_owned(), value)).into()),
             },
+            own: Settings::new(),
             asked: Some("kvasir-seg".into()),
             numerics: "flex".into(),
             simd: Some("avx2".into()),

@@ -86,10 +86,10 @@ fn write_cell(out: &mut String, cell: &LockedCell) {
     );
     // On one line: a score at the start of a line is a mean.
     line("tolerance", (!cell.tolerance.is_empty()).then(|| inline(&cell.tolerance)));
-    if let Some(settings) = &identity.settings {
+    if identity.settings.is_some() {
         out.push_str("\n[cell.settings]\n");
-        for (path, value) in settings {
-            let _ = writeln!(out, "{path} = {}", toml_value(value));
+        for (path, value) in cell.settings() {
+            let _ = writeln!(out, "{path} = {}", toml_value(&value));
         }
     }
     out.push_str("\n[cell.scores]\n");

@@ -15,6 +15,8 @@ pub fn json(answer: &Answer) -> Value {
             cells.push(json!({
                 "experiment": suite.experiment,
                 "cell": row.cell,
+                "label": row.label,
+                "settings": row.settings,
                 "metric": row.metric,
                 "accepted": row.accepted,
                 "found": row.found,
@@ -50,6 +52,8 @@ mod tests {
             for field in [
                 "experiment",
                 "cell",
+                "label",
+                "settings",
                 "metric",
                 "accepted",
                 "found",

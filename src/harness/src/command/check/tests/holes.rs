@@ -44,14 +44,106 @@ fn a_locked_cell_that_left_the_experiment_is_missing() {
 }
 
 #[test]
-fn a_score_without_tolerance_takes_the_default_and_says_so_once() {
+fn a_score_without_a_tolerance_is_a_mistake_of_the_lock() {
     let bench = Bench::locked();
+    let whole = bench.text(LOCK);
     bench.edit(LOCK, "[tolerance.dice]\nabsolute = 0.01\n", "");
-    let output = bench.check(&[]).exits(0).says("gives no tolerance for dice: 0.01 is taken");
-    assert_eq!(output.stderr.matches("no tolerance").count(), 1);
-    bench.score(|model, seed, lambda| usual(model, seed, lambda).iter().map(|dice| dice - 0.3).collect());
+    bench
+        .check(&[])
+        .exits(2)
+        .says("tiny.lock.toml:")
+        .says("`dice` of 2 cells has no tolerance")
+        .says("--accept");
+    // Without any at all, every score is named.
+    bench.edit(LOCK, "[tolerance.iou]\nabsolute = 0.01\n", "[tolerance]\n");
+    bench.check(&[]).exits(2).says("`dice` of 2 cells").says("`iou` of 2 cells");
+    bench.check(&["--require", "identical"]).exits(2);
+    // Accepting fills the holes and says so.
+    bench.check(&["--accept"]).exits(0).says("no tolerance for dice: 0.01 is written").says("2 unchanged");
+    assert_eq!(bench.text(LOCK), whole);
+    bench.check(&[]).exits(0);
+}
+
+#[test]
+fn a_tolerance_without_a_score_is_a_mistake_too() {
+    let bench = Bench::locked();
+    let whole = bench.text(LOCK);
+    bench.edit(LOCK, "[tolerance.iou]", "[tolerance.recall]\nabsolute = 0.01\n\n[tolerance.iou]");
+    bench.check(&[]).exits(2).says("tiny.lock.toml:13: [tolerance.recall]: no cell has such a score");
+    bench.check(&["--accept"]).exits(0).says("the tolerance for recall is dropped");
+    assert_eq!(bench.text(LOCK), whole);
+    // Of one cell of several.
+    let dice = whole.lines().find(|line| line.starts_with("dice = ")).expect("a score");
+    bench.edit(LOCK, &format!("{dice}\n"), "");
+    bench.check(&[]).exits(2).says("dyglnet on").says("has a tolerance for `dice` and no such score");
+    bench.check(&["--filter", "model=unet"]).exits(2);
+    // All of a cell's, and its tolerances with them.
+    bench.write(LOCK, &whole);
+    let scores: Vec<&str> =
+        whole.lines().filter(|line| line.starts_with("dice = ") || line.starts_with("iou = ")).collect();
+    scores.iter().for_each(|score| bench.edit(LOCK, &format!("{score}\n"), ""));
+    for metric in ["dice", "iou"] {
+        bench.edit(LOCK, &format!("[tolerance.{metric}]\nabsolute = 0.01\n"), "");
+    }
+    bench.check(&[]).exits(7).says("no score of it was accepted").says("2 unknown");
+}
+
+#[test]
+fn a_tolerance_that_cannot_fail_is_refused() {
+    for (old, new) in [
+        ("absolute = 0.01\n\n[tolerance.iou]", "absolute = 1.0\n\n[tolerance.iou]"),
+        ("absolute = 0.01\n\n[tolerance.iou]", "absolute = 0.0\nrelative = 7\n\n[tolerance.iou]"),
+        ("absolute = 0.01\n\n[tolerance.iou]", "absolute = 0.9\n\n[tolerance.iou]"),
+    ] {
+        let bench = Bench::locked();
+        bench.edit(LOCK, old, new);
+        bench.check(&[]).exits(2).says("the tolerance for `dice` of unet on").says("lets every score pass");
+    }
+    let bench = Bench::locked();
+    bench.edit(LOCK, "\n[cell.settings]", "tolerance = { dice = 1.0 }\n\n[cell.settings]");
+    bench.check(&[]).exits(2).says("lets every score pass");
+    let bench = Bench::locked();
+    bench.edit(LOCK, "absolute = 0.01", "absolute = inf");
+    bench.check(&[]).exits(2).says("tolerance.dice.absolute");
+}
+
+#[test]
+fn a_lock_is_of_the_experiment_that_it_names() {
+    let bench = Bench::locked();
+    bench.edit(LOCK, "experiment = \"tiny\"", "experiment = \"other\"");
+    bench.check(&[]).exits(2).says("holds the results of the experiment `other`, not of `tiny`");
+    bench.check(&["--accept"]).exits(2);
+}
+
+#[test]
+fn one_experiment_has_one_lock_by_every_name() {
+    let bench = Bench::new();
+    // The name within the file is another than the file's.
+    bench.edit("experiments/tiny.toml", "name = 'tiny'", "name = 'little'");
     bench.run(&[]);
-    bench.check(&[]).exits(6).says("worse: unet on").says("Dice ");
+    bench.check(&["--accept"]).exits(0);
+    assert!(bench.text(LOCK).contains("experiment = \"little\""));
+    let by_path = bench.folder.path().join("experiments/tiny.toml").display().to_string();
+    // The working directory is another in this process: by its whole path.
+    bench.check(&[&by_path]).exits(0).says("8 scores: 8 identical");
+    bench.check(&["--accept", &by_path]).exits(0).says("2 unchanged");
+    assert!(!bench.folder.path().join("experiments/little.lock.toml").exists());
+}
+
+#[test]
+fn where_nothing_is_compared_nothing_holds() {
+    let bench = Bench::locked();
+    bench.write(
+        "experiments/tiny.toml",
+        "[experiment]\nname = 'tiny'\ntitle = 'T'\nquestion = '?'\n[matrix]\ndataset = ['ph2']\n[table]\nkind = 'datasets'\n",
+    );
+    bench.check(&["--against", "paper"]).exits(7).says("nothing to compare");
+    // An empty lock holds nothing, either.
+    let empty = Bench::locked();
+    let text = empty.text(LOCK);
+    empty.write(LOCK, text.split("[[cell]]").next().expect("a head"));
+    empty.check(&[]).exits(7).says("2 unknown").says("nothing was accepted for it");
+    bench.check(&[]).exits(7).says("2 missing");
 }
 
 #[test]
@@ -143,6 +235,37 @@ fn the_cells_of_a_sweep_are_told_apart() {
     bench.run(&sweep);
     bench.check(&call(&["--accept"])).exits(0).says("4 added");
     bench.check(&sweep).exits(0).says("8 scores: 8 identical");
+    let listed = bench.check(&call(&["--format", "json"])).exits(0).json()["cells"].clone();
+    let of = |key: &str| -> std::collections::BTreeSet<String> {
+        listed.as_array().expect("rows").iter().map(|row| row[key].to_string()).collect()
+    };
+    assert_eq!((of("settings").len(), of("label").len(), of("cell").len()), (2, 4, 4), "{listed}");
+    // The setting stands in the lock whatever its value, the protocol's own among them.
+    let lock = bench.text(LOCK);
+    assert_eq!(
+        (lock.matches("lambda = 0.3").count(), lock.matches("lambda = 0.5").count()),
+        (2, 2),
+        "{lock}"
+    );
+    bench.edit(LOCK, "loss.lambda = 0.3\n", "loss.lambda = 0.5\n");
+    bench.check(&sweep).exits(2).says("the cell is").says("again");
+    bench.write(LOCK, &lock);
+    // A filter by the setting takes the cells that have it, here and in the lock.
+    bench.check(&call(&["--filter", "loss.lambda=0.3"])).exits(0).says("4 scores: 4 identical");
+    let half = ["--set", "loss.lambda=0.3", "--filter", "loss.lambda=3e-1"];
+    bench.check(&half).exits(0).says("4 scores: 4 identical");
+    bench.check(&["--set", "loss.lambda=0.3", "--filter", "loss.lambda=0.5"]).exits(7).says("2 missing");
+    let junit = bench.folder.path().join("junit.xml").display().to_string();
+    bench.check(&[&sweep[..], &["--junit", &junit]].concat()).exits(0);
+    let names: Vec<String> = bench
+        .text("junit.xml")
+        .lines()
+        .filter(|line| line.contains("<testcase"))
+        .map(|line| line.trim().trim_end_matches("/>").to_owned())
+        .collect();
+    assert_eq!(names.len(), 8);
+    assert_eq!(names.iter().collect::<std::collections::BTreeSet<_>>().len(), 8, "{names:?}");
+    assert!(names[0].contains("(loss.lambda 0.3)"), "{names:?}");
     assert!(bench.text(TABLE).starts_with("model,dataset,seed,variant,image,"));
     // One of the two moves: that one is named.
     bench.score(|model, seed, lambda| {
@@ -204,8 +327,9 @@ fn two_results_that_the_first_format_cannot_tell_apart_are_not_taken_for_one() {
     let bench = Bench::locked();
     let cell = "[[cell]]\nmodel = 'unet'\ndataset = 'phantom-polyp,count=12,seed=1,size=32'\nseed = 42\n\
                 numerics = 'flex'\n[cell.scores]\ndice = 0.5\n";
-    bench.write(LOCK, &format!("experiment = 'tiny'\nprofile = 'paper'\n{cell}{cell}"));
+    let tolerance = "[tolerance.dice]\nabsolute = 0.01\n";
+    bench.write(LOCK, &format!("experiment = 'tiny'\nprofile = 'paper'\n{tolerance}{cell}{cell}"));
     bench.check(&["--filter", "model=unet"]).exits(7).says("cannot tell apart; accept again");
-    bench.check(&["--accept"]).exits(0);
+    bench.check(&["--accept"]).exits(0).says("pruned: unet on").says("1 pruned");
     assert_eq!(bench.text(LOCK).matches("[[cell]]").count(), 2);
 }

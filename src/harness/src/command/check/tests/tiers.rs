@@ -116,9 +116,14 @@ fn other_images_and_missing_scores_are_not_compared_in_silence() {
     bench.score(|model, seed, lambda| usual(model, seed, lambda)[..19].to_vec());
     bench.run(&[]);
     bench.check(&[]).exits(7).says("19 images were scored, 20 accepted");
+    // A score that is accepted of some cells alone, each with a tolerance of its own.
     let bench = Bench::locked();
     let iou = bench.text(LOCK).lines().find(|line| line.starts_with("iou = ")).expect("a score").to_owned();
     bench.edit(LOCK, &format!("{iou}\n"), "");
+    bench.edit(LOCK, "[tolerance.iou]\nabsolute = 0.01\n", "");
+    let text = bench.text(LOCK);
+    let (head, last) = text.rsplit_once("\n[cell.settings]").expect("two cells");
+    bench.write(LOCK, &format!("{head}tolerance = {{ iou = 0.01 }}\n\n[cell.settings]{last}"));
     bench.check(&[]).exits(7).says("unknown: dyglnet on").says("IoU").says("no value of it was accepted");
 }
 
