@@ -5,6 +5,7 @@ mod inputs;
 mod pattern;
 mod progress;
 mod source;
+mod truths;
 
 use std::io::Write;
 use std::sync::Arc;
@@ -39,6 +40,12 @@ pub fn predict(arguments: &Predict) -> Result<Exit, Failure> {
     let found = inputs::collect(&arguments.images, &arguments.out, arguments.truth.as_deref())?;
     if found.ignored > 0 {
         super::note(&format!("note: {} files of the folders are no images", found.ignored));
+    }
+    if found.predicted > 0 {
+        super::note(&format!(
+            "note: {} pictures of the folders were written by an earlier `dygl predict` and are passed over",
+            found.predicted
+        ));
     }
     let outputs = Outputs {
         probability: !arguments.no_probability,
