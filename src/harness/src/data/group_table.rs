@@ -30,11 +30,16 @@ pub(super) fn read(root: &Path, file: &str, id: &str, group: &str) -> Result<Opt
         csv::ReaderBuilder::new().trim(csv::Trim::All).flexible(true).from_reader(content.as_bytes());
     let headers = reader.headers().map_err(|e| wrong(e.to_string()))?.clone();
     let column = |name: &str| {
-        let found = headers.iter().position(|header| text::nfc(header) == text::nfc(name));
-        found.ok_or_else(|| {
-            let there: Vec<&str> = headers.iter().collect();
-            wrong(format!("it has no column `{name}`; its columns are {}", there.join(", ")))
-        })
+        let found: Vec<usize> =
+            (0..headers.len()).filter(|at| text::nfc(&headers[*at]) == text::nfc(name)).collect();
+        match found[..] {
+            [one] => Ok(one),
+            [] => {
+                let there: Vec<&str> = headers.iter().collect();
+                Err(wrong(format!("it has no column `{name}`; its columns are {}", there.join(", "))))
+            }
+            _ => Err(wrong(format!("it has {} columns `{name}`; rename all but one", found.len()))),
+        }
     };
     let (id, group) = (column(id)?, column(group)?);
     let mut lines = text::Lines::of(content);
@@ -129,6 +134,8 @@ mod tests {
         let groups = ["a", "b", "c"].map(|id| found.group(id));
         assert_eq!(groups, [Some("2".into()), Some("1".into()), None]);
         assert_eq!(found.unnamed("G.csv", ["a", "b", "c"].into_iter()), []);
+        let twice = table("name,patient ID,name\na,1,b\n").expect_err("two columns").remove(0);
+        assert!(twice.to_string().contains("2 columns `name`"), "{twice}");
         let problems = table("name,patient ID\r\n\r\na,1\r\nb,1\r\na,2\r\n").expect_err("two groups");
         assert_eq!(
             problems.iter().map(ToString::to_string).collect::<Vec<_>>(),

@@ -92,42 +92,46 @@ impl LeftOver {
 }
 
 impl fmt::Display for LeftOver {
+    /// With what would bring them in.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (what, one) = match self.reason {
-            Reason::Closed { .. } => ("folders", "folder"),
-            _ => ("pictures", "picture"),
-        };
-        let is_one = self.count == 1;
-        write!(f, "{} {} ", self.count, if is_one { one } else { what })?;
-        let verb = |many: &'static str, single: &'static str| if is_one { single } else { many };
-        match &self.reason {
-            Reason::LetterCase { pattern } => {
-                write!(f, "{} `{pattern}` but for capital and small letters", verb("match", "matches"))?;
-            }
-            Reason::Ending { pattern } => {
-                write!(f, "{} `{pattern}` but for the ending", verb("match", "matches"))?;
-            }
-            Reason::Format { ending } => write!(f, "of a format that is not read (.{ending})")?,
-            Reason::Part { word } => write!(f, "of the part `{word}`, which parts.names lacks")?,
-            Reason::Hidden => f.write_str("under names that begin with a dot")?,
-            Reason::NotText => f.write_str("under names that are not UTF-8")?,
-            Reason::Closed { why } => write!(f, "cannot be read ({why})")?,
-            Reason::Backslash => f.write_str("with a backslash in the name")?,
-            Reason::NoLayout => write!(f, "{} no layout", verb("match", "matches"))?,
-            Reason::OtherLayout { layout } => {
-                write!(f, "of the layout `{layout}`, of which none {} taken", verb("were", "was"))?;
-            }
-            Reason::Predicted => f.write_str("written by `dygl predict`")?,
-        }
-        let shown: Vec<&str> = self.examples.iter().take(SHOWN).map(String::as_str).collect();
-        write!(f, ": {}", shown.join(", "))?;
-        if self.count > shown.len() {
-            write!(f, ", and {} more", self.count - shown.len())?;
-        }
+        f.write_str(&self.words())?;
         match self.remedy() {
             remedy if remedy.is_empty() => Ok(()),
             remedy => write!(f, " ({remedy})"),
         }
+    }
+}
+
+impl LeftOver {
+    /// How many, why and which.
+    pub fn words(&self) -> String {
+        let is_one = self.count == 1;
+        let noun = match (&self.reason, is_one) {
+            (Reason::Closed { .. }, true) => "folder",
+            (Reason::Closed { .. }, false) => "folders",
+            (_, true) => "picture",
+            (_, false) => "pictures",
+        };
+        let fits = if is_one { "matches" } else { "match" };
+        let why = match &self.reason {
+            Reason::LetterCase { pattern } => format!("{fits} `{pattern}` but for capital and small letters"),
+            Reason::Ending { pattern } => format!("{fits} `{pattern}` but for the ending"),
+            Reason::Format { ending } => format!("of a format that is not read (.{ending})"),
+            Reason::Part { word } => format!("of the part `{word}`, which parts.names lacks"),
+            Reason::Hidden => "under names that begin with a dot".to_owned(),
+            Reason::NotText => "under names that are not UTF-8".to_owned(),
+            Reason::Closed { why } => format!("cannot be read ({why})"),
+            Reason::Backslash => "with a backslash in the name".to_owned(),
+            Reason::NoLayout => format!("{fits} no layout"),
+            Reason::OtherLayout { layout } => format!("of the layout `{layout}`, which is not taken"),
+            Reason::Predicted => "written by `dygl predict`".to_owned(),
+        };
+        let shown: Vec<&str> = self.examples.iter().take(SHOWN).map(String::as_str).collect();
+        let more = match self.count - shown.len() {
+            0 => String::new(),
+            more => format!(", and {more} more"),
+        };
+        format!("{} {noun} {why}: {}{more}", self.count, shown.join(", "))
     }
 }
 

@@ -84,7 +84,9 @@ fn tell(manifest: &Manifest, found: &Registration, common: &Common) -> Result<()
         super::super::note(&format!("note: {name}: {doubt}"));
     }
     for left in &found.left_over {
-        super::super::note(&format!("note: {name}: {left}"));
+        // The manifest of a built-in dataset is nobody's to change.
+        let told = if found.manifest.is_some() { left.to_string() } else { left.words() };
+        super::super::note(&format!("note: {name}: {told}"));
     }
     if found.recomposed > 0 {
         super::super::note(&format!(
