@@ -83,8 +83,8 @@ impl Problem {
         files
     }
 
-    /// Whether it is about what the manifest or the command line says, and not
-    /// about a file that is missing or broken.
+    /// Whether it is about what the manifest, its table or the command line says, and
+    /// not about a picture that is missing or broken.
     pub fn is_of_the_manifest(&self) -> bool {
         matches!(
             self,
@@ -92,6 +92,8 @@ impl Problem {
                 | Problem::Duplicate { .. }
                 | Problem::SeveralMasks { .. }
                 | Problem::Shared { .. }
+                | Problem::TwoGroups { .. }
+                | Problem::IdsWithEnding { .. }
         )
     }
 }

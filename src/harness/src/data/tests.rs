@@ -1,5 +1,7 @@
 //! The room as a whole: folders written for the test, and the real ones.
 
+mod names;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
