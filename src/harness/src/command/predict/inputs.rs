@@ -72,7 +72,9 @@ pub(super) fn collect(arguments: &[PathBuf], out: &Path, truth: Option<&Path>) -
     }
     let truths = truth.map(Truths::open).transpose()?;
     let masks = truths.as_ref().map(|truths| truths.among(&search.found)).unwrap_or_default();
+    let all = search.found.len();
     search.found.retain(|found| !masks.contains(&found.canonical));
+    let masks = all - search.found.len();
     let truths = truths.map(|truths| truths.of(&search.found)).transpose()?;
     let names = names(&search.found);
     let pictures = search.found.into_iter().zip(names).enumerate();
@@ -83,7 +85,7 @@ pub(super) fn collect(arguments: &[PathBuf], out: &Path, truth: Option<&Path>) -
             truth: truths.as_ref().map(|truths| truths[index].clone()),
         })
         .collect();
-    Ok(Inputs { pictures, ignored: search.ignored, predicted: search.predicted, masks: masks.len() })
+    Ok(Inputs { pictures, ignored: search.ignored, predicted: search.predicted, masks })
 }
 
 #[derive(Debug, Default)]

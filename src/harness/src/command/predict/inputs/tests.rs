@@ -107,6 +107,9 @@ fn masks_beside_the_photos_are_no_photos() {
         [("a", "in/a_mask.png"), ("b_mask", "in/b_mask_mask.png"), ("deep/c", "in/deep/c_mask.png")];
     assert_eq!(pairs, expected.map(|(name, mask)| (name.to_owned(), mask.to_owned())));
     assert_eq!(inputs.masks, 3);
+    // Masks that were not among the pictures are no news.
+    let elsewhere = collect(&[root.join("in/a.png")], &root.join("out"), Some(&truth)).expect("a pair");
+    assert_eq!((elsewhere.pictures.len(), elsewhere.masks), (1, 0));
 }
 
 #[test]
