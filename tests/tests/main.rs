@@ -11,6 +11,7 @@ mod forward;
 mod import;
 mod malformed;
 mod matrix;
+mod names;
 mod official;
 mod ops;
 mod own;

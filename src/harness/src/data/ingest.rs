@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use super::files::FileEntry;
 use super::manifest::{Keep, Manifest};
-use super::scan::{Pair, PartName, Tree, scan, scan_layout};
-use super::{DataError, Problem, decode};
+use super::scan::{Pair, PartName, Tree, scan, scan_again};
+use super::{DataError, LeftOver, Problem, decode, merge};
 use crate::archive::ArchiveError;
 use crate::spec::protocol::Part;
 
@@ -47,6 +47,17 @@ pub struct Registration {
     /// Pairs of the files that the manifest's `keep` leaves out, sorted by id.
     #[serde(default)]
     pub left_out: Vec<Entry>,
+    /// Pictures of the folder or archives that are in no pair, as they were registered.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_over: Vec<LeftOver>,
+    /// Files of pairs whose names hold accents in another form than the one that
+    /// names are compared in (Unicode NFC).
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub recomposed: usize,
+}
+
+fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 /// An archive as it was when its files were unpacked.
@@ -72,6 +83,31 @@ pub struct Entry {
     pub group: Option<String>,
     pub image: FileEntry,
     pub mask: FileEntry,
+    /// Further masks, where several mark the foreground together.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub more_masks: Vec<FileEntry>,
+}
+
+impl Entry {
+    /// Every mask; at least one.
+    pub fn masks(&self) -> impl Iterator<Item = &FileEntry> {
+        std::iter::once(&self.mask).chain(&self.more_masks)
+    }
+
+    /// The image, then the masks.
+    pub fn files(&self) -> impl Iterator<Item = &FileEntry> {
+        std::iter::once(&self.image).chain(self.masks())
+    }
+
+    pub(super) fn files_mut(&mut self) -> impl Iterator<Item = &mut FileEntry> {
+        [&mut self.image, &mut self.mask].into_iter().chain(&mut self.more_masks)
+    }
+
+    /// What the content of the masks is known by: the hash of one, or those of several.
+    pub fn mask_digest(&self) -> String {
+        let hashes: Vec<&str> = self.masks().map(|mask| mask.blake3.as_str()).collect();
+        hashes.join("+")
+    }
 }
 
 /// Version of [`Registration`] as written.
@@ -108,12 +144,13 @@ impl Registration {
 /// of the mask. Each word is preceded by its length.
 fn digest(manifest: &Manifest, entries: &[Entry]) -> String {
     let rule = manifest.mask.words();
+    let masks: Vec<String> = entries.iter().map(Entry::mask_digest).collect();
     let mut words = vec![manifest.id.as_str(), rule.as_str()];
-    for entry in entries {
+    for (entry, mask) in entries.iter().zip(&masks) {
         let part = entry.part.map_or("", PartName::name);
         let group = entry.group.as_deref().unwrap_or("");
         words.extend([entry.id.as_str(), part, group]);
-        words.extend([entry.image.blake3.as_str(), entry.mask.blake3.as_str()]);
+        words.extend([entry.image.blake3.as_str(), mask.as_str()]);
     }
     super::digest_of("dygl dataset 2", words)
 }
@@ -136,7 +173,8 @@ pub(super) fn ingest(
     }
     let scan = scan(manifest, Tree::Folder(&root))?;
     let root = root.join(scan.base.trim_end_matches('/'));
-    let mut problems = scan.problems;
+    let mut problems = scan.problems.clone();
+    problems.extend(scan.objections(manifest, partial));
 
     let total = scan.pairs.len();
     let done = AtomicUsize::new(0);
@@ -164,6 +202,8 @@ pub(super) fn ingest(
         }
     }
     problems.extend(read_groups(manifest, &root, &mut entries));
+    // Of those that are left out no table need know.
+    left_out.iter_mut().for_each(|entry| entry.group = None);
     let found = total - left_out.len();
     let expected = if manifest.images == Manifest::ANY { found } else { manifest.images };
     if found > expected || (found != expected && !partial) {
@@ -187,24 +227,23 @@ pub(super) fn ingest(
         digest: digest(manifest, &entries),
         entries,
         left_out,
+        left_over: scan.left_over,
+        recomposed: scan.recomposed,
     })
 }
 
 /// Gives each pair its group; returns what stands in the way.
 fn read_groups(manifest: &Manifest, root: &Path, entries: &mut [Entry]) -> Vec<Problem> {
+    let folders: Vec<Option<String>> = entries.iter_mut().map(|entry| entry.group.take()).collect();
     let groups = match manifest.group.as_ref().map(|rule| rule.read(root)) {
         None => return Vec::new(),
         Some(Ok(groups)) => groups,
-        Some(Err(problem)) => return vec![problem],
+        Some(Err(problems)) => return problems,
     };
-    let mut problems = Vec::new();
-    for entry in entries {
-        match groups.of(&entry.id) {
-            Ok(group) => entry.group = group,
-            Err(problem) => problems.push(problem),
-        }
+    for (entry, folder) in entries.iter_mut().zip(folders) {
+        entry.group = groups.of(&entry.id, folder.as_deref());
     }
-    problems
+    groups.unnamed(entries.iter().map(|entry| entry.id.as_str()))
 }
 
 /// Hashes and decodes both files of a pair, and says whether the dataset keeps it.
@@ -224,37 +263,49 @@ fn read_pair(manifest: &Manifest, root: &Path, pair: Pair) -> Result<(Entry, boo
         let decoded = decode::rgb(&bytes, Path::new(&pair.image)).map_err(|e| undecodable(&pair.image, e))?;
         Ok((entry, decoded.dimensions()))
     });
-    let mask = take(&pair.mask).and_then(|(entry, bytes)| {
-        let decoded = decode::mask(&bytes, Path::new(&pair.mask), manifest.mask)
-            .map_err(|e| undecodable(&pair.mask, e))?;
-        let threshold = manifest.mask.threshold();
-        let kept = manifest.keep == Keep::All || decoded.pixels().any(|pixel| pixel.0[0] > threshold);
-        Ok((entry, decoded.dimensions(), kept))
-    });
-    match (image, mask) {
-        (Ok((image, image_size)), Ok((mask, mask_size, kept))) => {
-            if image_size != mask_size {
-                let (image, mask) = (pair.image, pair.mask);
-                return Err(vec![Problem::SizeMismatch { image, image_size, mask, mask_size }]);
-            }
-            Ok((Entry { id: pair.id, part: pair.part, group: None, image, mask }, kept))
+    let (mut problems, mut masks, mut merged) = (Vec::new(), Vec::new(), None);
+    for file in &pair.masks {
+        let mask = take(file).and_then(|(entry, bytes)| {
+            let decoded = decode::mask(&bytes, Path::new(file), manifest.mask);
+            Ok((entry, decoded.map_err(|e| undecodable(file, e))?))
+        });
+        match mask {
+            Ok((entry, decoded)) => masks.push((entry, decoded)),
+            Err(problem) => problems.push(problem),
         }
-        (image, mask) => Err([image.err(), mask.err()].into_iter().flatten().collect()),
     }
+    match image {
+        Err(problem) => problems.insert(0, problem),
+        Ok((image, image_size)) => {
+            for (mask, decoded) in &masks {
+                if decoded.dimensions() != image_size {
+                    let (image, mask, mask_size) =
+                        (pair.image.clone(), mask.path.clone(), decoded.dimensions());
+                    problems.push(Problem::SizeMismatch { image, image_size, mask, mask_size });
+                }
+            }
+            if problems.is_empty() {
+                let (entries, decoded): (Vec<_>, Vec<_>) = masks.into_iter().unzip();
+                merged = merge::union(decoded).map(|union| (image, entries, union));
+            }
+        }
+    }
+    let Some((image, masks, union)) = merged else { return Err(problems) };
+    let mut masks = masks.into_iter();
+    let Some(mask) = masks.next() else { return Err(problems) };
+    let threshold = manifest.mask.threshold();
+    let kept = manifest.keep == Keep::All || union.pixels().any(|pixel| pixel.0[0] > threshold);
+    let Pair { id, part, group, .. } = pair;
+    Ok((Entry { id, part, group, image, mask, more_masks: masks.collect() }, kept))
 }
 
 /// Files of the layout that are not registered.
 pub(super) fn extras(manifest: &Manifest, registration: &Registration) -> Result<Vec<Problem>, DataError> {
-    let scan = scan_layout(manifest, registration.layout, Tree::Folder(&registration.root), "")?;
+    let scan = scan_again(manifest, registration.layout, Tree::Folder(&registration.root))?;
     let known: BTreeSet<&str> =
-        registration.all_entries().flat_map(|e| [e.image.path.as_str(), e.mask.path.as_str()]).collect();
-    let paired = scan.pairs.iter().flat_map(|p| [p.image.as_str(), p.mask.as_str()]);
-    let lonely = scan.problems.iter().filter_map(|p| match p {
-        Problem::MissingMask { image: file, .. }
-        | Problem::MissingImage { mask: file, .. }
-        | Problem::Duplicate { file, .. } => Some(file.as_str()),
-        _ => None,
-    });
+        registration.all_entries().flat_map(Entry::files).map(|file| file.path.as_str()).collect();
+    let paired = scan.pairs.iter().flat_map(Pair::files);
+    let lonely = scan.problems.iter().flat_map(Problem::files);
     let extra: BTreeSet<&str> = paired.chain(lonely).filter(|f| !known.contains(f)).collect();
     Ok(extra.into_iter().map(|file| Problem::Extra { file: file.to_owned() }).collect())
 }

@@ -57,6 +57,7 @@ fn failure(error: &DataError) -> Failure {
     let exit = match error {
         DataError::Archive(ArchiveError::Stopped) => Exit::Interrupted,
         DataError::Sources { .. } => Exit::Usage,
+        error if error.is_of_the_manifest() => Exit::Usage,
         _ => Exit::Environment,
     };
     Failure::new(exit, error.in_full())
@@ -77,17 +78,28 @@ fn read_own(name: &str, file: &Path) -> Result<(Manifest, String), Failure> {
 fn tell(manifest: &Manifest, found: &Registration, common: &Common) -> Result<(), Failure> {
     let name = &found.dataset;
     let grouped = found.entries.iter().filter(|entry| entry.group.is_some()).count();
-    if manifest.group.is_some() && grouped < found.images {
+    let groups = found.entries.iter().map(|entry| (entry.id.as_str(), entry.group.as_deref()));
+    let doubt = manifest.group.as_ref().and_then(|rule| rule.doubt(groups));
+    if let Some(doubt) = &doubt {
+        super::super::note(&format!("note: {name}: {doubt}"));
+    }
+    for left in &found.left_over {
+        // The manifest of a built-in dataset is nobody's to change.
+        let told = if found.manifest.is_some() { left.to_string() } else { left.words() };
+        super::super::note(&format!("note: {name}: {told}"));
+    }
+    if found.recomposed > 0 {
         super::super::note(&format!(
-            "note: {name}: the group (patient, slide, video) of {} of {} images is not known",
-            found.images - grouped,
-            found.images
+            "note: {name}: the names of {} files hold accents as macOS writes them; names are compared, and ids \
+             kept, in the composed form (Unicode NFC)",
+            found.recomposed
         ));
     }
     if common.format == Format::Json {
         return super::super::answer_json(&json!({
             "id": name, "images": found.images, "expected": found.expected, "left_out": found.left_out.len(),
-            "grouped": grouped, "digest": found.digest, "root": found.root, "archives": found.archives,
+            "grouped": grouped, "groups_doubt": doubt, "left_over": found.left_over,
+            "recomposed": found.recomposed, "digest": found.digest, "root": found.root, "archives": found.archives,
         }));
     }
     let left_out = match found.left_out.len() {

@@ -5,6 +5,7 @@ mod inputs;
 mod pattern;
 mod progress;
 mod source;
+mod truths;
 
 use std::io::Write;
 use std::sync::Arc;
@@ -39,6 +40,15 @@ pub fn predict(arguments: &Predict) -> Result<Exit, Failure> {
     let found = inputs::collect(&arguments.images, &arguments.out, arguments.truth.as_deref())?;
     if found.ignored > 0 {
         super::note(&format!("note: {} files of the folders are no images", found.ignored));
+    }
+    if found.masks > 0 {
+        super::note(&format!("note: {} pictures are the true masks of others", found.masks));
+    }
+    if found.written > 0 {
+        super::note(&format!(
+            "note: {} pictures of the folders were written by dygl itself and are passed over",
+            found.written
+        ));
     }
     let outputs = Outputs {
         probability: !arguments.no_probability,
