@@ -28,6 +28,7 @@ pub mod protocol;
 pub mod reported;
 mod resolve;
 pub mod schema;
+pub mod selecting;
 mod set;
 pub mod source;
 mod tables;
