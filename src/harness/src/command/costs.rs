@@ -3,7 +3,6 @@
 
 use super::context::{Chosen, Context};
 use super::read::{Reading, State};
-use super::report::not_the_papers;
 use crate::exec::cost;
 use crate::exec::local::Local;
 use crate::exit::{Exit, Failure, OrExit};
@@ -14,9 +13,9 @@ use crate::spec::network::{self, Group};
 use crate::spec::reported::Reported;
 use crate::spec::{DatasetChoice, ModelChoice};
 use crate::stats;
-use crate::table::PAPER_SIZE;
 use crate::table::costs::{CostCard, MeanDice, PaperCost};
 use crate::table::results::short;
+use crate::table::{PAPER_SIZE, not_the_papers};
 
 /// Where the paper prints costs.
 const TABLE: u8 = 7;
@@ -81,10 +80,17 @@ fn mean_dice(chosen: &Chosen, model: &ModelChoice, readings: &[Reading]) -> Mean
         let Some(mean) = dice.as_deref().and_then(stats::mean) else { continue };
         values.push(mean);
         found.done += 1;
-        if let Some(why) = cells.iter().find_map(|reading| not_the_papers(experiment, reading))
+        found.images += cells.iter().map(|reading| images(reading)).sum::<usize>();
+        let departs = |reading: &&Reading| match &reading.state {
+            State::Done(done) => {
+                not_the_papers(&experiment.departures, &reading.planned.cell, &done.train, &done.eval)
+            }
+            _ => None,
+        };
+        if let Some(why) = cells.iter().find_map(departs)
             && found.departs.is_empty()
         {
-            found.departs = why;
+            found.departs = why.to_string();
         }
         let keys = cells.iter().filter_map(|reading| reading.evaluation.as_ref());
         found.keys.extend(keys.map(|preimage| short(&preimage.key().to_string()).to_owned()));
@@ -100,6 +106,13 @@ fn is_of(reading: &Reading, model: &ModelChoice, dataset: &DatasetChoice) -> boo
     planned.cell.model == model.model
         && planned.model_label == model.label
         && planned.cell.asked == dataset.asked
+}
+
+fn images(reading: &Reading) -> usize {
+    match &reading.state {
+        State::Done(done) => done.eval.averaged(),
+        _ => 0,
+    }
 }
 
 fn dice(reading: &Reading) -> Option<f64> {

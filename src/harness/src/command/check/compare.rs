@@ -16,6 +16,7 @@ use crate::spec::experiment::plain;
 use crate::spec::reported;
 use crate::store::Problem;
 use crate::store::record::{ImageScores, Provenance};
+use crate::table::not_the_papers;
 
 /// Published numbers have two decimals in percent; a reproduction on another
 /// machine is held to one point.
@@ -227,7 +228,8 @@ pub fn against_paper(chosen: &Chosen, readings: &[Reading]) -> Vec<Row> {
                 continue;
             }
         };
-        if let Some(reason) = crate::command::report::not_the_papers(&chosen.experiment, reading) {
+        let cell = &reading.planned.cell;
+        if let Some(reason) = not_the_papers(&chosen.experiment.departures, cell, &done.train, &done.eval) {
             rows.push(unknown(format!("not comparable: {reason}")));
             continue;
         }
@@ -236,7 +238,6 @@ pub fn against_paper(chosen: &Chosen, readings: &[Reading]) -> Vec<Row> {
             rows.push(unknown("the experiment names no table of the paper".to_owned()));
             continue;
         }
-        let cell = &reading.planned.cell;
         for metric in &chosen.experiment.table.metrics {
             let printed = reported::embedded().ok().and_then(|all| {
                 all.value(table, &cell.asked.name, &cell.model, metric.name()).map(ToString::to_string)
