@@ -75,3 +75,34 @@ fn memory_is_told_and_bad_questions_are_refused() {
     assert!(absent.stderr.contains("wgpu:0"), "{}", absent.stderr);
     assert!(!absent.stderr.contains("measuring"), "{}", absent.stderr);
 }
+
+#[test]
+fn an_image_need_not_be_square() {
+    let lab = Lab::default();
+    let ledger = |size: &str| {
+        let found = lab.dygl(&["cost", "unet", "--size", size, "--format", "json"]).exits(0).json();
+        found["ledgers"][0].clone()
+    };
+    let [square, wide, high] = ["64", "64x96", "96x64"].map(ledger);
+    assert_eq!([&square["size"], &wide["size"]], [&Value::from(64), &Value::from("64x96")]);
+    // A convolutional network without a linear layer: as the area, whichever side is the longer.
+    let operations = |ledger: &Value| number(&ledger["operations"]);
+    assert_eq!(operations(&wide) / operations(&square), 1.5);
+    assert_eq!((operations(&wide), &wide["parameters"]), (operations(&high), &square["parameters"]));
+    let told = lab.dygl(&["cost", "unet", "--size", "320x224"]).exits(0).stdout;
+    assert!(told.contains("one image of 320 x 224 px"), "{told}");
+    for (size, why) in
+        [("224x", "WIDTHxHEIGHT"), ("0x64", "WIDTHxHEIGHT"), ("64x100", "nearest valid size is")]
+    {
+        let refused = lab.dygl(&["cost", "unet", "--size", size]).exits(2);
+        assert!(refused.stderr.contains(why), "{size}: {}", refused.stderr);
+    }
+    let refused = lab.dygl(&["cost", "swin_unet", "--size", "64x96"]).exits(2);
+    assert!(refused.stderr.contains("takes square images alone"), "{}", refused.stderr);
+    let all = lab.dygl(&["cost", "--size", "64x96"]).exits(0);
+    assert!(
+        all.stderr.contains("left out: `swin_unet` takes square") && all.stdout.contains("dyglnet"),
+        "{}",
+        all.stderr
+    );
+}

@@ -11,6 +11,7 @@ mod forward;
 mod import;
 mod malformed;
 mod matrix;
+mod means;
 mod names;
 mod official;
 mod ops;

@@ -67,6 +67,8 @@ fn strict_is_for_scripts() {
     assert_eq!(sum["place"], "Table 1");
     assert_eq!(sum["figures"]["sum"], 1364.0);
     assert_eq!(sum["cells"][1]["printed"], "1089");
+    // The ablations are counted, too.
+    assert_eq!(json["unchecked"].as_array().expect("a list").len(), 0, "{}", json["unchecked"]);
     // Finding 10: what the worker counts, against what the paper prints.
     let counter = findings.iter().find(|finding| finding["id"] == "counter").expect("found");
     assert_eq!(counter["figures"]["true operations hiformer_b"], 7_820_465_856.0_f64);
@@ -127,6 +129,14 @@ fn a_page_is_written_with_the_findings_as_data() {
     let answer = lab.dygl(&["audit", "--out", "pages/audit"]).exits(0);
     assert!(answer.stdout.trim_end().ends_with("pages/audit/index.html"), "{}", answer.stdout);
     let page = fs::read_to_string(lab.path().join("pages/audit/index.html")).expect("written");
+    // With the worker beside it nothing about costs stays open, and the page adds up.
+    assert!(!page.contains("<h2>Not checked"), "something was not checked");
+    let fact = |name: &str| -> usize {
+        let (_, rest) = page.split_once(&format!("<dt>{name}</dt><dd>")).expect("a fact");
+        rest.split('<').next().expect("a number").parse().expect("a number")
+    };
+    assert_eq!(fact("Checks"), fact("Held") + fact("Findings") + fact("Not checked"));
+    assert_eq!(fact("Findings"), fact("Findings of sentences") + fact("Findings without one"));
     assert!(page.contains("1089 + 137 + 138 = 1364") && page.contains("Brain-MRI Recall"));
     let data = fs::read_to_string(lab.path().join("pages/audit/audit.json")).expect("written");
     let data: serde_json::Value = serde_json::from_str(&data).expect("JSON");

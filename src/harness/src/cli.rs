@@ -11,6 +11,7 @@ pub use check::{Against, Check, Require, ToleranceRule};
 pub use dataset::{Dataset, Division, FailOn, PartName, Preview};
 
 use crate::exec::device::Device;
+use crate::ledger::Size;
 use crate::spec::ops::PreflightMode;
 
 /// Regenerate, trace, verify and doubt the numbers of a paper's tables.
@@ -171,9 +172,9 @@ pub struct Cost {
     /// NAME or NAME,option=value,... (default: every network)
     #[arg(value_name = "MODEL")]
     pub models: Vec<String>,
-    /// Side of the image, pixels
-    #[arg(long, value_name = "PIXELS", default_value_t = 224)]
-    pub size: usize,
+    /// Size of the image, pixels: the side of a square, or WIDTHxHEIGHT (224x320)
+    #[arg(long, value_name = "PIXELS", default_value_t = Size::from(224))]
+    pub size: Size,
     /// List every layer
     #[arg(long)]
     pub layers: bool,

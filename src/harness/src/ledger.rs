@@ -4,7 +4,11 @@
 //! A worker folds it from a forward pass of the network itself
 //! (`dygl-worker cost`); here it is only read.
 
+mod size;
+
 use std::collections::BTreeMap;
+
+pub use size::{NoSize, Size};
 
 use serde::{Deserialize, Serialize};
 
@@ -13,8 +17,8 @@ use serde::{Deserialize, Serialize};
 pub struct Ledger {
     /// NAME or NAME,option=value,...
     pub model: String,
-    /// Side of the image, pixels.
-    pub size: usize,
+    /// Of the image.
+    pub size: Size,
     /// Trainable values, each counted once.
     pub parameters: u64,
     /// As thop 0.1.1 counts, which made the paper's Table 7.

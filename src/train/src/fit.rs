@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 
 use burn::module::Module;
 use burn::tensor::Tensor;
-use dygl::data::{DataError, Dataset, ForTraining};
+use dygl::data::{DataError, Dataset, ForTraining, Scored};
 use dygl::exec::event::WorkerEvent;
 use dygl::exec::job::Job;
-use dygl::metric::Metric;
 use dygl::random::Stream;
 use dygl::spec::protocol::{Precision, Protocol, SelectionRule};
+use dygl::spec::selecting::NothingToSelect;
 use dygl::store::record::{HistoryRow, Outcome, Start};
 use dygl_nn::op::{autocast, noise};
 
@@ -54,6 +54,8 @@ pub enum FitError {
     Diverged { epoch: usize, step: usize, message: String },
     #[error("the training part is empty")]
     NoImages,
+    #[error("the best epoch cannot be selected: {0}")]
+    NothingToSelect(#[from] NothingToSelect),
 }
 
 impl FitError {
@@ -91,6 +93,10 @@ pub fn fit(
     let protocol = &job.cell.protocol;
     if images.training.ids().is_empty() {
         return Err(FitError::NoImages);
+    }
+    let scored = images.selecting.map_or(0, |selecting| selecting.ids().len());
+    if let Some(nothing) = protocol.nothing_to_select(scored) {
+        return Err(nothing.into());
     }
     let net = Net::build(&job.cell.model, [protocol.image.size; 2], &backend.device)
         .map_err(|error| FitError::Network(error.to_string()))?;
@@ -286,9 +292,7 @@ impl Training {
                     Some(message) => FitError::Diverged { epoch: epoch + 1, step: 0, message },
                     None => error.into(),
                 })?;
-        let Some(dice) = evaluate::summarise(&scored).get(&Metric::Dice).map(|summary| summary.mean) else {
-            return Ok(None);
-        };
+        let Some(dice) = evaluate::selection_dice(&scored) else { return Ok(None) };
         if selection.rule == SelectionRule::BestDice && (self.best.is_none() || dice > self.state.best_dice) {
             self.state.best_dice = dice;
             self.state.best_epoch = epoch + 1;

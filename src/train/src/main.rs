@@ -9,6 +9,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 #[cfg(feature = "tch")]
 use dygl::exec::ENVIRONMENT;
 use dygl::exit::Exit;
+use dygl::ledger::Size;
 use dygl_train::{bits, cost, device, forward, import, predict, preflight, views, work};
 
 #[derive(Debug, Parser)]
@@ -38,13 +39,13 @@ enum Verb {
         #[arg(long, default_value = "text")]
         format: Format,
     },
-    /// Cost ledgers of networks for one square image, as a JSON list
+    /// Cost ledgers of networks for one image, as a JSON list
     Cost {
         #[arg(required = true, value_name = "MODEL")]
         models: Vec<String>,
-        /// Side of the image, pixels
-        #[arg(long, value_name = "PIXELS", default_value_t = 224)]
-        size: usize,
+        /// Size of the image, pixels: the side of a square, or WIDTHxHEIGHT
+        #[arg(long, value_name = "PIXELS", default_value_t = Size::from(224))]
+        size: Size,
         /// Images at once, for the memory
         #[arg(long, value_name = "N", default_value_t = 1)]
         batch: usize,

@@ -2,15 +2,56 @@
 
 use crate::ledger::Ledger;
 use crate::spec::name::Named;
-use crate::spec::reported::Printed;
+use crate::spec::network;
+use crate::spec::reported::{Printed, Reported};
 
 use super::judge::{Judge, Judged};
-use super::numbers::{COSTS, MEAN, listed, metric_label};
-use super::predicate::{Cheaper, CostsLess, Expense};
-use super::{Draft, Severity, Topic, Verdict};
+use super::numbers::{COSTS, MEAN, Numbers, listed, metric_label};
+use super::predicate::{Cheaper, CostsLess, Expense, Predicate, Rival};
+use super::{Claims, Draft, Severity, Topic, Verdict};
 
 /// Why a check of costs was not made.
 pub(super) const NO_LEDGER: &str = "no ledger of costs";
+
+/// Variants whose costs a paper may have printed under the plain name of the network.
+const PRINTED_AS: [(&str, &str); 1] = [("unet", "unet,variant=table-exact")];
+
+/// The networks whose costs the sentences and the table of costs are about, each once,
+/// resolved and as far as this program has them: what a ledger needs for
+/// [`super::audit`] to check all of them.
+pub fn networks_to_count(claims: &Claims, reported: &Reported) -> Vec<Named> {
+    let numbers = Numbers::new(reported);
+    let block = numbers.block(Some(COSTS), MEAN, &[]);
+    let mut asked: Vec<&Named> =
+        block.map(|block| block.rows.iter().map(|(model, _)| *model).collect()).unwrap_or_default();
+    for check in claims.claims.iter().flat_map(|claim| &claim.checks) {
+        match &check.predicate {
+            Predicate::CostsLess(less) => asked.extend(std::iter::once(&less.model).chain(&less.than)),
+            // Groups and "all others" are rows of the table.
+            Predicate::Cheaper(cheaper) => {
+                asked.push(&cheaper.model);
+                asked.extend(cheaper.than.iter().filter_map(|rival| match rival {
+                    Rival::Model(model) => Some(model),
+                    Rival::Group(_) => None,
+                }));
+            }
+            _ => {}
+        }
+    }
+    let mut found: Vec<Named> = Vec::new();
+    for model in asked {
+        let plain = PRINTED_AS.iter().filter(|(name, _)| model.to_string() == *name);
+        let variants: Vec<Named> = plain.filter_map(|(_, variant)| Named::parse(variant).ok()).collect();
+        for model in std::iter::once(model).chain(&variants) {
+            if let Ok((_, model)) = network::resolve(model)
+                && !found.contains(&model)
+            {
+                found.push(model);
+            }
+        }
+    }
+    found
+}
 
 impl Expense {
     /// The printed column that is meant to hold it.
@@ -27,9 +68,9 @@ impl Expense {
 }
 
 impl Judge<'_> {
-    /// The ledger of a network.
+    /// The ledger of a network, which is listed under its resolved name.
     pub fn cost(&self, model: &Named) -> Option<&Ledger> {
-        let name = model.to_string();
+        let name = network::resolve(model).map_or_else(|_| model.to_string(), |(_, model)| model.to_string());
         self.costs?.iter().find(|ledger| ledger.model == name)
     }
 

@@ -29,6 +29,7 @@ use crate::spec::diagnostic::{Diagnostic, Diagnostics};
 use crate::spec::embedded;
 use crate::spec::reported::Reported;
 use crate::spec::source::{Origin, SourceMap};
+pub use expense::networks_to_count;
 use predicate::{Claim, Names};
 
 /// The sentences of a paper.
@@ -248,6 +249,8 @@ pub struct General {
 pub struct Audit {
     pub title: String,
     pub sentences: usize,
+    /// Everything that was asked: what held, what was found and what could not be checked.
+    /// A sentence may be asked twice, about what is printed and about what was counted.
     pub checks: usize,
     /// By topic, then by weight.
     pub findings: Vec<Finding>,
@@ -261,6 +264,11 @@ pub struct Audit {
 impl Audit {
     pub fn count(&self, severity: Severity) -> usize {
         self.findings.iter().filter(|finding| finding.severity == severity).count()
+    }
+
+    /// Findings that rest on a sentence; the others come from [`Audit::general`].
+    pub fn of_sentences(&self) -> usize {
+        self.findings.iter().filter(|finding| finding.claim.is_some()).count()
     }
 
     /// The findings of a topic, heaviest first.
@@ -340,7 +348,7 @@ pub fn audit(claims: &Claims, reported: &Reported, costs: Option<&[Ledger]>) -> 
     let mut audit = Audit {
         title: claims.title.clone(),
         sentences: claims.claims.len(),
-        checks: claims.claims.iter().map(|claim| claim.checks.len()).sum(),
+        checks: 0,
         findings: Vec::new(),
         held: Vec::new(),
         unchecked: Vec::new(),
@@ -374,6 +382,7 @@ pub fn audit(claims: &Claims, reported: &Reported, costs: Option<&[Ledger]>) -> 
         return Err(diagnostics);
     }
     general::add(&mut audit, claims, &judge);
+    audit.checks = audit.held.len() + audit.findings.len() + audit.unchecked.len();
     audit.findings.sort_by_key(|finding| (finding.topic, finding.severity));
     for i in 0..audit.findings.len() {
         let (before, finding) = (&audit.findings[..i], &audit.findings[i]);

@@ -12,11 +12,15 @@ pub fn text(audit: &Audit, all: bool) -> String {
     let mut text = format!("{}\n", audit.title);
     let _ = writeln!(
         text,
-        "{} sentences, {} checks: {} held, {}",
+        "{} sentences, {} checks: {} held, {}{}",
         audit.sentences,
         audit.checks,
         audit.held.len(),
-        counts(audit)
+        counts(audit),
+        match audit.unchecked.len() {
+            0 => String::new(),
+            several => format!(", {several} not checked"),
+        }
     );
     for topic in Topic::ALL {
         let found: Vec<&Finding> = audit.of(topic).collect();

@@ -15,7 +15,6 @@ use crate::report;
 use crate::spec::diagnostic::Diagnostics;
 use crate::spec::embedded;
 use crate::spec::name::Named;
-use crate::spec::network::NETWORKS;
 use crate::spec::reported::Reported;
 use crate::spec::source::Origin;
 use crate::table::PAPER_SIZE;
@@ -27,7 +26,7 @@ pub fn audit(arguments: &PaperAudit) -> Result<Exit, Failure> {
         Reported::parse(&numbers).map_err(|error| Failure::new(Exit::Usage, format!("{origin}: {error}")))?;
     let (origin, sentences) = read(arguments.claims.as_deref(), "experiments/claims.toml", embedded::CLAIMS)?;
     let claims = Claims::parse(origin, &sentences, &reported).map_err(|mistakes| told(&mistakes))?;
-    let costs = costs(arguments);
+    let costs = costs(arguments, &claims::networks_to_count(&claims, &reported));
     let found = claims::audit(&claims, &reported, costs.as_deref()).map_err(|mistakes| told(&mistakes))?;
     let page = match &arguments.out {
         Some(out) => {
@@ -48,14 +47,17 @@ pub fn audit(arguments: &PaperAudit) -> Result<Exit, Failure> {
     Ok(if arguments.strict && refuted > 0 { Exit::Regressed } else { Exit::Ok })
 }
 
-/// The ledger of every network of the paper; without it (no worker) what needs
-/// it is told as not checked. U-Net's printed figures are those of a variant.
-fn costs(arguments: &PaperAudit) -> Option<Vec<Ledger>> {
-    let mut models: Vec<Named> = NETWORKS.iter().map(|network| Named::plain(network.name)).collect();
-    models.extend(Named::parse("unet,variant=table-exact"));
-    let local = Local::beside_this_program().ok()?;
-    let found = exec::cost::ledgers(&local, &arguments.common.store, &models, PAPER_SIZE);
-    found.map_err(|error| eprintln!("warning: no ledger of costs: {error}")).ok()
+/// The ledgers of the networks that are asked for; without them (no worker) what needs
+/// them is told as not checked, and why is said.
+fn costs(arguments: &PaperAudit, models: &[Named]) -> Option<Vec<Ledger>> {
+    if models.is_empty() {
+        return Some(Vec::new());
+    }
+    let warn =
+        |error: &dyn std::fmt::Display| command::note(&format!("warning: no ledger of costs: {error}"));
+    let local = Local::beside_this_program().map_err(|failure| warn(&failure.message)).ok()?;
+    let found = exec::cost::ledgers(&local, &arguments.common.store, models, PAPER_SIZE);
+    found.map_err(|error| warn(&error)).ok()
 }
 
 /// The file that was asked for, else the one at `place` of the working directory, else

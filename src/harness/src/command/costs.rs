@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::context::{Chosen, Context};
 use super::read::{Reading, State};
-use super::report::not_the_papers;
 use crate::exec::cost;
 use crate::exec::local::Local;
 use crate::exit::{Exit, Failure, OrExit};
@@ -16,9 +15,9 @@ use crate::spec::name::Named;
 use crate::spec::network::{self, Group};
 use crate::spec::reported::Reported;
 use crate::stats;
-use crate::table::PAPER_SIZE;
 use crate::table::costs::{CostCard, MeanDice, PaperCost};
 use crate::table::results::short;
+use crate::table::{PAPER_SIZE, not_the_papers};
 
 /// Where the paper prints costs.
 const TABLE: u8 = 7;
@@ -103,10 +102,18 @@ fn mean_dice(chosen: &Chosen, row: &PlannedCell, plan: &[PlannedCell], readings:
         let Some(mean) = dice.as_deref().and_then(stats::mean) else { continue };
         values.push(mean);
         found.done += 1;
-        if let Some(why) = cells.iter().find_map(|reading| not_the_papers(&chosen.experiment, reading))
+        found.images += cells.iter().map(|reading| images(reading)).sum::<usize>();
+        let departs = |reading: &&Reading| match &reading.state {
+            State::Done(done) => {
+                let departures = &chosen.experiment.departures;
+                not_the_papers(departures, &reading.planned.cell, &done.train, &done.eval)
+            }
+            _ => None,
+        };
+        if let Some(why) = cells.iter().find_map(departs)
             && found.departs.is_empty()
         {
-            found.departs = why;
+            found.departs = why.to_string();
         }
         let keys = cells.iter().filter_map(|reading| reading.evaluation.as_ref());
         found.keys.extend(keys.map(|preimage| short(&preimage.key().to_string()).to_owned()));
@@ -123,6 +130,13 @@ fn is_of(planned: &PlannedCell, row: &PlannedCell) -> bool {
         && planned.label == row.label
         && planned.settings == row.settings
         && planned.cell.pretrained == row.cell.pretrained
+}
+
+fn images(reading: &Reading) -> usize {
+    match &reading.state {
+        State::Done(done) => done.eval.averaged(),
+        _ => 0,
+    }
 }
 
 fn dice(reading: &Reading) -> Option<f64> {

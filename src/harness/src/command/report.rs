@@ -18,7 +18,7 @@ use crate::spec::experiment::plain;
 use crate::spec::name::Named;
 use crate::spec::network::{self, Group};
 use crate::spec::protocol::Protocol;
-use crate::spec::{Experiment, reported, schema};
+use crate::spec::{reported, schema};
 use crate::store::Problem;
 use crate::table::results::{CellResult, CellState, Reported, Results, short};
 use crate::table::{self, markup};
@@ -72,24 +72,6 @@ pub fn report(arguments: &Report) -> Result<Exit, Failure> {
     Ok(read::exit_of(&readings))
 }
 
-/// Why a cell's numbers may not stand beside the paper's; none if they may.
-pub(super) fn not_the_papers(experiment: &Experiment, reading: &Reading) -> Option<String> {
-    let cell = &reading.planned.cell;
-    if let Some(departure) = experiment.departures.first() {
-        return Some(departure.in_cell(&cell.protocol));
-    }
-    if cell.is_substituted() {
-        return Some(format!("{} in the place of {}", cell.dataset, cell.asked));
-    }
-    match &reading.state {
-        State::Done(done) => {
-            let facts = done.eval.dataset.as_ref()?;
-            facts.is_partial().then(|| format!("{} of {} images", facts.images, facts.expected))
-        }
-        _ => None,
-    }
-}
-
 fn results(
     context: &Context,
     chosen: &Chosen,
@@ -102,7 +84,7 @@ fn results(
         title: experiment.title.clone(),
         question: experiment.question.clone(),
         profile: experiment.profile.name.clone(),
-        paper_profile: experiment.departures.is_empty(),
+        departures: experiment.departures.clone(),
         paper_table: (experiment.table.paper_table > 0).then_some(experiment.table.paper_table),
         kind: experiment.table.kind,
         arrange: experiment.table.arrange,
@@ -155,6 +137,8 @@ fn cell_result(reading: &Reading) -> CellResult {
     CellResult {
         cell: cell.clone(),
         label: reading.planned.label.clone(),
+        model_label: reading.planned.model_label.clone(),
+        settings: reading.planned.settings.iter().map(|(path, value)| (path.clone(), plain(value))).collect(),
         group: network::find(&cell.model.name).map_or(Group::Ours, |network| network.group),
         dataset_title: title(&cell.dataset),
         train_key: text(&reading.train).unwrap_or_default(),

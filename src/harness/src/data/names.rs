@@ -1,8 +1,10 @@
 //! Dataset names as experiments write them, checked here and resolved.
 
 use super::error::alike;
-use super::{DataError, Dataset, Registry, catalogue};
+use super::manifest::SplitKind;
+use super::{DataError, Dataset, Manifest, Registry, catalogue};
 use crate::spec::name::Named;
+use crate::spec::protocol::{Part, Split, SplitSource};
 use crate::spec::{DatasetNames, DatasetProblem};
 
 /// The datasets that are built into this program.
@@ -16,6 +18,11 @@ impl DatasetNames for KnownDatasets {
 
     fn known_ids(&self) -> Vec<String> {
         catalogue().into_iter().map(|entry| entry.id).collect()
+    }
+
+    fn lacks_part(&self, dataset: &Named, split: &Split, part: Part) -> bool {
+        let Ok(Some(manifest)) = Manifest::find(&dataset.name) else { return false };
+        lacks_by_counts(manifest, split.source, part)
     }
 }
 
@@ -37,6 +44,27 @@ impl DatasetNames for Registry {
         ids.extend(self.own_ids());
         ids
     }
+
+    /// Divides the dataset where it is there; else its counts say what they can.
+    fn lacks_part(&self, dataset: &Named, split: &Split, part: Part) -> bool {
+        match Dataset::open(dataset, self) {
+            Ok(opened) => opened.split(split).is_ok_and(|partition| partition.part(part).is_empty()),
+            Err(DataError::NotRegistered { .. }) => KnownDatasets.lacks_part(dataset, split, part),
+            // Whoever needs the dataset is told what is wrong with it.
+            Err(_) => false,
+        }
+    }
+}
+
+/// Whether a source that keeps to the counts of a manifest leaves the part empty: to a
+/// dataset without validation images none of them gives any.
+fn lacks_by_counts(manifest: &Manifest, source: SplitSource, part: Part) -> bool {
+    let keeps_to_counts = match source {
+        SplitSource::Seeded | SplitSource::ByGroup | SplitSource::KFold | SplitSource::GroupedKFold => true,
+        SplitSource::Manifest => manifest.split == SplitKind::Seeded,
+        SplitSource::Official | SplitSource::File => false,
+    };
+    keeps_to_counts && part == Part::Validation && manifest.counts().validation == 0
 }
 
 fn problem(error: &DataError) -> DatasetProblem {

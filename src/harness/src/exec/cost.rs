@@ -13,7 +13,7 @@ use std::process::Command;
 use super::ENVIRONMENT;
 use super::local::Local;
 use crate::key::revision::Revisions;
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, Size};
 use crate::spec::name::Named;
 
 /// Why there is no ledger.
@@ -33,10 +33,10 @@ pub enum CostError {
 /// # Errors
 /// The worker cannot be started, or does not answer.
 pub fn ledgers(local: &Local, root: &Path, models: &[Named], size: usize) -> Result<Vec<Ledger>, CostError> {
-    ledgers_of_batch(local, root, models, size, 1)
+    ledgers_of_batch(local, root, models, size.into(), 1)
 }
 
-/// [`ledgers`] with the memory of `batch` images.
+/// [`ledgers`] for an image of any size, with the memory of `batch` of them.
 ///
 /// # Errors
 /// As [`ledgers`].
@@ -44,7 +44,7 @@ pub fn ledgers_of_batch(
     local: &Local,
     root: &Path,
     models: &[Named],
-    size: usize,
+    size: Size,
     batch: usize,
 ) -> Result<Vec<Ledger>, CostError> {
     let mut known: Vec<Option<Ledger>> =
@@ -68,7 +68,7 @@ pub fn ledgers_of_batch(
 }
 
 /// Named by all that a ledger depends on.
-fn place(root: &Path, model: &Named, size: usize, batch: usize) -> PathBuf {
+fn place(root: &Path, model: &Named, size: Size, batch: usize) -> PathBuf {
     let revisions = Revisions::of_this_build();
     let (name, size, batch) = (model.to_string(), size.to_string(), batch.to_string());
     let basis = [&name, &size, &batch, revisions.network(&model.name), revisions.get("cost")]
@@ -90,7 +90,7 @@ fn keep(path: &Path, ledger: &Ledger) -> io::Result<()> {
     Ok(())
 }
 
-fn ask(worker: &Path, models: &[&Named], size: usize, batch: usize) -> Result<Vec<Ledger>, CostError> {
+fn ask(worker: &Path, models: &[&Named], size: Size, batch: usize) -> Result<Vec<Ledger>, CostError> {
     let worker = worker.to_owned();
     let mut command = Command::new(&worker);
     command.arg("cost").args(["--size", &size.to_string(), "--batch", &batch.to_string()]).envs(ENVIRONMENT);

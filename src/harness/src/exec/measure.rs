@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::Stop;
 use super::child;
 use super::local::{self, Local};
+use crate::ledger::Size;
 use crate::spec::name::Named;
 use crate::stats;
 
@@ -47,8 +48,8 @@ impl Pass {
 /// What the worker is to measure, and on what.
 #[derive(Debug, Clone, Copy)]
 pub struct Question<'a> {
-    /// Side of the images, pixels.
-    pub size: usize,
+    /// Of the images.
+    pub size: Size,
     /// Images at once; inference is also measured with one.
     pub batch: usize,
     /// Timed passes, behind one that is not timed.
@@ -63,8 +64,8 @@ pub struct Question<'a> {
 pub struct Measured {
     /// NAME or NAME,option=value,...
     pub model: String,
-    /// Side of the images, pixels.
-    pub size: usize,
+    /// Of the images.
+    pub size: Size,
     pub pass: Pass,
     /// For people.
     pub device: String,
@@ -120,9 +121,9 @@ pub enum MeasureError {
          take a smaller --batch or --size",
         pass.words()
     )]
-    OutOfMemory { model: String, pass: Pass, batch: usize, size: usize, how: String },
+    OutOfMemory { model: String, pass: Pass, batch: usize, size: Size, how: String },
     #[error("{model}, {} of {batch} at {size} px, was not measured: {how}", pass.words())]
-    Failed { model: String, pass: Pass, batch: usize, size: usize, how: String },
+    Failed { model: String, pass: Pass, batch: usize, size: Size, how: String },
 }
 
 /// Measures a pass in a process of its own.
@@ -140,7 +141,8 @@ pub fn measure(
     let log = folder.path().join("log.txt");
     let mut command = child::command(local.worker(), threads);
     command.arg("measure").arg(model.to_string()).args(["--pass", pass.name(), "--device", device]);
-    for (option, number) in [("--size", size), ("--batch", batch), ("--repeats", repeats)] {
+    command.args(["--size", &size.to_string()]);
+    for (option, number) in [("--batch", batch), ("--repeats", repeats)] {
         command.args([option, &number.to_string()]);
     }
     command.stderr(fs::File::create(&log).map_err(MeasureError::Start)?);

@@ -133,6 +133,7 @@ fn write(job: &Job, folder: &Path, scoring: &Scoring) -> std::io::Result<()> {
             let record = EvalRecord {
                 scores: blake3::hash(csv.as_bytes()).to_hex().to_string(),
                 images: images.len(),
+                skipped: images.iter().filter(|image| image.scores.is_empty()).count(),
                 mean: summary.iter().map(|(metric, summary)| (*metric, summary.mean)).collect(),
                 std: summary.iter().map(|(metric, summary)| (*metric, summary.std)).collect(),
                 ..job.eval_record(train_key, weights_digest, Outcome::Done, None)

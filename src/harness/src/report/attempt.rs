@@ -23,7 +23,9 @@ const ENOUGH_IMAGES: usize = 50;
 pub(super) struct Attempt {
     digest: String,
     scores: Vec<Score>,
+    /// Images in the means.
     images: usize,
+    /// Images left out of them.
     skipped: usize,
     interval_note: String,
     all_foreground: String,
@@ -89,7 +91,7 @@ pub(super) fn attempt(finished: &Finished, options: &Options) -> Result<Attempt,
     Ok(Attempt {
         digest: finished.attempt.clone(),
         scores: scores.iter().map(|(metric, values)| score(finished, *metric, values)).collect(),
-        images: eval.images,
+        images: eval.averaged(),
         skipped: eval.skipped,
         interval_note: format!(
             "{:.0} % CI over {} images ({RESAMPLES} bootstrap resamples)",
@@ -152,6 +154,13 @@ fn score(finished: &Finished, metric: Metric, values: &[f64]) -> Score {
 
 /// What a reader of the numbers must not overlook.
 fn warnings(finished: &Finished, dice_interval: Option<Interval>) -> Vec<String> {
+    if finished.is_all_skipped() {
+        let images = finished.eval.images;
+        return vec![format!(
+            "All {images} images were left out of the means (truth and prediction empty, evaluate.empty = `skip`): \
+             there is nothing to average."
+        )];
+    }
     let mut warnings = Vec::new();
     let trivial = &finished.eval.trivial;
     let (name, floor) = if trivial.all_foreground >= trivial.mean_mask {
@@ -174,6 +183,11 @@ fn warnings(finished: &Finished, dice_interval: Option<Interval>) -> Vec<String>
             "The per-image scores average to {}, the record says {}.",
             format::percent(mean),
             format::percent(dice)
+        )),
+        Some(_) if scores.len() != finished.eval.averaged() => warnings.push(format!(
+            "{} images have scores of their own, the record's means are over {}.",
+            scores.len(),
+            finished.eval.averaged()
         )),
         Some(_) if scores.len() < ENOUGH_IMAGES => warnings.push(format!(
             "{} images are few: the intervals are narrower than they should be.",

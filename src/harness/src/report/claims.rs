@@ -23,6 +23,8 @@ struct Page<'a> {
     unchecked: &'a [Unchecked],
     held: &'a [Held],
     general: &'a [General],
+    /// Findings of all of `general`.
+    found_without: usize,
     alone: usize,
     generated_by: &'a str,
 }
@@ -73,6 +75,8 @@ fn page<'a>(audit: &'a Audit, generated_by: &'a str) -> Page<'a> {
         ("Held", audit.held.len().to_string()),
         ("Findings", audit.findings.len().to_string()),
         ("Not checked", audit.unchecked.len().to_string()),
+        ("Findings of sentences", audit.of_sentences().to_string()),
+        ("Findings without one", (audit.findings.len() - audit.of_sentences()).to_string()),
     ];
     Page {
         title: "Does the paper agree with itself?".to_owned(),
@@ -87,6 +91,7 @@ fn page<'a>(audit: &'a Audit, generated_by: &'a str) -> Page<'a> {
         unchecked: &audit.unchecked,
         held: &audit.held,
         general: &audit.general,
+        found_without: audit.general.iter().map(|general| general.found).sum(),
         alone: audit.alone,
         generated_by,
     }
@@ -178,6 +183,34 @@ mod tests {
         let text = html(&audit);
         assert_eq!(text.matches("<article").count(), audit.findings.len());
         assert!(text.contains("1089 + 137 + 138 = 1364"));
+    }
+
+    /// What a reader adds up: the checks of the head, the findings by weight, by topic and by
+    /// where they come from.
+    #[test]
+    fn the_page_adds_up() {
+        let audit = sample();
+        let text = html(&audit);
+        let fact = |name: &str| -> usize {
+            let (_, rest) = text.split_once(&format!("<dt>{name}</dt><dd>")).expect("a fact");
+            rest.split('<').next().expect("a number").parse().expect("a number")
+        };
+        let all = ["Held", "Findings", "Not checked"].map(fact);
+        assert_eq!(fact("Checks"), all.iter().sum::<usize>());
+        assert_eq!(fact("Findings"), fact("Findings of sentences") + fact("Findings without one"));
+        assert!(
+            text.contains(&format!(
+                "<td class=\"number\">{}</td></tr></tfoot>",
+                fact("Findings without one")
+            ))
+        );
+        let numbers = |pattern: &str| -> usize {
+            let pattern = regex::Regex::new(pattern).expect("valid");
+            pattern.captures_iter(&text).filter_map(|c| c[1].parse::<usize>().ok()).sum()
+        };
+        assert_eq!(numbers(r#"<b>[a-z]+</b> \((\d+)\)"#), audit.findings.len());
+        assert_eq!(numbers(r#"<span class="pill">(\d+)</span>"#), audit.findings.len());
+        assert_eq!(text.matches("<article").count(), audit.findings.len());
     }
 
     #[test]

@@ -156,7 +156,12 @@ fn run(cell: &CellResult, with_picture: bool, options: &Options) -> Result<Run, 
         _ => None,
     };
     let dice = |finished: &Finished| {
-        format::percent(finished.eval.mean.get(&Metric::Dice).copied().unwrap_or(f64::NAN))
+        let dice = format::percent(finished.value(Metric::Dice).unwrap_or(f64::NAN));
+        // Beside others that left out nothing, or something else.
+        match finished.eval.skipped {
+            0 => dice,
+            _ => format!("{dice}, n = {}", finished.eval.averaged()),
+        }
     };
     Ok(Run {
         anchor: cell.anchor(),
@@ -191,7 +196,7 @@ fn facts(results: &Results) -> Vec<(&'static str, Vec<String>)> {
         counts.into_iter().map(named).collect()
     };
     let done = results.cells.iter().filter(|c| matches!(c.state, CellState::Done(_))).count();
-    let paper = if results.paper_profile { " (the paper's)" } else { "" };
+    let paper = if results.is_papers_protocol() { " (the paper's)" } else { "" };
     let seeds: BTreeSet<u64> = results.cells.iter().map(|c| c.cell.seed).collect();
     let sizes: BTreeSet<usize> = results.cells.iter().map(|c| c.cell.protocol.image.size).collect();
     let mut facts = vec![

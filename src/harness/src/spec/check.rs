@@ -6,26 +6,32 @@ use std::collections::{BTreeSet, HashMap};
 use serde_json::Value as Json;
 
 use super::axes::{RawAxis, RawMatrix, RawValue};
+use super::choice::DatasetNames;
 use super::diagnostic::Diagnostic;
 use super::division;
+use super::experiment::Substitute;
 use super::layers::Layers;
 use super::matrix::{self, MAX_CELLS};
 use super::name::Named;
 use super::network;
 use super::pretrained::Pretrained;
-use super::protocol::Exposure;
+use super::protocol::{Exposure, Protocol};
 use super::resolve::model_label;
 use super::schema;
+use super::selecting;
 use super::source::At;
 
 /// A value of one cell and its place.
 pub(super) type Placed<'a> = (&'a Json, At);
 
-/// Runs every check. `matrix_at` is the header of `[matrix]`.
+/// Runs every check. `matrix_at` is the header of `[matrix]`, `substitutes` are those of
+/// the profile.
 pub(super) fn check(
     layers: &Layers,
     raw: &RawMatrix,
     matrix_at: At,
+    datasets: &dyn DatasetNames,
+    substitutes: &[Substitute],
     found: &mut Vec<Diagnostic>,
 ) -> Vec<String> {
     let lengths = raw.lengths();
@@ -47,6 +53,7 @@ pub(super) fn check(
     sizes(&view, found);
     training(&view, found);
     division::check(&view, found);
+    selecting::check(&view, datasets, substitutes, found);
     warnings(&view)
 }
 
@@ -77,6 +84,21 @@ impl<'a> View<'a> {
             .into_iter()
             .filter_map(|tuple| names.iter().zip(tuple).map(|(name, i)| place(name, i)).collect())
             .collect()
+    }
+
+    /// The same with the protocol that each combination makes of its settings.
+    pub(super) fn protocols(&self, names: &[&str]) -> Vec<(Protocol, Vec<Placed<'a>>)> {
+        let Some(base) = self.layers.protocol() else { return Vec::new() };
+        let of = |values: Vec<Placed<'a>>| {
+            let mut protocol = base.clone();
+            for (name, (value, _)) in names.iter().zip(&values) {
+                if let Some(setting) = schema::setting(name) {
+                    setting.assign(&mut protocol, value).ok()?;
+                }
+            }
+            Some((protocol, values))
+        };
+        self.combinations(names).into_iter().filter_map(of).collect()
     }
 }
 
@@ -213,36 +235,12 @@ fn training(view: &View<'_>, found: &mut Vec<Diagnostic>) {
             );
         }
     }
-    for values in view.combinations(&["selection.rule", "selection.every"]) {
-        let [(rule, rule_at), (every, every_at)] = values.as_slice() else { continue };
-        if **rule == "best-dice" && every.as_u64() == Some(0) {
-            push(
-                between(
-                    view,
-                    (*rule_at, "selects the best epoch"),
-                    (*every_at, "0 scores no epoch"),
-                    "the best epoch cannot be selected if none is scored".to_owned(),
-                )
-                .help("set selection.every to 1 or more"),
-            );
-        }
-    }
 }
 
 /// Allowed, but to be said beside the numbers.
 fn warnings(view: &View<'_>) -> Vec<String> {
-    let Some(base) = view.layers.protocol() else { return Vec::new() };
     let paths = ["selection.rule", "selection.part", "selection.every", "evaluate.part"];
-    let exposures: BTreeSet<Exposure> = view
-        .combinations(&paths)
-        .into_iter()
-        .filter_map(|values| {
-            let mut protocol = base.clone();
-            for (path, (value, _)) in paths.iter().zip(values) {
-                schema::setting(path)?.assign(&mut protocol, value).ok()?;
-            }
-            protocol.exposure()
-        })
-        .collect();
+    let exposures: BTreeSet<Exposure> =
+        view.protocols(&paths).iter().filter_map(|(protocol, _)| protocol.exposure()).collect();
     exposures.into_iter().map(|exposure| exposure.note().to_owned()).collect()
 }

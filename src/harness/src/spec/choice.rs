@@ -12,6 +12,7 @@ use super::kind::wrong_type;
 use super::name::{NameError, Named};
 use super::network::{self, Network, NetworkError};
 use super::pretrained::{self, Start};
+use super::protocol::{Part, Split};
 use super::source::At;
 use super::tree::{Node, Value};
 
@@ -22,6 +23,10 @@ pub trait DatasetNames {
 
     /// Every id, for suggestions.
     fn known_ids(&self) -> Vec<String>;
+
+    /// Whether a division is known to leave a part without images. Where that cannot be
+    /// known yet, as of a dataset that is not there, it is not.
+    fn lacks_part(&self, dataset: &Named, split: &Split, part: Part) -> bool;
 }
 
 /// Why a dataset's name or options are refused.

@@ -192,7 +192,8 @@ fn read_all(
     raw.start_from(&starts, &located.folder);
     require_axes(&raw, table.kind, matrix_at, found);
     raw.check_zip(found);
-    let warnings = check::check(&layers, &raw, matrix_at, found);
+    let substitutes = chosen.as_ref().map_or(&[][..], |chosen| &chosen.profile.substitutes);
+    let warnings = check::check(&layers, &raw, matrix_at, datasets, substitutes, found);
     if !found.is_empty() {
         return None;
     }

@@ -29,6 +29,7 @@ mod range;
 pub mod reported;
 mod resolve;
 pub mod schema;
+pub mod selecting;
 pub(crate) mod set;
 pub mod source;
 mod tables;

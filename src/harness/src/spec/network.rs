@@ -317,6 +317,31 @@ impl Network {
     }
 }
 
+/// Why a network cannot take images of some size.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SizeError {
+    #[error("`{network}` cannot take images of {side} px; the nearest valid size is {nearest}")]
+    Side { network: &'static str, side: usize, nearest: usize },
+    #[error("`{network}` takes square images alone, not {width} x {height} px")]
+    NotSquare { network: &'static str, width: usize, height: usize },
+}
+
+impl Network {
+    /// Whether images of that height and width, pixels, can be taken.
+    ///
+    /// # Errors
+    /// A side is none of its multiples, or sides that must be equal are not.
+    pub fn check_sides(&self, [height, width]: [usize; 2]) -> Result<(), SizeError> {
+        for side in [width, height] {
+            self.check_size(side).map_err(|nearest| SizeError::Side { network: self.name, side, nearest })?;
+        }
+        match self.square && width != height {
+            true => Err(SizeError::NotSquare { network: self.name, width, height }),
+            false => Ok(()),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -346,5 +371,11 @@ mod tests {
         assert_eq!(dyglnet.check_size(224), Ok(()));
         assert_eq!(dyglnet.check_size(100), Err(96));
         assert_eq!(dyglnet.check_size(8), Err(32));
+        assert_eq!(dyglnet.check_sides([224, 320]), Ok(()));
+        let told = dyglnet.check_sides([224, 100]).expect_err("no multiple").to_string();
+        assert_eq!(told, "`dyglnet` cannot take images of 100 px; the nearest valid size is 96");
+        let told =
+            find("h2former").expect("listed").check_sides([224, 320]).expect_err("no square").to_string();
+        assert_eq!(told, "`h2former` takes square images alone, not 320 x 224 px");
     }
 }

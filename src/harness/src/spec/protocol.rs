@@ -403,6 +403,7 @@ pub enum EmptyRule {
     Formula,
     /// Perfect agreement scores 1.
     One,
-    /// Such images are left out of the mean.
+    /// Such images are left out of the mean. Where epochs are selected each counts as 1,
+    /// so that all epochs are compared over the same images.
     Skip,
 }

@@ -214,7 +214,7 @@ fn mistakes_between_values_are_found() {
         (
             "[protocol.selection]\nrule='best-dice'\nevery=0",
             "",
-            "the best epoch cannot be selected if none is scored",
+            "the best epoch cannot be selected: `selection.every` is 0, which scores no epoch",
         ),
         (
             "[protocol.train]\ndrop_last=true\nimages_per_epoch=8",

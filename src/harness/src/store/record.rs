@@ -179,6 +179,13 @@ pub struct EvalRecord {
     pub provenance: Provenance,
 }
 
+impl EvalRecord {
+    /// Images in the means: those that were scored less those that were left out.
+    pub fn averaged(&self) -> usize {
+        self.images.saturating_sub(self.skipped)
+    }
+}
+
 /// Mean Dice of the trivial predictors on the reported part.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Trivial {
@@ -209,7 +216,8 @@ pub struct HistoryRow {
     pub loss: f64,
     pub bce: f64,
     pub dice_loss: f64,
-    /// Mean Dice on the selection part, 0..1, in epochs that scored it.
+    /// Mean Dice on the selection part, 0..1, in epochs that scored it; under
+    /// `evaluate.empty = skip` an image that is empty in truth and prediction counts as 1.
     pub select_dice: Option<f64>,
     pub gradient_norm: f64,
     pub seconds: f64,

@@ -2,11 +2,14 @@
 //! costs by the paper's way of counting and truly, beside what the paper prints
 //! and the mean Dice over the datasets. It needs no run.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde::Serialize;
 
 use super::build::Footnotes;
-use super::heading::{PAPER_SIZE, profile_lines};
+use super::heading::profile_lines;
 use super::model::{Align, Block, Column, Row, RowGroup, Span, Table, TableCell};
+use super::paper::PAPER_SIZE;
 use super::rank::percent;
 use super::results::Results;
 use crate::ledger::{Counted, Difference};
@@ -62,6 +65,8 @@ pub struct MeanDice {
     pub of: usize,
     /// Why it may not stand beside the paper's; empty if it may.
     pub departs: String,
+    /// Images that the means behind it are over, in all datasets and runs.
+    pub images: usize,
     /// Short keys of the evaluations behind it.
     pub keys: Vec<String>,
 }
@@ -169,7 +174,7 @@ fn row(card: &CostCard, footnotes: &mut Footnotes) -> Row {
         here.footnotes.push(number);
     }
     cells.push(here);
-    Row { label: card.label.clone(), model: card.model.clone(), cells }
+    Row { label: card.label.clone(), model: card.model.clone(), settings: BTreeMap::new(), cells }
 }
 
 /// Published convention, the paper's print, the truth, and how far the print
@@ -258,7 +263,16 @@ fn heading(results: &Results) -> Vec<String> {
             others.join(", ")
         ));
     }
-    let here = results.costs.iter().filter(|card| card.dice.value.is_some()).count();
+    let reproduced = || results.costs.iter().map(|card| &card.dice).filter(|dice| dice.value.is_some());
+    let images: BTreeSet<usize> = reproduced().map(|dice| dice.images).collect();
+    if images.len() > 1 {
+        let counts: Vec<String> = images.iter().map(usize::to_string).collect();
+        lines.push(format!(
+            "mDice: the networks' means are over different images (n = {}).",
+            counts.join(", ")
+        ));
+    }
+    let here = reproduced().count();
     let all = results.costs.len();
     lines.push(match here {
         0 => "No mDice was reproduced in this store: those shown are the paper's.".to_owned(),

@@ -3,13 +3,14 @@
 //! paper's columns. It needs no run and no data; what is not known is a dash
 //! with the reason below the table.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
 use super::build::Footnotes;
-use super::heading::{PAPER_SIZE, profile_lines};
+use super::heading::profile_lines;
 use super::model::{Align, Block, Column, Row, RowGroup, Table, TableCell};
+use super::paper::PAPER_SIZE;
 use super::results::{Results, short};
 
 /// What is known of one dataset, from three sources, each as far as it goes.
@@ -151,19 +152,23 @@ fn group(card: &DatasetCard, footnotes: &mut Footnotes) -> RowGroup {
             let number = footnotes.number(text);
             cells[0].footnotes.push(number);
         }
-        rows.push(Row { label: "paper".to_owned(), model: card.asked.clone(), cells });
+        rows.push(row("paper", &card.asked, cells));
     }
     if let Some(defined) = &card.defined {
         let cells = numbers(defined);
-        rows.push(Row { label: "manifest".to_owned(), model: card.used.clone(), cells });
+        rows.push(row("manifest", &card.used, cells));
     }
-    rows.push(Row { label: card.source(), model: card.used.clone(), cells: here(card, footnotes) });
+    rows.push(row(&card.source(), &card.used, here(card, footnotes)));
     let label = if card.is_substituted() {
         format!("{} ({} for {})", card.title, card.used, card.asked)
     } else {
         card.title.clone()
     };
     RowGroup { label, rows }
+}
+
+fn row(label: &str, dataset: &str, cells: Vec<TableCell>) -> Row {
+    Row { label: label.to_owned(), model: dataset.to_owned(), settings: BTreeMap::new(), cells }
 }
 
 impl DatasetCard {
@@ -363,7 +368,7 @@ mod tests {
     fn every_departure_is_named_above() {
         let mut results = samples::datasets();
         results.profile = "quick".into();
-        results.paper_profile = false;
+        samples::depart(&mut results);
         for card in &mut results.datasets {
             card.size = 64;
         }

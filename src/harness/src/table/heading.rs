@@ -1,37 +1,14 @@
 //! What a reader has to know before a number: where the run departs from the
-//! paper, and what the notation means. Also the one place that decides
-//! whether a reported value may stand beside a number.
+//! paper, and what the notation means.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::model::Block;
+use super::model::{Block, Column, TableCell};
+use super::paper::PAPER_SIZE;
 use super::results::{CellResult, CellState, Finished, Results};
-use crate::plan::Cell;
 use crate::spec::protocol::{Exposure, Part, SplitSource};
 
-/// Side of the network input in the paper, pixels.
-pub(crate) const PAPER_SIZE: usize = 224;
 const COMMAND_LINE: &str = "command line";
-
-/// Whether the paper's value may stand beside this result: same dataset,
-/// whole, same size, same profile, nothing set by hand.
-pub(super) fn is_comparable(results: &Results, cell: &Cell, finished: &Finished) -> bool {
-    results.paper_profile
-        && results.paper_table.is_some()
-        && !results.marks.iter().any(|(_, _, mark)| mark == COMMAND_LINE)
-        && cell.protocol.image.size == PAPER_SIZE
-        && cell.protocol.evaluate.part == Part::Test
-        && !cell.is_substituted()
-        && whole(finished)
-}
-
-/// A record that does not say how many images there were cannot vouch for
-/// all of them.
-fn whole(finished: &Finished) -> bool {
-    [&finished.train.dataset, &finished.eval.dataset]
-        .into_iter()
-        .all(|facts| facts.as_ref().is_some_and(|facts| !facts.is_partial()))
-}
 
 /// What a title has to add about the data under it: a substitute, a part.
 pub(super) fn qualifiers<'a>(cells: impl Iterator<Item = &'a CellResult>) -> Vec<String> {
@@ -52,23 +29,6 @@ pub(super) fn qualifiers<'a>(cells: impl Iterator<Item = &'a CellResult>) -> Vec
     all
 }
 
-/// Whether all finished cells saw the same images in the same split. Seeds
-/// may bring splits of their own as long as every row has all of them.
-pub(super) fn same_data<'a>(cells: impl Iterator<Item = &'a CellResult>) -> bool {
-    let mut by_seed: BTreeMap<u64, BTreeSet<(String, String, Part)>> = BTreeMap::new();
-    for cell in cells {
-        for finished in cell.state.finished() {
-            let facts = finished.eval.dataset.as_ref();
-            by_seed.entry(cell.cell.seed).or_default().insert((
-                facts.map(|f| f.digest.clone()).unwrap_or_default(),
-                facts.map(|f| f.split_digest.clone()).unwrap_or_default(),
-                cell.cell.protocol.evaluate.part,
-            ));
-        }
-    }
-    by_seed.values().all(|seen| seen.len() == 1)
-}
-
 fn finished(results: &Results) -> impl Iterator<Item = (&CellResult, &Finished)> {
     results.cells.iter().flat_map(|cell| cell.state.finished().iter().map(move |f| (cell, f)))
 }
@@ -80,7 +40,7 @@ fn listed<T: ToString>(items: impl IntoIterator<Item = T>) -> String {
 /// Which profile, and what was set by hand.
 pub(super) fn profile_lines(results: &Results) -> Vec<String> {
     let mut lines = Vec::new();
-    if !results.paper_profile {
+    if !results.is_papers_protocol() {
         lines.push(match results.profile.as_str() {
             // The experiment itself departs from the protocol that its profile leaves alone.
             "paper" => "Not the paper's training protocol: the experiment changes it.".to_owned(),
@@ -95,8 +55,9 @@ pub(super) fn profile_lines(results: &Results) -> Vec<String> {
     lines
 }
 
-/// The lines above the table.
-pub(super) fn heading(results: &Results, shows_reported: bool) -> Vec<String> {
+/// The lines above the table. `unranked` are the datasets, as asked for, whose numbers
+/// are not means over the same images.
+pub(super) fn heading(results: &Results, shows_reported: bool, unranked: &BTreeSet<String>) -> Vec<String> {
     let mut lines = profile_lines(results);
     let sizes: BTreeSet<usize> = results.cells.iter().map(|c| c.cell.protocol.image.size).collect();
     if sizes.iter().any(|size| *size != PAPER_SIZE) {
@@ -104,6 +65,10 @@ pub(super) fn heading(results: &Results, shows_reported: bool) -> Vec<String> {
         lines.push(format!("Image size {sizes} (paper: {PAPER_SIZE} x {PAPER_SIZE})."));
     }
     lines.extend(dataset_lines(results));
+    lines.extend(skipped_lines(results));
+    lines.extend(unranked.iter().map(|asked| {
+        format!("`{asked}`: rows are means over different images or runs, and are not ranked.")
+    }));
     lines.extend(scoring_lines(results));
     lines.extend(origin_lines(results));
     if let Some(table) = results.paper_table.filter(|_| !shows_reported) {
@@ -133,21 +98,38 @@ fn dataset_lines(results: &Results) -> Vec<String> {
                 None => add(format!("`{}`: the record does not state what data it saw.", cell.cell.dataset)),
             }
         }
-        if finished.eval.skipped > 0 {
-            let skipped = finished.eval.skipped;
-            add(format!(
-                "`{}`: {skipped} images with empty masks are left out of the means.",
-                cell.cell.dataset
-            ));
-        }
-    }
-    let asked: BTreeSet<_> = results.cells.iter().map(|c| &c.cell.asked).collect();
-    for asked in asked {
-        if !same_data(results.cells.iter().filter(|c| c.cell.asked == *asked)) {
-            add(format!("`{asked}`: rows were scored on different images and are not ranked."));
-        }
     }
     lines
+}
+
+/// Images that the empty-mask rule left out, once for each dataset.
+fn skipped_lines(results: &Results) -> Vec<String> {
+    let mut by_dataset: BTreeMap<String, BTreeSet<(usize, usize)>> = BTreeMap::new();
+    for (cell, finished) in finished(results) {
+        let counts = (finished.eval.skipped, finished.eval.images);
+        by_dataset.entry(cell.cell.dataset.to_string()).or_default().insert(counts);
+    }
+    let line = |(dataset, counts): (String, BTreeSet<(usize, usize)>)| {
+        let (least, most) = (counts.first()?.0, counts.last()?.0);
+        let images: BTreeSet<usize> = counts.iter().map(|(_, images)| *images).collect();
+        let images = listed(images.iter());
+        let why = "empty in truth and prediction alike";
+        match (least, most) {
+            (_, 0) => None,
+            _ if counts.iter().all(|(skipped, images)| skipped == images) => Some(format!(
+                "`{dataset}`: all {images} images are {why} and left out of the means (evaluate.empty = `skip`): \
+                 there is no number."
+            )),
+            (least, most) if least == most => {
+                Some(format!("`{dataset}`: {most} of {images} images, {why}, are left out of the means."))
+            }
+            (least, most) => Some(format!(
+                "`{dataset}`: {least} to {most} of {images} images, {why}, are left out of the means; n stands \
+                 beside each value."
+            )),
+        }
+    };
+    by_dataset.into_iter().filter_map(line).collect()
 }
 
 /// Which part is scored, how images were divided, and whether the part was seen before.
@@ -192,7 +174,11 @@ fn origin_lines(results: &Results) -> Vec<String> {
         lines.push(format!("{dirty} of {all} results come from a program with uncommitted changes."));
     }
     let all = results.cells.len();
-    let done = results.cells.iter().filter(|c| matches!(c.state, CellState::Done(_))).count();
+    let has_number = |cell: &&CellResult| match &cell.state {
+        CellState::Done(finished) => results.metrics.iter().any(|metric| finished.value(*metric).is_some()),
+        _ => false,
+    };
+    let done = results.cells.iter().filter(has_number).count();
     if done < all {
         lines.push(format!(
             "{} of {all} cells have no number; best and second are among the rest.",
@@ -202,34 +188,79 @@ fn origin_lines(results: &Results) -> Vec<String> {
     lines
 }
 
-/// How many runs a value rests on; none where nothing is done.
-pub(super) fn seeds(results: &Results, blocks: &[Block]) -> Option<String> {
-    let entries = || blocks.iter().flat_map(|b| &b.groups).flat_map(|g| &g.rows).flat_map(|r| &r.cells);
-    let most = entries().map(|c| c.entries.iter().filter(|e| e.state == "done").count()).max();
-    match most {
+/// How many runs a value rests on; of `validations` rows, folds. None where nothing is
+/// done.
+pub(super) fn runs(results: &Results, blocks: &[Block], validations: usize) -> Vec<String> {
+    let with_number = |cell: &TableCell| cell.entries.iter().filter(|e| e.state == "done").count();
+    let mut lines = match cells(blocks).map(|(_, cell)| with_number(cell)).max() {
         Some(1) => {
             let seeds: BTreeSet<u64> = results.cells.iter().map(|c| c.cell.seed).collect();
-            Some(format!(
+            vec![format!(
                 "n = 1 run per value (seed {}): how much another seed would change it was not measured.",
                 listed(seeds)
-            ))
+            )]
         }
         Some(n) if n > 1 => {
-            Some("Mean ± standard deviation over seeds (number of seeds); without ±, n = 1.".to_owned())
+            vec!["Mean ± standard deviation over seeds (number of seeds); without ±, n = 1.".to_owned()]
         }
-        _ => None,
+        _ => return Vec::new(),
+    };
+    if validations > 0 {
+        lines.push(
+            "Mean over folds: mean ± standard deviation of the folds' values (number of folds); best and second are \
+             among these rows."
+                .to_owned(),
+        );
+    }
+    lines
+}
+
+fn cells(blocks: &[Block]) -> impl Iterator<Item = (&Column, &TableCell)> {
+    blocks.iter().flat_map(|block| {
+        let rows = block.groups.iter().flat_map(|group| &group.rows);
+        rows.flat_map(|row| block.columns.iter().zip(&row.cells))
+    })
+}
+
+/// Over how many images each value is a mean.
+fn images(blocks: &[Block]) -> String {
+    let mut by_dataset: BTreeMap<&str, BTreeSet<usize>> = BTreeMap::new();
+    for (column, cell) in cells(blocks) {
+        let single = cell.entries.iter().filter(|entry| entry.value.is_some() && entry.seed.is_some());
+        by_dataset.entry(&column.dataset).or_default().extend(single.filter_map(|entry| entry.images));
+    }
+    by_dataset.retain(|_, counts| !counts.is_empty());
+    let all: BTreeSet<usize> = by_dataset.values().flatten().copied().collect();
+    match all.len() {
+        0 => "the images".to_owned(),
+        1 => format!("the {} images", listed(all)),
+        _ => {
+            let each: Vec<String> = by_dataset
+                .iter()
+                .map(|(dataset, counts)| match (counts.first(), counts.last()) {
+                    (Some(least), Some(most)) if least < most => format!("`{dataset}` {least} to {most}"),
+                    (least, _) => format!("`{dataset}` {}", listed(least)),
+                })
+                .collect();
+            format!("the images ({})", each.join(", "))
+        }
     }
 }
 
 /// The lines below the table.
-pub(super) fn notes(results: &Results, seeds: Option<&String>, shows_reported: bool) -> Vec<String> {
+pub(super) fn notes(
+    results: &Results,
+    blocks: &[Block],
+    runs: &[String],
+    shows_reported: bool,
+) -> Vec<String> {
     let parts: BTreeSet<Part> = results.cells.iter().map(|c| c.cell.protocol.evaluate.part).collect();
     let part = listed(parts.iter().map(|p| part_name(*p)));
     let mut notes = vec![
-        format!("Percent, mean over the images of the {part} part."),
+        format!("Percent, mean over {} of the {part} part.", images(blocks)),
         "Bold: highest printed value; underlined: next. No significance test was made.".to_owned(),
     ];
-    notes.extend(seeds.cloned());
+    notes.extend_from_slice(runs);
     if let Some(table) = results.paper_table.filter(|_| shows_reported) {
         notes.push(format!("In brackets: the value that the paper prints in Table {table}."));
     }
@@ -254,19 +285,19 @@ mod tests {
     use crate::spec::protocol::SelectionRule;
 
     fn text(results: &Results) -> String {
-        heading(results, false).join("\n")
+        heading(results, false, &BTreeSet::new()).join("\n")
     }
 
     #[test]
     fn a_faithful_run_needs_no_heading() {
-        assert_eq!(heading(&samples::done(), true), Vec::<String>::new());
+        assert_eq!(heading(&samples::done(), true, &BTreeSet::new()), Vec::<String>::new());
     }
 
     #[test]
     fn every_departure_is_named() {
         let mut results = samples::done();
         results.profile = "smoke".into();
-        results.paper_profile = false;
+        samples::depart(&mut results);
         for cell in &mut results.cells {
             cell.cell.dataset = Named::plain("phantom-polyp");
             cell.cell.protocol.image.size = 64;
@@ -333,13 +364,5 @@ mod tests {
         let results = samples::done();
         let table = super::super::build(&results, &samples::Paper);
         assert!(table.notes.iter().any(|n| n.contains("n = 1 run per value (seed 42)")));
-    }
-
-    #[test]
-    fn an_unstated_dataset_is_not_comparable() {
-        let mut results = samples::done();
-        samples::each_finished(&mut results, |f| f.eval.dataset = None);
-        let CellState::Done(finished) = &results.cells[0].state else { panic!("a done cell") };
-        assert!(!is_comparable(&results, &results.cells[0].cell, finished));
     }
 }

@@ -1,5 +1,7 @@
 //! The table as data.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use super::costs::CostCard;
@@ -92,6 +94,10 @@ pub struct Row {
     pub label: String,
     /// `NAME,option=value` of the network, else of the dataset.
     pub model: String,
+    /// The row's own settings by path (`optimizer.learning_rate`), for people; a mean
+    /// over folds has none of `split.fold`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub settings: BTreeMap<String, String>,
     /// One per column.
     pub cells: Vec<TableCell>,
 }
@@ -125,17 +131,20 @@ pub enum Emphasis {
     None,
 }
 
-/// One stored result behind a cell, in full precision.
+/// One stored result behind a cell, or the mean over folds, in full precision.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Entry {
-    pub seed: u64,
-    /// `done`, `failed`, `missing`, `altered`, `conflict`, ...
+    /// None for what sums up several runs.
+    pub seed: Option<u64>,
+    /// `done`, `failed`, `missing`, `altered`, `conflict`, ...; `mean` of folds.
     pub state: String,
     pub reason: String,
     /// 0..1.
     pub value: Option<f64>,
-    /// Images behind the value.
+    /// Images that `value` is the mean over.
     pub images: Option<usize>,
+    /// Images that were scored and left out of it.
+    pub skipped: Option<usize>,
     /// Dataset that was used, `NAME,option=value`.
     pub dataset: String,
     pub train_key: String,

@@ -1,6 +1,8 @@
 //! Best and second best of a column, decided on the digits that are printed:
-//! two values that look the same are a tie.
+//! two values that look the same are a tie, and two values that are means over
+//! different images are not compared.
 
+use super::basis::Basis;
 use super::model::{Block, Emphasis};
 
 /// Percent with two decimals.
@@ -38,13 +40,55 @@ pub(super) fn rank(printed: &[Option<String>]) -> Vec<Emphasis> {
         .collect()
 }
 
-/// Writes the emphasis of one column into its cells. `printed` runs over the
-/// rows of all groups in order.
-pub(super) fn apply(block: &mut Block, column: usize, printed: &[Option<String>]) {
+/// A number of a column.
+#[derive(Debug)]
+pub(super) struct Standing<'a> {
+    /// As printed.
+    pub(super) digits: String,
+    pub(super) basis: Basis<'a>,
+    /// Images behind it, in words.
+    pub(super) n: String,
+    pub(super) role: Role,
+}
+
+/// What a line is among the others of its column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role {
+    Row,
+    /// One fold of a cross-validation, which has a line of its own.
+    Fold,
+    /// The mean over folds.
+    Mean,
+}
+
+/// Writes the emphasis of one column into its cells, and the number of images beside
+/// each value where they have different numbers. `standing` runs over the rows of all
+/// groups in order; what has no number takes no part. Folds are not compared with
+/// each other but by their mean. Returns whether the numbers could be compared: means
+/// over other images are not.
+pub(super) fn apply(block: &mut Block, column: usize, standing: &[Option<Standing<'_>>]) -> bool {
+    let compared = |one: &&Standing<'_>| one.role != Role::Fold;
+    let mut bases = standing.iter().flatten().filter(compared).map(|one| &one.basis);
+    let first = bases.next();
+    let is_fair = bases.all(|basis| Some(basis) == first);
+    let printed: Vec<Option<String>> = standing
+        .iter()
+        .map(|one| one.as_ref().filter(|one| is_fair && compared(one)).map(|one| one.digits.clone()))
+        .collect();
+    let mut counts: Vec<(bool, &str)> =
+        standing.iter().flatten().map(|one| (one.role == Role::Mean, one.n.as_str())).collect();
+    counts.sort_unstable();
+    counts.dedup();
+    // A mean over folds has as many images as its folds together.
+    let is_uneven = counts.windows(2).any(|pair| pair[0].0 == pair[1].0);
     let cells = block.groups.iter_mut().flat_map(|g| &mut g.rows).filter_map(|r| r.cells.get_mut(column));
-    for (cell, emphasis) in cells.zip(rank(printed)) {
+    for ((cell, emphasis), standing) in cells.zip(rank(&printed)).zip(standing) {
         cell.emphasis = emphasis;
+        if let Some(standing) = standing.as_ref().filter(|_| is_uneven) {
+            cell.text.push_str(&format!(", n = {}", standing.n));
+        }
     }
+    is_fair
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! What a table is made of: rows of data that the command layer has read from
 //! the verified store. Nothing here opens a file.
 
+use std::collections::BTreeMap;
+
 use image::{GrayImage, RgbImage};
 
 use super::costs::CostCard;
@@ -9,7 +11,7 @@ use crate::metric::Metric;
 use crate::plan::Cell;
 use crate::spec::name::Named;
 use crate::spec::network::Group;
-use crate::spec::{Arrange, TableKind};
+use crate::spec::{Arrange, Departure, TableKind};
 use crate::store::record::{EvalRecord, Outcome, Provenance, Sample, TrainRecord};
 pub use crate::store::record::{HistoryRow, ImageScores};
 
@@ -32,8 +34,8 @@ pub struct Results {
     pub title: String,
     pub question: String,
     pub profile: String,
-    /// Whether profile and image size are the paper's.
-    pub paper_profile: bool,
+    /// Where the experiment departs from the paper's protocol.
+    pub departures: Vec<Departure>,
     /// The table of the paper that this experiment repeats.
     pub paper_table: Option<u8>,
     pub kind: TableKind,
@@ -51,12 +53,30 @@ pub struct Results {
     pub notes: Vec<String>,
 }
 
+impl Results {
+    /// Whether the experiment leaves the paper's protocol as it is.
+    pub fn is_papers_protocol(&self) -> bool {
+        self.departures.is_empty()
+    }
+
+    /// Whether runs have ended and the empty-mask rule left every image of every one
+    /// out.
+    pub fn is_all_skipped(&self) -> bool {
+        let mut finished = self.cells.iter().flat_map(|cell| cell.state.finished()).peekable();
+        finished.peek().is_some() && finished.all(Finished::is_all_skipped)
+    }
+}
+
 /// One cell of the matrix and what became of it.
 #[derive(Debug, Clone)]
 pub struct CellResult {
     pub cell: Cell,
     /// The label of its row.
     pub label: String,
+    /// The network's part of that label.
+    pub model_label: String,
+    /// The cell's own settings by path (`split.fold`), as the label words them.
+    pub settings: BTreeMap<String, String>,
     pub group: Group,
     pub dataset_title: String,
     pub train_key: String,
@@ -190,6 +210,20 @@ pub struct Finished {
     pub history: Vec<HistoryRow>,
     pub per_image: Vec<ImageScores>,
     pub samples: Vec<SampleImages>,
+}
+
+impl Finished {
+    /// The mean of a metric, 0..1; none where every image was left out or where the
+    /// record has no finite number.
+    pub fn value(&self, metric: Metric) -> Option<f64> {
+        let is_of_images = self.eval.averaged() > 0;
+        self.eval.mean.get(&metric).copied().filter(|value| is_of_images && value.is_finite())
+    }
+
+    /// Whether the empty-mask rule left out every image that was scored.
+    pub fn is_all_skipped(&self) -> bool {
+        self.eval.images > 0 && self.eval.averaged() == 0
+    }
 }
 
 /// One image kept for the report.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use burn::module::ParamId;
-use dygl::ledger::{Counted, Difference, DifferenceKind, KindCost, LayerCost, Ledger, Memory};
+use dygl::ledger::{Counted, Difference, DifferenceKind, KindCost, LayerCost, Ledger, Memory, Size};
 use dygl_nn::network::reference_name;
 use dygl_nn::trace::{Event, Kind, Standing};
 
@@ -11,7 +11,7 @@ use super::graph::Pass;
 use crate::weights::Site;
 
 /// The ledger of a pass of one image.
-pub(super) fn ledger(pass: &Pass, model: String, size: usize, activations: u64, memory: Memory) -> Ledger {
+pub(super) fn ledger(pass: &Pass, model: String, size: Size, activations: u64, memory: Memory) -> Ledger {
     let layers = pass.events.iter().map(|event| Layer::new(event, &pass.sites, pass.aliases)).collect();
     Fold { sites: &pass.sites, layers }.ledger(model, size, activations, memory)
 }
@@ -140,7 +140,7 @@ struct Fold<'a> {
 }
 
 impl Fold<'_> {
-    fn ledger(&self, model: String, size: usize, activations: u64, memory: Memory) -> Ledger {
+    fn ledger(&self, model: String, size: Size, activations: u64, memory: Memory) -> Ledger {
         let parameters = self.sites.values().filter(|site| !site.is_buffer());
         let live = || self.layers.iter().filter(|layer| layer.event.standing == Standing::Live);
         Ledger {

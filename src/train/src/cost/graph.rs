@@ -11,6 +11,7 @@ use burn::backend::Capture;
 use burn::backend::ir::{BaseOperationIr, OperationIr, TensorId, TensorIr};
 use burn::module::{Module, ModuleVisitor, Param, ParamId};
 use burn::tensor::{Device, Tensor};
+use dygl::ledger::Size;
 use dygl::spec::name::Named;
 use dygl_nn::op;
 use dygl_nn::trace::{self, Event};
@@ -48,16 +49,17 @@ pub struct Pass {
     pub aliases: &'static [(&'static str, &'static str)],
 }
 
-/// Records a pass of `batch` square images.
+/// Records a pass of `batch` images.
 ///
 /// # Errors
 /// The name or an option is unknown, or burn refuses the graph.
-pub fn capture(named: &Named, size: usize, batch: usize, mode: Mode) -> Result<Pass, CostError> {
+pub fn capture(named: &Named, size: impl Into<Size>, batch: usize, mode: Mode) -> Result<Pass, CostError> {
+    let sides = size.into().sides();
     let device = Device::capture();
     let mut recorded = None;
     let graph = device
         .capture_scope(|scope| {
-            recorded = Some(pass(named, size, batch, mode, &device));
+            recorded = Some(pass(named, sides, batch, mode, &device));
             scope.complete([], [])
         })
         .map_err(|error| CostError::Capture { model: named.to_string(), message: format!("{error}") })?;
@@ -69,17 +71,24 @@ pub fn capture(named: &Named, size: usize, batch: usize, mode: Mode) -> Result<P
     Ok(pass)
 }
 
-fn pass(named: &Named, size: usize, batch: usize, mode: Mode, device: &Device) -> Result<Pass, CostError> {
-    let net = Net::build(named, [size; 2], device)?;
+fn pass(
+    named: &Named,
+    sides: [usize; 2],
+    batch: usize,
+    mode: Mode,
+    device: &Device,
+) -> Result<Pass, CostError> {
+    let net = Net::build(named, sides, device)?;
     let sites: BTreeMap<ParamId, Site> = weights::sites_with_ids(&net).into_iter().collect();
     let mut found = Weights { sites: &sites, found: HashMap::new() };
     net.visit(&mut found);
     let weights = found.found;
     // While events are recorded, a network also does what only its reference
     // does: the pass that is kept comes behind.
-    let image = Tensor::<4>::zeros([1, 3, size, size], device);
+    let [height, width] = sides;
+    let image = Tensor::<4>::zeros([1, 3, height, width], device);
     let (_, events) = trace::record(|| net.forward(image));
-    let images = Tensor::<4>::zeros([batch, 3, size, size], device);
+    let images = Tensor::<4>::zeros([batch, 3, height, width], device);
     let identity = id(&images)?;
     let logits = match mode {
         Mode::Inference => vec![net.forward(images)],

@@ -8,6 +8,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use clap::{Args, ValueEnum};
 use dygl::exec::measure::{Measured, Pass, Timing};
 use dygl::exit::Exit;
+use dygl::ledger::Size;
 use dygl::random::Stream;
 use dygl::spec::protocol::Protocol;
 use dygl::spec::standard_protocol;
@@ -32,9 +33,9 @@ pub struct Arguments {
     model: String,
     #[arg(long, value_name = "PASS")]
     pass: Which,
-    /// Side of the images, pixels
-    #[arg(long, value_name = "PIXELS", default_value_t = 224)]
-    size: usize,
+    /// Size of the images, pixels: the side of a square, or WIDTHxHEIGHT
+    #[arg(long, value_name = "PIXELS", default_value_t = Size::from(224))]
+    size: Size,
     /// Images at once; inference is measured with one, too
     #[arg(long, value_name = "N", default_value_t = 2)]
     batch: usize,
@@ -94,7 +95,7 @@ pub fn run(arguments: &Arguments) -> Result<String, MeasureError> {
         return Err(MeasureError::Repeats);
     }
     let backend = device::parse(&arguments.device)?;
-    let net = Net::build(&named, [size; 2], &backend.device).map_err(CostError::from)?;
+    let net = Net::build(&named, size.sides(), &backend.device).map_err(CostError::from)?;
     let net = init::initialise_for(&named, net, SEED);
     let (pass, (start, timings)) = match arguments.pass {
         Which::Inference => (Pass::Inference, inference(&net, size, batch, repeats, &backend)?),
@@ -126,15 +127,16 @@ fn noise(name: &str, shape: [usize; 4], device: &Device) -> Tensor<4> {
 
 fn inference(
     net: &Net,
-    size: usize,
+    size: Size,
     batch: usize,
     repeats: usize,
     backend: &Backend,
 ) -> Result<Found, MeasureError> {
+    let [height, width] = size.sides();
     let mut batches = vec![1, batch];
     batches.dedup();
     let inputs: Vec<Tensor<4>> =
-        batches.iter().map(|batch| noise("images", [*batch, 3, size, size], &backend.device)).collect();
+        batches.iter().map(|batch| noise("images", [*batch, 3, height, width], &backend.device)).collect();
     settle(backend)?;
     let start = work::peak_memory();
     // Reading the logits waits for a device that runs behind.
@@ -156,7 +158,7 @@ fn inference(
 
 fn training(
     net: Net,
-    size: usize,
+    size: Size,
     batch: usize,
     repeats: usize,
     backend: &Backend,
@@ -170,8 +172,9 @@ fn training(
         seed: SEED,
     };
     let device = backend.device.clone().autodiff();
-    let input = noise("images", [batch, 3, size, size], &device);
-    let target = noise("target", [batch, 1, size, size], &device).greater_elem(0.5).float();
+    let [height, width] = size.sides();
+    let input = noise("images", [batch, 3, height, width], &device);
+    let target = noise("target", [batch, 1, height, width], &device).greater_elem(0.5).float();
     settle(backend)?;
     let start = work::peak_memory();
     let mut seconds = Vec::with_capacity(repeats);

@@ -30,9 +30,9 @@
 //! everything else against the graph that burn captures. Nothing is computed for
 //! a ledger: the pass runs on the device that captures.
 
-use dygl::ledger::Ledger;
+use dygl::ledger::{Ledger, Size};
 use dygl::spec::name::{NameError, Named};
-use dygl::spec::network::{self, NetworkError};
+use dygl::spec::network::{self, NetworkError, SizeError};
 
 use graph::{Mode, capture};
 
@@ -48,8 +48,8 @@ pub enum CostError {
     Name { model: String, source: NameError },
     #[error("find the model: {0}")]
     Network(#[from] NetworkError),
-    #[error("build `{model}` for {size} px: the nearest valid size is {nearest}")]
-    Size { model: String, size: usize, nearest: usize },
+    #[error("build the network: {0}")]
+    Size(#[from] SizeError),
     #[error("hold {batch} images: a batch has 1 to {MOST_IMAGES}; `--batch` says how many")]
     Batch { batch: usize },
     #[error("record a pass of `{model}`: {message}")]
@@ -70,7 +70,7 @@ const MOST_IMAGES: usize = 4096;
 ///
 /// # Errors
 /// A model is unknown or takes no such images, or the batch is empty or huge.
-pub fn run(models: &[String], size: usize, batch: usize) -> Result<String, CostError> {
+pub fn run(models: &[String], size: Size, batch: usize) -> Result<String, CostError> {
     let ledgers = models
         .iter()
         .map(|model| ledger(&read(model, size, batch)?, size, batch))
@@ -79,23 +79,22 @@ pub fn run(models: &[String], size: usize, batch: usize) -> Result<String, CostE
 }
 
 /// The network of that name, which takes such a batch.
-fn read(model: &str, size: usize, batch: usize) -> Result<Named, CostError> {
+fn read(model: &str, size: Size, batch: usize) -> Result<Named, CostError> {
     let named = Named::parse(model).map_err(|source| CostError::Name { model: model.to_owned(), source })?;
     let (network, named) = network::resolve(&named)?;
-    if let Err(nearest) = network.check_size(size) {
-        return Err(CostError::Size { model: model.to_owned(), size, nearest });
-    }
+    network.check_sides(size.sides())?;
     if batch == 0 || batch > MOST_IMAGES {
         return Err(CostError::Batch { batch });
     }
     Ok(named)
 }
 
-/// The ledger of a network for one square image, with the memory of a batch.
+/// The ledger of a network for one image, with the memory of a batch.
 ///
 /// # Errors
 /// The name or an option is unknown.
-pub fn ledger(named: &Named, size: usize, batch: usize) -> Result<Ledger, CostError> {
+pub fn ledger(named: &Named, size: impl Into<Size>, batch: usize) -> Result<Ledger, CostError> {
+    let size = size.into();
     let one = capture(named, size, 1, Mode::Inference)?;
     let one_trained = capture(named, size, 1, Mode::Training)?;
     let of_one = memory::memory(&one, &one_trained, 1)?;

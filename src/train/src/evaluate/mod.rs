@@ -113,6 +113,15 @@ pub fn summarise(scored: &[ScoredImage]) -> BTreeMap<Metric, Summary> {
     metric::summarise(&scores)
 }
 
+/// The mean Dice by which epochs are compared; `None` of no image. It is over all images
+/// whatever the epoch: one that the empty-mask rule leaves out of a report, because nothing
+/// was there and nothing was found, counts as 1.
+pub fn selection_dice(scored: &[ScoredImage]) -> Option<f64> {
+    let of = |image: &ScoredImage| image.scores.map_or(1.0, |scores| scores.get(Metric::Dice));
+    let dice: Vec<f64> = scored.iter().map(of).collect();
+    Summary::of(&dice, 0).map(|summary| summary.mean)
+}
+
 /// What an evaluation came to.
 pub struct Evaluated {
     pub images: usize,
@@ -178,4 +187,33 @@ fn write_scores(path: &Path, scored: &[ScoredImage]) -> Result<String, EvaluateE
     let bytes = writer.into_inner().map_err(|error| failed(io::Error::other(error.to_string())))?;
     std::fs::write(path, &bytes).map_err(failed)?;
     Ok(blake3::hash(&bytes).to_hex().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use dygl::metric::scores;
+    use dygl::spec::protocol::{EmptyRule, Evaluate, Part};
+
+    use super::*;
+
+    #[test]
+    fn epochs_are_compared_over_the_same_images() {
+        let rule = Evaluate { part: Part::Validation, threshold: 0.5, epsilon: 0.0, empty: EmptyRule::Skip };
+        let image = |counts: Counts| ScoredImage {
+            id: String::new(),
+            prediction: Vec::new(),
+            resized: Resized { size: 0, rgb: Vec::new(), mask: Vec::new() },
+            scores: scores(&counts, &rule),
+        };
+        let half = Counts { tp: 1, fp: 1, fn_: 1, tn: 1 };
+        let (nothing, alarm) =
+            (Counts { tn: 4, ..Counts::default() }, Counts { fp: 2, tn: 2, ..Counts::default() });
+        // A report leaves out the empty image where nothing is found in it.
+        let (quiet, loud) = ([image(half), image(nothing)], [image(half), image(alarm)]);
+        assert_eq!(summarise(&quiet)[&Metric::Dice].n, 1);
+        assert_eq!(summarise(&loud)[&Metric::Dice].n, 2);
+        assert_eq!([&quiet, &loud].map(|epoch| selection_dice(epoch)), [Some(0.75), Some(0.25)]);
+        assert_eq!(selection_dice(&[image(nothing)]), Some(1.0));
+        assert_eq!(selection_dice(&[]), None);
+    }
 }

@@ -2,7 +2,7 @@
 
 use dygl::data::{DataError, Dataset, Training};
 use dygl::metric::{self, Counts, Metric};
-use dygl::spec::protocol::Protocol;
+use dygl::spec::protocol::{EmptyRule, Protocol};
 use dygl::store::record::Trivial;
 use rayon::prelude::*;
 
@@ -29,7 +29,14 @@ pub(super) fn dice(
             *count += f64::from(u8::from(*is_foreground)) / training.len() as f64;
         }
     }
-    let truths: Vec<Vec<bool>> = scored.iter().map(|image| image.resized.truth(threshold)).collect();
+    // What `skip` leaves out depends on the prediction. These are held against the network's
+    // means, so they are over the same images; to find nothing where nothing is is right.
+    let kept = scored.iter().filter(|image| image.scores.is_some());
+    let truths: Vec<Vec<bool>> = kept.map(|image| image.resized.truth(threshold)).collect();
+    let mut same = protocol.clone();
+    if same.evaluate.empty == EmptyRule::Skip {
+        same.evaluate.empty = EmptyRule::One;
+    }
     let mut best = (vec![false; plane], f64::NEG_INFINITY);
     for tenths in 1..10 {
         let mask: Vec<bool> = frequency.iter().map(|f| *f > f64::from(tenths) / 10.0).collect();
@@ -39,8 +46,8 @@ pub(super) fn dice(
         }
     }
     Ok(Trivial {
-        all_foreground: mean_dice(&vec![true; plane], &truths, protocol)?,
-        mean_mask: mean_dice(&best.0, &truths, protocol)?,
+        all_foreground: mean_dice(&vec![true; plane], &truths, &same)?,
+        mean_mask: mean_dice(&best.0, &truths, &same)?,
     })
 }
 

@@ -6,7 +6,7 @@ mod predicates;
 
 use toml::{Table, Value};
 
-use super::{Audit, Cell, Claims, Finding, Severity, audit};
+use super::{Audit, Cell, Claims, Finding, Severity, audit, networks_to_count};
 use crate::ledger::{Counted, Ledger};
 use crate::spec::embedded;
 use crate::spec::reported::Reported;
@@ -24,7 +24,7 @@ fn ledger(model: &str, parameters: u64, published: [u64; 2], operations: u64) ->
     let [counted, published] = published;
     Ledger {
         model: model.to_owned(),
-        size: 224,
+        size: 224.into(),
         parameters,
         published: Counted { parameters: counted, operations: published },
         operations,

@@ -231,6 +231,44 @@ fn sentences_about_costs_are_held_against_the_ledger() {
     assert!(open.why.contains("dyglnet,upsample=bilinear"), "{}", open.why);
 }
 
+/// A ledger for every network that the audit asks for leaves nothing about costs open.
+#[test]
+fn every_network_that_a_sentence_is_about_is_counted() {
+    let reported = reported::embedded().expect("readable");
+    let claims = Claims::embedded(reported).expect("readable");
+    let asked: Vec<String> = networks_to_count(&claims, reported).iter().map(ToString::to_string).collect();
+    assert_eq!(asked.len(), 13 + 1 + 3, "table 7, U-Net as it was counted, the ablations: {asked:?}");
+    for variant in [
+        "unet,variant=table-exact",
+        "dyglnet,upsample=transposed",
+        "dyglnet,upsample=bilinear",
+        "dyglnet,global=none",
+    ] {
+        assert!(asked.iter().any(|model| model == variant), "{variant}: {asked:?}");
+    }
+    let costs: Vec<Ledger> = asked
+        .iter()
+        .map(|model| ledger(model, 9_980_098, [9_979_025, 11_162_572_368], 11_233_609_040))
+        .collect();
+    let found = audit(&claims, reported, Some(&costs)).expect("complete");
+    assert_eq!(found.unchecked, []);
+    finding(&found, "advantage/costs-less/true-costs").is(Severity::Contradiction);
+}
+
+#[test]
+fn every_number_of_the_answer_adds_up() {
+    let reported = reported::embedded().expect("readable");
+    let claims = Claims::embedded(reported).expect("readable");
+    for audit in [built_in(), audit(&claims, reported, Some(&ledgers())).expect("complete")] {
+        assert_eq!(audit.checks, audit.held.len() + audit.findings.len() + audit.unchecked.len());
+        let by_severity: usize = Severity::ALL.iter().map(|severity| audit.count(*severity)).sum();
+        let by_topic: usize = Topic::ALL.iter().map(|topic| audit.of(*topic).count()).sum();
+        assert_eq!([by_severity, by_topic], [audit.findings.len(); 2]);
+        let without: usize = audit.general.iter().map(|general| general.found).sum();
+        assert_eq!(audit.of_sentences() + without, audit.findings.len());
+    }
+}
+
 #[test]
 fn eleven_values_repeat_in_table_6() {
     let audit = built_in();

@@ -16,6 +16,7 @@ use crate::spec::experiment::plain;
 use crate::spec::{Experiment, reported};
 use crate::store::Problem;
 use crate::store::record::{ImageScores, Provenance};
+use crate::table::not_the_papers;
 
 /// Published numbers have two decimals in percent; a reproduction on another
 /// machine is held to one point.
@@ -257,7 +258,8 @@ pub fn against_paper(chosen: &Chosen, readings: &[Reading]) -> Vec<Row> {
                 continue;
             }
         };
-        if let Some(reason) = crate::command::report::not_the_papers(&chosen.experiment, reading) {
+        let cell = &reading.planned.cell;
+        if let Some(reason) = not_the_papers(&chosen.experiment.departures, cell, &done.train, &done.eval) {
             rows.push(unknown(format!("not comparable: {reason}")));
             continue;
         }
@@ -266,7 +268,6 @@ pub fn against_paper(chosen: &Chosen, readings: &[Reading]) -> Vec<Row> {
             rows.push(unknown("the experiment names no table of the paper".to_owned()));
             continue;
         }
-        let cell = &reading.planned.cell;
         let before = rows.len();
         for metric in &chosen.experiment.table.metrics {
             let printed = reported::embedded().ok().and_then(|all| {

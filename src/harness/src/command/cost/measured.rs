@@ -96,7 +96,7 @@ pub(super) fn text(found: &[Measured], ledgers: &[Ledger]) -> String {
     }
     let repeats = first.timings.first().map_or(0, |timing| timing.seconds.len());
     format!(
-        "{}Measured at {size} x {size} px on {} (numerics class {}), {} threads: {repeats} passes in turn behind\n\
+        "{}Measured at {size} px on {} (numerics class {}), {} threads: {repeats} passes in turn behind\n\
          one that is not timed; images/s at the median. Inference is forward alone, with running statistics; a\n\
          training step is forward, loss, backward and AdamW. Memory is the highest that the process had resident,\n\
          and what it had before its first pass (the program, weights, images); computed is what the ledger says of\n\
@@ -105,7 +105,7 @@ pub(super) fn text(found: &[Measured], ledgers: &[Ledger]) -> String {
         first.device,
         first.numerics,
         first.threads,
-        size = first.size,
+        size = first.size.words(),
     )
 }
 
@@ -136,7 +136,7 @@ mod tests {
             [(1, [0.25, 0.5, 1.0]), (4, [1.5, 1.5, 1.75])].map(|(batch, s)| Timing::of(batch, s.to_vec()));
         let measured = Measured {
             model: "unet".into(),
-            size: 64,
+            size: 64.into(),
             pass: Pass::Inference,
             device: "flex, avx2".into(),
             numerics: "flex".into(),

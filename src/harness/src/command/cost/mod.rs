@@ -8,7 +8,7 @@ use crate::cli::{Cost, Format};
 use crate::exec::cost;
 use crate::exec::local::Local;
 use crate::exit::{Exit, Failure, OrExit};
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, Size};
 use crate::spec::name::Named;
 use crate::spec::network::{self, NETWORKS};
 
@@ -55,10 +55,11 @@ pub fn cost(arguments: &Cost) -> Result<Exit, Failure> {
     Ok(exit)
 }
 
-/// The networks asked for, all mistakes at once; without any, every network.
-fn models(asked: &[String], size: usize) -> Result<Vec<Named>, Failure> {
+/// The networks asked for, all mistakes at once; without any, every network that takes
+/// images of that size.
+fn models(asked: &[String], size: Size) -> Result<Vec<Named>, Failure> {
     if asked.is_empty() {
-        return Ok(NETWORKS.iter().map(|network| Named::plain(network.name)).collect());
+        return every(size);
     }
     let mut mistakes = Vec::new();
     let mut models = Vec::new();
@@ -71,17 +72,31 @@ fn models(asked: &[String], size: usize) -> Result<Vec<Named>, Failure> {
             }
         };
         match network::resolve(&named) {
-            Ok((network, named)) => match network.check_size(size) {
+            Ok((network, named)) => match network.check_sides(size.sides()) {
                 Ok(()) => models.push(named),
-                Err(nearest) => mistakes.push(format!(
-                    "`{}` cannot take images of {size} px; the nearest valid size is {nearest}",
-                    network.name
-                )),
+                Err(error) => mistakes.push(error.to_string()),
             },
             Err(error) => mistakes.push(format!("{error}; there is: {}", error.candidates().join(", "))),
         }
     }
     if mistakes.is_empty() { Ok(models) } else { Err(Failure::new(Exit::Usage, mistakes.join("\n"))) }
+}
+
+/// Every network, but for those that cannot take such images: they are named.
+fn every(size: Size) -> Result<Vec<Named>, Failure> {
+    let mut models = Vec::new();
+    let mut refused = Vec::new();
+    for network in NETWORKS {
+        match network.check_sides(size.sides()) {
+            Ok(()) => models.push(Named::plain(network.name)),
+            Err(error) => refused.push(error.to_string()),
+        }
+    }
+    if models.is_empty() {
+        return Err(Failure::new(Exit::Usage, refused.join("\n")));
+    }
+    refused.iter().for_each(|why| super::note(&format!("note: left out: {why}")));
+    Ok(models)
 }
 
 fn overview(ledgers: &[Ledger]) -> String {
@@ -108,12 +123,14 @@ fn overview(ledgers: &[Ledger]) -> String {
             memory::mebibytes(ledger.memory.training()),
         ]
     }));
-    let (size, batch) = ledgers.first().map_or((0, 1), |ledger| (ledger.size, ledger.memory.batch));
+    let (size, batch) =
+        ledgers.first().map_or((Size::default(), 1), |ledger| (ledger.size, ledger.memory.batch));
     format!(
-        "{}Multiply-accumulates of one image of {size} x {size} px. \"As published\" is the counter behind the\n\
+        "{}Multiply-accumulates of one image of {} px. \"As published\" is the counter behind the\n\
          paper's Table 7 (thop 0.1.1), with its errors; `dygl cost MODEL` says where the two part. The last two\n\
          columns are the memory that a pass of {} must hold, weights included, without the workspace of kernels.\n",
         super::columns(&rows),
+        size.words(),
         memory::images(batch)
     )
 }
@@ -216,8 +233,17 @@ mod tests {
     #[test]
     fn all_mistakes_are_told_at_once() {
         let asked = ["unett", "dyglnet,norm=x", "dyglnet"].map(str::to_owned);
-        let failure = models(&asked, 100).expect_err("three mistakes");
+        let failure = models(&asked, 100.into()).expect_err("three mistakes");
         assert_eq!(failure.message.lines().count(), 3, "{}", failure.message);
         assert!(failure.message.contains("the nearest valid size is 96"), "{}", failure.message);
+        let wide = Size { width: 320, height: 224 };
+        let asked = ["swin_unet", "unet"].map(str::to_owned);
+        let failure = models(&asked, wide).expect_err("no square");
+        assert_eq!(failure.message, "`swin_unet` takes square images alone, not 320 x 224 px");
+        let others: Vec<String> = every(wide).expect("most").iter().map(Named::to_string).collect();
+        assert!(
+            others.contains(&"unet".to_owned()) && !others.contains(&"swin_unet".to_owned()),
+            "{others:?}"
+        );
     }
 }

@@ -176,17 +176,31 @@ pub fn prepare(context: &Context, cells: &[Cell], keep_going: bool) -> Result<bo
     Err(Failure::new(Exit::Environment, text))
 }
 
-/// Refuses datasets that are there but cannot be divided as their cells ask.
+/// Refuses datasets that are there but cannot be divided as their cells ask, and
+/// divisions that leave a rule nothing to select on.
 ///
 /// # Errors
 /// Exit 2 with the reason for each dataset and split.
 fn divisible(context: &Context, cells: &[Cell]) -> Result<(), Failure> {
     let mut told = BTreeSet::new();
     for cell in cells {
-        if let Err(error) = context.inputs.of(cell)
-            && let DataError::Split(_) = *error.0
-        {
-            told.insert(error.to_string());
+        match context.inputs.of(cell) {
+            Err(error) => {
+                if let DataError::Split(_) = *error.0 {
+                    told.insert(error.to_string());
+                }
+            }
+            // Of datasets that were there before, the experiment's own check has said so.
+            Ok(inputs) => {
+                let images = inputs.partition.part(cell.protocol.selection.part).len();
+                if let Some(why) = cell.protocol.nothing_to_select(images) {
+                    let remedies = why.remedies().join(", ");
+                    told.insert(format!(
+                        "{}: the best epoch cannot be selected: {why}; {remedies}",
+                        cell.dataset
+                    ));
+                }
+            }
         }
     }
     if told.is_empty() {

@@ -174,6 +174,11 @@ fn tell(arguments: &Predict, folder: &Folder, pictures: &[Picture], kept: usize)
         folder.rows().filter(|row| pictures.iter().any(|picture| picture.name == row.name)).collect();
     let table = arguments.out.join(folder::TABLE);
     let predicted = asked.iter().filter(|row| row.prediction.is_some()).count();
+    // Without a truth, or where the empty-mask rule says so, an image has no scores.
+    let scored = asked
+        .iter()
+        .filter(|row| row.prediction.as_ref().is_some_and(|found| found.scores.is_some()))
+        .count();
     let mean = |metric: Metric| {
         let scores: Vec<f64> = asked
             .iter()
@@ -197,7 +202,7 @@ fn tell(arguments: &Predict, folder: &Folder, pictures: &[Picture], kept: usize)
             "out": arguments.out, "table": table, "provenance": arguments.out.join(folder::PROVENANCE),
             "predicted": predicted, "already_there": kept,
             "failed": asked.iter().filter(|row| row.prediction.is_none()).count(),
-            "mean_scores": means, "images": images,
+            "mean_scores": means, "scored": scored, "images": images,
         }));
     }
     for row in asked.iter().filter(|row| row.prediction.is_none()) {
@@ -207,11 +212,13 @@ fn tell(arguments: &Predict, folder: &Folder, pictures: &[Picture], kept: usize)
         .iter()
         .filter_map(|metric| Some(format!("{} {:.2}", metric.label(), 100.0 * mean(*metric)?)))
         .collect();
-    let scored =
-        if means.is_empty() { String::new() } else { format!("\nmean of the images: {}", means.join(", ")) };
+    let scores = match means.as_slice() {
+        [] => String::new(),
+        means => format!("\nmean of the images: {}, n = {scored}", means.join(", ")),
+    };
     let there = if kept > 0 { format!(" ({kept} were there already)") } else { String::new() };
     super::answer(&format!(
-        "{predicted} of {} images predicted{there}: {}{scored}",
+        "{predicted} of {} images predicted{there}: {}{scores}",
         pictures.len(),
         table.display()
     ));

@@ -1,34 +1,39 @@
 //! One cell of the table: the value of one metric, summarized over seeds, or
 //! the mark that stands in its place.
 
-use super::super::heading::is_comparable;
+use super::super::basis::Basis;
 use super::super::model::{Emphasis, Entry, TableCell};
-use super::super::rank::percent;
-use super::super::results::{CellResult, CellState, Finished, Reported, Results, short};
+use super::super::paper::not_the_papers;
+use super::super::rank::{Role, Standing, percent};
+use super::super::results::{CellResult, CellState, Reported, Results, short};
 use super::Footnotes;
 use crate::metric::Metric;
 use crate::stats;
 
 /// Stands where there is no number and no stronger word.
-const NOTHING: &str = "-";
+pub(super) const NOTHING: &str = "-";
 
-/// The cell, and the digits that take part in the ranking.
-pub(super) fn cell(
+/// A cell before its column is known.
+pub(super) struct Made<'a> {
+    pub(super) cell: TableCell,
+    pub(super) standing: Option<Standing<'a>>,
+}
+
+/// The cell of these runs, which differ in their seeds.
+pub(super) fn cell<'a>(
     results: &Results,
     reported: &dyn Reported,
-    members: &[&CellResult],
+    members: &[&'a CellResult],
     metric: Metric,
     footnotes: &mut Footnotes,
-) -> (TableCell, Option<String>) {
+) -> Made<'a> {
     if members.is_empty() {
-        let number = footnotes.number("not part of this experiment".to_owned());
-        let cell = TableCell { text: NOTHING.to_owned(), footnotes: vec![number], ..TableCell::default() };
-        return (cell, None);
+        return absent(footnotes);
     }
     let values: Vec<f64> = members.iter().filter_map(|m| done_value(m, metric)).collect();
     let mut notes = Vec::new();
     for member in members {
-        if let Some(text) = complaint(member, metric, members.len() > 1) {
+        if let Some(text) = complaint(results, member, metric, members.len() > 1) {
             let number = footnotes.number(text);
             if !notes.contains(&number) {
                 notes.push(number);
@@ -46,7 +51,9 @@ pub(super) fn cell(
     };
     let comparable = !values.is_empty()
         && members.iter().all(|m| match &m.state {
-            CellState::Done(finished) => is_comparable(results, &m.cell, finished),
+            CellState::Done(finished) => {
+                not_the_papers(&results.departures, &m.cell, &finished.train, &finished.eval).is_none()
+            }
             _ => true,
         });
     let reported = members.first().filter(|_| comparable).and_then(|first| {
@@ -62,16 +69,23 @@ pub(super) fn cell(
         keys: members.iter().map(|m| key(m)).filter(|k| !k.is_empty()).collect(),
         entries: members.iter().flat_map(|m| entries(m, metric)).collect(),
     };
-    (cell, digits)
+    let standing = digits.map(|digits| {
+        let basis = Basis::of(members, metric);
+        Standing { digits, n: basis.of_each(), basis, role: Role::Row }
+    });
+    Made { cell, standing }
 }
 
-fn value(finished: &Finished, metric: Metric) -> Option<f64> {
-    finished.eval.mean.get(&metric).copied().filter(|v| v.is_finite())
+/// Where a row has no run on a dataset.
+pub(super) fn absent<'a>(footnotes: &mut Footnotes) -> Made<'a> {
+    let number = footnotes.number("not part of this experiment".to_owned());
+    let cell = TableCell { text: NOTHING.to_owned(), footnotes: vec![number], ..TableCell::default() };
+    Made { cell, standing: None }
 }
 
-fn done_value(member: &CellResult, metric: Metric) -> Option<f64> {
+pub(super) fn done_value(member: &CellResult, metric: Metric) -> Option<f64> {
     match &member.state {
-        CellState::Done(finished) => value(finished, metric),
+        CellState::Done(finished) => finished.value(metric),
         _ => None,
     }
 }
@@ -82,7 +96,7 @@ fn stand_in(members: &[&CellResult], metric: Metric) -> String {
     match &first.state {
         CellState::Done(_) | CellState::Missing { .. } => NOTHING.to_owned(),
         CellState::Conflict(attempts) if members.len() == 1 => {
-            let shown = attempts.iter().map(|a| value(a, metric).map_or(NOTHING.to_owned(), percent));
+            let shown = attempts.iter().map(|a| a.value(metric).map_or(NOTHING.to_owned(), percent));
             shown.collect::<Vec<_>>().join(" / ")
         }
         state => state.word().to_owned(),
@@ -90,13 +104,27 @@ fn stand_in(members: &[&CellResult], metric: Metric) -> String {
 }
 
 /// Footnote of a member without a single number.
-fn complaint(member: &CellResult, metric: Metric, several: bool) -> Option<String> {
+pub(super) fn complaint(
+    results: &Results,
+    member: &CellResult,
+    metric: Metric,
+    several: bool,
+) -> Option<String> {
     let reason = match &member.state {
         CellState::Done(_) if done_value(member, metric).is_some() => return None,
+        // Where no cell has a number the heading says it once.
+        CellState::Done(finished) if finished.is_all_skipped() && results.is_all_skipped() => return None,
+        CellState::Done(finished) if finished.is_all_skipped() => {
+            format!(
+                "all {} images were left out of the means: truth and prediction are empty, and evaluate.empty is \
+                 `skip`",
+                finished.eval.images
+            )
+        }
         CellState::Done(_) => format!("{} was not recorded or is not a finite number", metric.label()),
         state @ (CellState::Missing { .. } | CellState::Failed { .. }) => state.reason(),
         CellState::Conflict(attempts) if several => {
-            let shown = attempts.iter().filter_map(|a| value(a, metric)).map(percent);
+            let shown = attempts.iter().filter_map(|a| a.value(metric)).map(percent);
             format!("{} ({})", member.state.reason(), shown.collect::<Vec<_>>().join(" / "))
         }
         state => format!("{}: {}", state.word(), state.reason()),
@@ -112,17 +140,18 @@ fn link(members: &[&CellResult]) -> Option<String> {
     Some(page.unwrap_or_else(|| format!("#{}", first.anchor())))
 }
 
-fn key(member: &CellResult) -> String {
+pub(super) fn key(member: &CellResult) -> String {
     short(member.eval_key.as_deref().unwrap_or(&member.train_key)).to_owned()
 }
 
 fn entries(member: &CellResult, metric: Metric) -> Vec<Entry> {
     let blank = Entry {
-        seed: member.cell.seed,
+        seed: Some(member.cell.seed),
         state: member.state.word().to_owned(),
         reason: member.state.reason(),
         value: None,
         images: None,
+        skipped: None,
         dataset: member.cell.dataset.to_string(),
         train_key: member.train_key.clone(),
         eval_key: member.eval_key.clone(),
@@ -139,8 +168,9 @@ fn entries(member: &CellResult, metric: Metric) -> Vec<Entry> {
             .finished()
             .iter()
             .map(|finished| Entry {
-                value: value(finished, metric),
-                images: Some(finished.eval.images),
+                value: finished.value(metric),
+                images: Some(finished.eval.averaged()),
+                skipped: Some(finished.eval.skipped),
                 attempt: Some(finished.attempt.clone()),
                 numerics: Some(finished.eval.provenance.numerics.clone()),
                 commit: Some(finished.eval.provenance.commit.clone()),

@@ -1,6 +1,9 @@
 //! CSV for machines: one line per value (cell, metric, seed, attempt) in full
-//! precision, with what is needed to trace it; for a table of datasets one
-//! line per dataset and source, for a table of costs one per network.
+//! precision, with what is needed to trace it, and one for each mean over folds; for a
+//! table of datasets one line per dataset and source, for a table of costs one per
+//! network.
+
+use std::collections::BTreeSet;
 
 use super::super::costs::CostCard;
 use super::super::datasets::{DatasetCard, Here, Numbers, Parts};
@@ -9,7 +12,10 @@ use super::MarkupError;
 
 type Writer = csv::Writer<Vec<u8>>;
 
-const HEADER: [&str; 19] = [
+/// `images` are those that `value` is the mean over, `skipped` those that were scored
+/// and left out of it. Behind these stands a column for each setting in which cells
+/// differ, under its path. A mean over folds has no seed.
+const HEADER: [&str; 20] = [
     "table",
     "profile",
     "dataset_asked",
@@ -21,6 +27,7 @@ const HEADER: [&str; 19] = [
     "metric",
     "value",
     "images",
+    "skipped",
     "printed",
     "reported",
     "state",
@@ -46,15 +53,22 @@ pub fn csv(table: &Table) -> Result<String, MarkupError> {
 }
 
 fn scores(writer: &mut Writer, table: &Table) -> Result<(), MarkupError> {
-    writer.write_record(HEADER)?;
+    let rows = table.blocks.iter().flat_map(|block| &block.groups).flat_map(|group| &group.rows);
+    let settings: BTreeSet<&str> = rows.flat_map(|row| row.settings.keys().map(String::as_str)).collect();
+    writer.write_record(HEADER.iter().chain(&settings))?;
     for block in &table.blocks {
         for group in &block.groups {
             for row in &group.rows {
+                let own: Vec<&str> =
+                    settings.iter().map(|path| row.settings.get(*path).map_or("", String::as_str)).collect();
                 for (column, cell) in block.columns.iter().zip(&row.cells) {
                     for entry in &cell.entries {
+                        let count = |count: Option<usize>| count.map(|n| n.to_string()).unwrap_or_default();
                         // The shortest text that reads back as the same number.
                         let value = entry.value.map(|v| v.to_string()).unwrap_or_default();
-                        writer.write_record([
+                        let seed = entry.seed.map(|seed| seed.to_string()).unwrap_or_default();
+                        let [images, skipped] = [entry.images, entry.skipped].map(count);
+                        let fields = [
                             table.name.as_str(),
                             &table.profile,
                             &column.dataset,
@@ -62,10 +76,11 @@ fn scores(writer: &mut Writer, table: &Table) -> Result<(), MarkupError> {
                             &group.label,
                             &row.label,
                             &row.model,
-                            &entry.seed.to_string(),
+                            &seed,
                             column.metric.map(|m| m.name()).unwrap_or_default(),
                             &value,
-                            &entry.images.map(|n| n.to_string()).unwrap_or_default(),
+                            &images,
+                            &skipped,
                             &cell.text,
                             cell.reported.as_deref().unwrap_or_default(),
                             &entry.state,
@@ -74,7 +89,8 @@ fn scores(writer: &mut Writer, table: &Table) -> Result<(), MarkupError> {
                             entry.eval_key.as_deref().unwrap_or_default(),
                             entry.attempt.as_deref().unwrap_or_default(),
                             entry.numerics.as_deref().unwrap_or_default(),
-                        ])?;
+                        ];
+                        writer.write_record(fields.iter().chain(&own))?;
                     }
                 }
             }
@@ -85,7 +101,7 @@ fn scores(writer: &mut Writer, table: &Table) -> Result<(), MarkupError> {
 
 /// Single parameters and multiply-accumulates; `paper_*` as printed, in millions,
 /// thousand millions and percent; `dice` in 0..1, empty without a result.
-const COST_HEADER: [&str; 16] = [
+const COST_HEADER: [&str; 17] = [
     "table",
     "profile",
     "group",
@@ -100,6 +116,7 @@ const COST_HEADER: [&str; 16] = [
     "paper_operations_g",
     "paper_dice",
     "dice",
+    "dice_images",
     "dice_departs",
     "keys",
 ];
@@ -128,6 +145,7 @@ fn cost(table: &Table, card: &CostCard) -> Vec<String> {
         None => Default::default(),
     });
     line.push(card.dice.value.map(|dice| dice.to_string()).unwrap_or_default());
+    line.push(card.dice.value.map(|_| card.dice.images.to_string()).unwrap_or_default());
     line.extend([card.dice.departs.clone(), card.dice.keys.join(" ")]);
     line
 }

@@ -128,10 +128,12 @@ fn value(out: &mut String, table: &str, cell: &TableCell, align: Align) {
 /// What a pointer that rests on a value is told: the results behind it.
 fn tooltip(cell: &TableCell) -> String {
     let lines = cell.entries.iter().map(|entry| {
+        let n = entry.images.map(|n| format!(", n = {n}")).unwrap_or_default();
+        let Some(seed) = entry.seed else { return format!("{}{n}", entry.state) };
         let key = entry.eval_key.as_deref().unwrap_or(&entry.train_key);
         let key = super::super::results::short(key);
         let numerics = entry.numerics.as_deref().map(|n| format!(", {n}")).unwrap_or_default();
-        format!("seed {}: {}{numerics}, key {key}", entry.seed, entry.state)
+        format!("seed {seed}: {}{n}{numerics}, key {key}", entry.state)
     });
     lines.collect::<Vec<_>>().join("\n")
 }
@@ -161,7 +163,7 @@ mod tests {
         let evil = "<script>\"&'</script>";
         results.title = evil.into();
         results.profile = evil.into();
-        results.paper_profile = false;
+        samples::depart(&mut results);
         results.notes.push(evil.into());
         for cell in &mut results.cells {
             cell.label = evil.into();

@@ -6,7 +6,7 @@ use super::super::model::Table;
 use super::MarkupError;
 
 /// Moves when a field is renamed or changes its meaning.
-const SCHEMA: &str = "dygl-table-2";
+const SCHEMA: &str = "dygl-table-3";
 
 #[derive(Serialize)]
 struct Document<'a> {

@@ -264,7 +264,7 @@ mod tests {
     fn hostile(mut results: Results) -> Results {
         results.title = EVIL.into();
         results.profile = EVIL.into();
-        results.paper_profile = false;
+        samples::depart(&mut results);
         results.notes.push(EVIL.into());
         for cell in &mut results.cells {
             cell.label = EVIL.into();
