@@ -7,6 +7,7 @@
 
 use super::diagnostic::Diagnostic;
 use super::kind::Kind;
+use super::project;
 use super::source::{At, Origin, SourceMap};
 use super::tree::{self, Node, Value};
 
@@ -38,6 +39,17 @@ impl Piece {
         }
     }
 
+    /// Makes a path that is meant from the working directory one that is meant from the
+    /// project, as in files.
+    fn anchor(&mut self) {
+        if let Value::Text(path) = self.node(&Kind::Text).value {
+            let named = project::name_of(&path);
+            if named != path {
+                self.text = named;
+            }
+        }
+    }
+
     /// The value as a name, in either spelling.
     pub(super) fn name(&self) -> Node {
         match tree::parse_value(&self.text, self.at) {
@@ -53,7 +65,12 @@ pub(super) fn read(arguments: &[String], sources: &mut SourceMap, found: &mut Ve
     for argument in arguments {
         let source = sources.add(Origin::Argument("--set"), argument.as_str());
         match cut(argument, source) {
-            Ok(set) => sets.push(set),
+            Ok(mut set) => {
+                if set.path == "split.file" {
+                    set.pieces.iter_mut().for_each(Piece::anchor);
+                }
+                sets.push(set);
+            }
             Err(diagnostic) => found.push(diagnostic),
         }
     }

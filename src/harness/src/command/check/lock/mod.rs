@@ -17,6 +17,7 @@ use crate::exit::{Exit, Failure};
 use crate::metric::Metric;
 use crate::plan::{Filter, NamesOf};
 use crate::spec::name::Named;
+use crate::spec::project;
 use crate::store::record::ImageScores;
 
 /// The accepted results of one experiment.
@@ -129,13 +130,14 @@ pub struct Place {
 }
 
 impl Place {
-    /// Where the lock of an experiment lies: beside it, else in `experiments/`.
+    /// Where the lock of an experiment lies: beside it, else in the project's `experiments/`.
     pub fn of(root: &Path, asked: &str, name: &str) -> Self {
         let file = root.join(asked);
         let path = if asked.ends_with(".toml") && file.is_file() {
             file.with_extension("lock.toml")
         } else {
-            root.join("experiments").join(format!("{name}.lock.toml"))
+            let experiments = root.join(project::of(root)).join(project::EXPERIMENTS);
+            experiments.join(format!("{name}.lock.toml"))
         };
         let shown = path.strip_prefix(root).unwrap_or(&path).display().to_string();
         Self { path, shown }
