@@ -1,5 +1,8 @@
 //! Reads the state of cells from the store: what every reading verb shows.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+
 use serde::de::DeserializeOwned;
 
 use super::context::Context;
@@ -89,17 +92,21 @@ pub fn cells(
     cells: &[PlannedCell],
 ) -> Result<Vec<Reading>, StoreError> {
     let past = Past::default();
-    // As many as `dygl run` would take.
-    let threads = context.chosen.first().map_or(1, |chosen| {
-        let ops = &chosen.experiment.ops;
-        ops.threads_of_each(ops.jobs)
-    });
-    let classes: Vec<(String, Revisions)> =
-        ask::classes_for_reading(selection.device, threads, &context.store)?
-            .into_iter()
-            .map(|class| (class.numerics.clone(), class.revisions(&context.revisions)))
-            .collect();
-    cells.iter().map(|planned| read(context, &classes, planned, &past)).collect()
+    let mut classes: BTreeMap<usize, Vec<(String, Revisions)>> = BTreeMap::new();
+    let mut readings = Vec::with_capacity(cells.len());
+    for planned in cells {
+        let threads = context.threads_of(planned);
+        let classes = match classes.entry(threads) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(place) => {
+                let found = ask::classes_for_reading(selection.device, threads, &context.store)?.into_iter();
+                let found = found.map(|class| (class.numerics.clone(), class.revisions(&context.revisions)));
+                place.insert(found.collect())
+            }
+        };
+        readings.push(read(context, classes, planned, &past)?);
+    }
+    Ok(readings)
 }
 
 fn read(
