@@ -131,8 +131,8 @@ fn text(found: &Audit) -> String {
 
 fn duplicates(what: &str, found: &Duplicates) -> String {
     let mut text = format!(
-        "{what}: {} pair(s) of equal files, {} of equal pixels, {} nearly equal; {} across parts\n",
-        found.file, found.pixels, found.near, found.across
+        "{what}: {} pair(s) of equal files, {} of equal pixels, {} nearly equal, {} mirrored or turned; {} across parts\n",
+        found.file, found.pixels, found.near, found.turned, found.across
     );
     let rows: Vec<Vec<String>> = found.pairs.iter().take(SHOWN).map(row).collect();
     text.push_str(&command::columns(&rows));
