@@ -19,6 +19,8 @@ mod paper;
 mod parity;
 mod predict;
 mod preflight;
+mod preview;
+mod project;
 mod runs;
 mod splits;
 mod tables;

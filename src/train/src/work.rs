@@ -89,8 +89,8 @@ pub fn run(folder: &Path) -> Result<Exit, WorkError> {
 
 /// The dataset with its images packed, where the store can hold them.
 fn packed(dataset: &Dataset, job: &Job, teller: &mut Teller) -> Result<Dataset, DataError> {
-    // What decodes and resizes: these revisions tell its versions apart.
-    let code = format!("{} {}", job.revisions.get("data"), job.revisions.get("library.image"));
+    // What decodes, resizes and packs: these revisions tell its versions apart.
+    let code = ["data", "library.image", "pack"].map(|name| job.revisions.get(name)).join(" ");
     let form = Form::of(&job.cell.protocol);
     let telling = Mutex::new(teller);
     let attached = Cache::at(&job.root).attach(dataset, form, &code, &|done, images| {

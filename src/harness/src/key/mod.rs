@@ -104,3 +104,40 @@ fn put_libraries(preimage: &mut Preimage, numerics: &str, revisions: &Revisions)
         preimage.put(&format!("revision.{name}"), revisions.get(name));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spec::name::Named;
+    use crate::spec::pretrained::Pretrained;
+    use crate::spec::testing::protocol;
+
+    fn cell() -> Cell {
+        Cell {
+            model: Named::parse("dyglnet,norm=group").expect("a name"),
+            dataset: Named::plain("kvasir-seg"),
+            asked: Named::plain("kvasir-seg"),
+            seed: 42,
+            protocol: protocol(),
+            pretrained: None,
+        }
+    }
+
+    /// Golden: literal keys of a whole cell, with revisions that stand still. They move
+    /// when a field of the protocol comes, goes or has another value, and then every
+    /// stored result is orphaned: that must be meant, and said in the changelog.
+    #[test]
+    fn the_keys_of_a_cell_are_those_that_they_were() {
+        let names = ["network.dyglnet", "data", "train", "metric", "library.image", "library.tensor"];
+        let still = |revisions: Revisions, name: &&str| revisions.with(name, &format!("{name} of the test"));
+        let revisions = names.iter().fold(Revisions::of_this_build(), still);
+        let digests = DatasetDigests { content: "content", split: "split" };
+        let training = train(&cell(), digests, "flex", &revisions);
+        assert_eq!(training.key().as_str(), "TRAIN", "{:#?}", training.fields);
+        let scored = evaluation(&training.key(), "weights", &cell(), "flex", &revisions);
+        assert_eq!(scored.key().as_str(), "EVAL", "{:#?}", scored.fields);
+        let start = Pretrained { sha256: "5".repeat(64), file: "w.safetensors".to_owned() };
+        let started = train(&Cell { pretrained: Some(start), ..cell() }, digests, "flex", &revisions);
+        assert_eq!(started.key().as_str(), "STARTED", "{:#?}", started.fields);
+    }
+}
