@@ -13,7 +13,7 @@ use dygl::exec::PARENT;
 use dygl::exec::event::WorkerEvent;
 use dygl::exec::facts;
 use dygl::exec::job::{self, Job, Task};
-use dygl::exit::Exit;
+use dygl::exit::{Exit, in_full};
 use dygl::key::revision::Revisions;
 use dygl::store::record::{self, DatasetFacts, EvalRecord, Outcome, Provenance, TrainRecord};
 use rustix::process::Signal;
@@ -185,9 +185,13 @@ impl Worker<'_> {
                 record.train_seconds = state.seconds;
                 record.resumed = state.resumed;
                 record.start = state.start;
-                match digest(&self.folder.join("model.safetensors")) {
+                let weights = self.folder.join("model.safetensors");
+                match digest(&weights) {
                     Ok(digest) => record.weights = digest,
-                    Err(error) => record.outcome = Outcome::Failed { message: error.to_string() },
+                    Err(error) => {
+                        let message = format!("{}: {}", weights.display(), in_full(&error));
+                        record.outcome = Outcome::Failed { message };
+                    }
                 }
             }
             Err(error) => record.outcome = error.outcome(),

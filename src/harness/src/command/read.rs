@@ -1,7 +1,6 @@
 //! Reads the state of cells from the store: what every reading verb shows.
 
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
+use std::collections::BTreeSet;
 
 use serde::de::DeserializeOwned;
 
@@ -92,21 +91,17 @@ pub fn cells(
     cells: &[PlannedCell],
 ) -> Result<Vec<Reading>, StoreError> {
     let past = Past::default();
-    let mut classes: BTreeMap<usize, Vec<(String, Revisions)>> = BTreeMap::new();
-    let mut readings = Vec::with_capacity(cells.len());
-    for planned in cells {
-        let threads = context.threads_of(planned);
-        let classes = match classes.entry(threads) {
-            Entry::Occupied(known) => known.into_mut(),
-            Entry::Vacant(place) => {
-                let found = ask::classes_for_reading(selection.device, threads, &context.store)?.into_iter();
-                let found = found.map(|class| (class.numerics.clone(), class.revisions(&context.revisions)));
-                place.insert(found.collect())
+    // As many threads as `dygl run` would take for one of them.
+    let threads: BTreeSet<usize> = cells.iter().map(|planned| context.threads_of(planned)).collect();
+    let mut classes: Vec<(String, Revisions)> = Vec::new();
+    for threads in threads {
+        for class in ask::classes_for_reading(selection.device, threads, &context.store)? {
+            if !classes.iter().any(|(numerics, _)| *numerics == class.numerics) {
+                classes.push((class.numerics.clone(), class.revisions(&context.revisions)));
             }
-        };
-        readings.push(read(context, classes, planned, &past)?);
+        }
     }
-    Ok(readings)
+    cells.iter().map(|planned| read(context, &classes, planned, &past)).collect()
 }
 
 fn read(

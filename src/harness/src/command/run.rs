@@ -30,6 +30,7 @@ use crate::store::Lookup;
 /// A batch that may begin.
 struct Ready<'c> {
     batch: Batch<'c>,
+    cells: Vec<Cell>,
     revisions: Revisions,
     options: Options,
     estimate: Option<Estimate>,
@@ -48,7 +49,7 @@ pub fn run(arguments: &Run) -> Result<Exit, Failure> {
         devices.push(choose(selection.device, batch.threads(), &executor, &context, devices.is_empty())?);
     }
     dataset::offer(&context)?;
-    if batches.iter().all(|batch| batch.cells.is_empty()) {
+    if batches.iter().all(|batch| batch.planned.is_empty()) {
         super::note("nothing to train: this experiment is a table of datasets");
         if selection.common.format == Format::Json {
             super::answer_json(&json!({ "cells": [] }))?;
@@ -59,19 +60,20 @@ pub fn run(arguments: &Run) -> Result<Exit, Failure> {
     // Everything is looked at before anything is started.
     let is_json = selection.common.format == Format::Json;
     let (mut ready, mut missing) = (Vec::new(), false);
-    for (batch, device) in batches.into_iter().zip(devices).filter(|(batch, _)| !batch.cells.is_empty()) {
-        missing |= dataset::prepare(&context, &batch.ops.data, &batch.cells, arguments.keep_going)?;
+    for (batch, device) in batches.into_iter().zip(devices).filter(|(batch, _)| !batch.planned.is_empty()) {
+        let cells = batch.cells();
+        missing |= dataset::prepare(&context, &batch.ops.data, &cells, arguments.keep_going)?;
         let revisions = device.class.revisions(&context.revisions);
-        starts(&context, &batch.cells, &device, &revisions)?;
+        starts(&context, &cells, &device, &revisions)?;
         let options = options(arguments, &batch, &device)?;
         ask::note(context.store.root(), &device.class)
             .at("keep the device class in", context.store.root())?;
-        ready.push(Ready { batch, revisions, options, estimate: None });
+        ready.push(Ready { batch, cells, revisions, options, estimate: None });
     }
     let is_one = ready.len() == 1;
-    for Ready { batch, revisions, options, estimate } in &mut ready {
+    for Ready { batch, cells, revisions, options, estimate } in &mut ready {
         let mode = batch.ops.preflight;
-        *estimate = preflight::before(mode, &context, revisions, &batch.cells, options, &executor, is_json)?;
+        *estimate = preflight::before(mode, &context, revisions, cells, options, &executor, is_json)?;
     }
     let stop = Arc::new(Stop::default());
     let progress = Progress::new(is_json);
@@ -81,9 +83,9 @@ pub fn run(arguments: &Run) -> Result<Exit, Failure> {
     };
     let started = Instant::now();
     let mut whole = Summary::default();
-    for Ready { batch, revisions, options, estimate } in &mut ready {
+    for Ready { batch, cells, revisions, options, estimate } in &mut ready {
         if stop.level() > 0 || (!arguments.keep_going && whole.count(is_failure) > 0) {
-            let rest = batch.cells.iter().map(|cell| (cell.describe(), CellOutcome::NotStarted));
+            let rest = cells.iter().map(|cell| (cell.describe(), CellOutcome::NotStarted));
             whole.cells.extend(rest);
             continue;
         }
@@ -105,7 +107,7 @@ pub fn run(arguments: &Run) -> Result<Exit, Failure> {
             stop: &stop,
             tell: &|event| progress.show(&event),
         };
-        let summary = runner.run(&batch.cells);
+        let summary = runner.run(cells);
         progress.finish(&summary);
         whole.cells.extend(summary.cells);
     }

@@ -59,7 +59,9 @@ impl Outcome {
                 message.clone()
             }
             Outcome::Diverged { epoch, step, message } => format!("epoch {epoch}, step {step}: {message}"),
-            Outcome::TimedOut { seconds } => format!("stopped after {seconds:.0} s"),
+            Outcome::TimedOut { seconds } => {
+                format!("stopped after {seconds:.0} s (ops.timeout_hours); --retry-failed runs it again")
+            }
         }
     }
 }

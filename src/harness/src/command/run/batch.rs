@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::cli::{Place, Run};
 use crate::command::context::{Chosen, Context};
 use crate::exit::{Exit, Failure};
-use crate::plan::{Cell, Plan};
+use crate::plan::{Cell, Plan, PlannedCell};
 use crate::spec::Ops;
 use crate::spec::ops::ExecutorName;
 
@@ -19,7 +19,7 @@ pub(super) struct Batch<'c> {
     pub(super) ops: Ops,
     pub(super) chosen: Vec<&'c Chosen>,
     /// Those of no batch before.
-    pub(super) cells: Vec<Cell>,
+    pub(super) planned: Vec<PlannedCell>,
 }
 
 impl Batch<'_> {
@@ -27,6 +27,11 @@ impl Batch<'_> {
     pub(super) fn names(&self) -> String {
         let names: Vec<&str> = self.chosen.iter().map(|chosen| chosen.experiment.name.as_str()).collect();
         names.join(", ")
+    }
+
+    /// Its cells, as the runner takes them.
+    pub(super) fn cells(&self) -> Vec<Cell> {
+        self.planned.iter().map(|planned| planned.cell.clone()).collect()
     }
 
     /// Runs at the same time.
@@ -53,7 +58,7 @@ pub(super) fn batches<'c>(
         let ops = ops(arguments, context, chosen);
         match batches.iter_mut().find(|batch| batch.ops == ops) {
             Some(batch) => batch.chosen.push(chosen),
-            None => batches.push(Batch { ops, chosen: vec![chosen], cells: Vec::new() }),
+            None => batches.push(Batch { ops, chosen: vec![chosen], planned: Vec::new() }),
         }
     }
     refuse_two_copies(&batches)?;
@@ -70,7 +75,7 @@ pub(super) fn batches<'c>(
                 Some(other) => drop(shared.insert(other.clone())),
                 None => {
                     taken.insert(identity, names.clone());
-                    batch.cells.push(planned.cell);
+                    batch.planned.push(planned);
                 }
             }
         }
@@ -162,7 +167,7 @@ mod tests {
             let Verb::Run(run) = Cli::parse_from(arguments).verb else { panic!("run") };
             let context = Context::load_at(&run.selection, self.0.path()).expect("sound");
             let (batches, notes) = super::batches(&run, &context).expect("batches");
-            let told = batches.iter().map(|b| (b.names(), b.jobs(), b.threads(), b.cells.len()));
+            let told = batches.iter().map(|b| (b.names(), b.jobs(), b.threads(), b.planned.len()));
             (told.collect(), notes)
         }
     }
