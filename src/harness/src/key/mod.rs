@@ -133,11 +133,26 @@ mod tests {
         let revisions = names.iter().fold(Revisions::of_this_build(), still);
         let digests = DatasetDigests { content: "content", split: "split" };
         let training = train(&cell(), digests, "flex", &revisions);
-        assert_eq!(training.key().as_str(), "TRAIN", "{:#?}", training.fields);
+        assert_eq!(
+            training.key().as_str(),
+            "b8b9336cbe1eda12ea75ab8292297e2d7d6f3486be93f287f499ba58eca09681",
+            "{:#?}",
+            training.fields
+        );
         let scored = evaluation(&training.key(), "weights", &cell(), "flex", &revisions);
-        assert_eq!(scored.key().as_str(), "EVAL", "{:#?}", scored.fields);
+        assert_eq!(
+            scored.key().as_str(),
+            "2a647dcdb7878e05f08a25429a8f984387817fe9ce65de679ef6e2e0269cb6c8",
+            "{:#?}",
+            scored.fields
+        );
         let start = Pretrained { sha256: "5".repeat(64), file: "w.safetensors".to_owned() };
         let started = train(&Cell { pretrained: Some(start), ..cell() }, digests, "flex", &revisions);
-        assert_eq!(started.key().as_str(), "STARTED", "{:#?}", started.fields);
+        assert_eq!(
+            started.key().as_str(),
+            "7ffc46b37c61bd0658ea67fc824da1aceffd157975edba2d1aeec8dd5220d8f0",
+            "{:#?}",
+            started.fields
+        );
     }
 }

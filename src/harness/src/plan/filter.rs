@@ -85,23 +85,6 @@ pub struct Selected {
     pub notes: Vec<String>,
 }
 
-/// No cell passed the filter.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("no cell is selected{}", .notes.iter().map(|note| format!("; {note}")).collect::<String>())]
-pub struct NothingSelected {
-    pub notes: Vec<String>,
-}
-
-impl Selected {
-    /// The cells, if there are any.
-    ///
-    /// # Errors
-    /// No cell passed the filter.
-    pub fn some(self) -> Result<Vec<PlannedCell>, NothingSelected> {
-        if self.cells.is_empty() { Err(NothingSelected { notes: self.notes }) } else { Ok(self.cells) }
-    }
-}
-
 impl Filter {
     /// Reads all `--filter` arguments.
     ///
@@ -313,11 +296,10 @@ mod tests {
         let plan = Plan::expand(&experiment("table2", None, &["model=unet,dyglnet"]));
         let selected = filter(&["model=dyglnett"]).apply(&plan);
         assert_eq!(selected.notes, ["no cell has model `dyglnett`: did you mean `dyglnet`?"]);
-        let error = selected.some().expect_err("nothing");
-        assert!(error.to_string().starts_with("no cell is selected; no cell has model"));
+        assert!(selected.cells.is_empty());
         let both = filter(&["model=unet|zzz"]).apply(&plan);
         assert_eq!(both.notes, ["no cell has model `zzz`: there are dyglnet, unet"]);
-        assert_eq!(both.some().map(|cells| cells.len()), Ok(2));
+        assert_eq!(both.cells.len(), 2);
     }
 
     #[test]

@@ -10,4 +10,4 @@ mod filter;
 
 pub use cell::Cell;
 pub use expand::{Plan, PlannedCell};
-pub use filter::{Filter, NamesOf, NothingSelected, Selected};
+pub use filter::{Filter, NamesOf, Selected};

@@ -17,7 +17,7 @@ pub(super) struct Offer {
 }
 
 /// What a file gives to a network.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Assigned {
     /// Tensor of the network -> tensors of the file, which must be equal where
     /// there are several.

@@ -6,6 +6,7 @@
 //! network counts: every dictionary, with every run of components that all its names
 //! begin with, and every run that stands before a whole set of the network's names.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use dygl::weight_file::{Contents, Dictionary, WRAPPERS, behind, common_prefix};
@@ -214,11 +215,14 @@ pub(super) fn choose(
 
 /// Why nothing fits.
 fn refusal(wanted: &Wanted<'_>, tried: &[Tried<'_>]) -> Refusal {
+    // The one most of which fits; of equals the larger, and that which was found first.
     let nearest = tried.iter().enumerate().filter_map(|(index, one)| {
         let misfit = one.outcome.as_ref().err()?;
-        Some(((std::cmp::Reverse(misfit.filled), misfit.mismatch.unexpected.len(), index), one, misfit))
+        let tensors = one.found.tensors().count();
+        let rank = (Reverse(misfit.filled), Reverse(tensors), misfit.mismatch.unexpected.len(), index);
+        Some((rank, one, misfit))
     });
-    let Some((_, one, misfit)) = nearest.min_by_key(|(key, ..)| *key) else {
+    let Some((_, one, misfit)) = nearest.min_by_key(|(rank, ..)| *rank) else {
         let names = tried.iter().flat_map(|one| one.found.tensors()).map(|tensor| tensor.0.to_owned());
         return Refusal::Foreign(names.take(5).collect());
     };
