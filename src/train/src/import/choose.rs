@@ -71,13 +71,17 @@ impl std::fmt::Display for Nearest {
     /// Lines, each with a line break before it.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { place, tensors, common, network, network_common, elsewhere } = self;
-        write!(f, "\nthe file: {tensors} tensors {place}, {}", begins(common))?;
+        write!(f, "\nthe file: {} {place}, {}", count(*tensors), begins(common))?;
         write!(f, "\nthe network: {network} tensors, {}", begins(network_common))?;
         if !elsewhere.is_empty() {
             write!(f, "\nalso in the file, and fitting less: {}", ten(elsewhere, ", "))?;
         }
         Ok(())
     }
+}
+
+fn count(tensors: usize) -> String {
+    format!("{tensors} tensor{}", if tensors == 1 { "" } else { "s" })
 }
 
 fn begins(common: &str) -> String {
@@ -167,7 +171,7 @@ pub(super) fn choose(
     if there.is_empty() {
         let known: Vec<String> = contents
             .dictionaries()
-            .map(|found| format!("{} ({} tensors)", place(found), found.tensors().count()))
+            .map(|found| format!("{} ({})", place(found), count(found.tensors().count())))
             .collect();
         return Err(Refusal::Key(ten(&known, ", ")));
     }
@@ -229,7 +233,7 @@ fn refusal(wanted: &Wanted<'_>, tried: &[Tried<'_>]) -> Refusal {
     let numbers: BTreeSet<usize> = tried.iter().map(|one| one.number).collect();
     let elsewhere = tried.iter().filter(|other| other.number != one.number && other.prefix.is_empty());
     let elsewhere =
-        elsewhere.map(|other| format!("{} tensors {}", other.found.tensors().count(), place(other.found)));
+        elsewhere.map(|other| format!("{} {}", count(other.found.tensors().count()), place(other.found)));
     let nearest = Nearest {
         place: place(one.found),
         tensors: one.found.tensors().count(),
