@@ -54,7 +54,8 @@ pub struct Duplicates {
     pub file: usize,
     pub pixels: usize,
     pub near: usize,
-    pub turned: usize,
+    /// Of images; masks are compared upright alone.
+    pub turned: Option<usize>,
     /// Pairs whose two lie in different parts.
     pub across: usize,
     /// Images in any pair.
@@ -70,7 +71,7 @@ pub struct Duplicates {
 impl Duplicates {
     /// Pairs of any kind.
     pub fn count(&self) -> usize {
-        self.file + self.pixels + self.near + self.turned
+        self.file + self.pixels + self.near + self.turned.unwrap_or(0)
     }
 }
 
@@ -135,7 +136,8 @@ pub(super) fn of_images(looks: &[Look]) -> Duplicates {
         }
         likeness(a, b)
     });
-    collect(looks, found)
+    let turned = found.iter().filter(|pair| pair.kind == Some(Kind::Turned)).count();
+    Duplicates { turned: Some(turned), ..collect(looks, found) }
 }
 
 pub(super) fn of_masks(looks: &[Look]) -> Duplicates {
@@ -199,7 +201,7 @@ fn collect(looks: &[Look], found: Vec<Found>) -> Duplicates {
         file: of(Kind::File),
         pixels: of(Kind::Pixels),
         near: of(Kind::Near),
-        turned: of(Kind::Turned),
+        turned: None,
         across: counted.iter().filter(|pair| pair.across).count(),
         images,
         clusters,

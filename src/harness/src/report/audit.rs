@@ -338,7 +338,7 @@ fn checks(audit: &Audit) -> Vec<Check> {
                 duplicates.file,
                 duplicates.pixels,
                 duplicates.near,
-                duplicates.turned,
+                duplicates.turned.unwrap_or(0),
                 duplicates.images,
                 duplicates.clusters
             ),
