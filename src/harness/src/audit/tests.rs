@@ -123,7 +123,8 @@ fn mirrored_and_turned_copies_are_found() {
     let home = tempfile::tempdir().expect("a folder");
     let root = home.path().join("set");
     folder(&root);
-    let copies: [(usize, fn(&RgbImage) -> RgbImage, Turn); 5] = [
+    type Copy = (usize, fn(&RgbImage) -> RgbImage, Turn);
+    let copies: [Copy; 5] = [
         (13, |image| flip_horizontal(image), Turn::MirroredLeftRight),
         (14, |image| flip_vertical(image), Turn::MirroredTopBottom),
         (15, |image| rotate180(image), Turn::HalfTurn),

@@ -210,7 +210,7 @@ pub fn common_prefix<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
     let Some(first) = names.next() else { return String::new() };
     let mut common = first.trim_end_matches('.').rfind('.').map_or("", |end| &first[..=end]);
     for name in names {
-        while !common.is_empty() && !(name.starts_with(common) && name.len() > common.len()) {
+        while !(common.is_empty() || name.starts_with(common) && name.len() > common.len()) {
             let end = common.trim_end_matches('.').rfind('.');
             common = end.map_or("", |end| &common[..=end]);
         }

@@ -148,6 +148,9 @@ mod tests {
 
     struct Bench(tempfile::TempDir);
 
+    /// Names, jobs, threads and cells of a batch.
+    type Told = (String, usize, usize, usize);
+
     impl Bench {
         fn new(experiments: &[(&str, &str, &str)]) -> Self {
             let folder = tempfile::tempdir().expect("folder");
@@ -161,7 +164,7 @@ mod tests {
         }
 
         /// For each batch its names, jobs, threads and cells; and the notes.
-        fn batches(&self, more: &[&str]) -> (Vec<(String, usize, usize, usize)>, Vec<String>) {
+        fn batches(&self, more: &[&str]) -> (Vec<Told>, Vec<String>) {
             let store = self.0.path().join(".dygl").display().to_string();
             let arguments = [&["dygl", "run", "--store", &store], more].concat();
             let Verb::Run(run) = Cli::parse_from(arguments).verb else { panic!("run") };
