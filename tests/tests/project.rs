@@ -133,7 +133,8 @@ fn two_experiments_are_carried_out_each_in_its_own_way() {
         found.expect("a record")
     };
     assert_eq!((threads("one"), threads("two")), (1.into(), 2.into()));
-    let told = lab.dygl(&["run", "one", "two", "--force", "--set", "ops.threads=1"]).exits(0);
+    let one_for_all = ["--set", "ops.threads=1", "--set", "ops.timeout_hours=1"];
+    let told = lab.dygl(&[&["run", "one", "two"][..], &one_for_all].concat()).exits(0);
     assert!(!told.stderr.contains("threads each"), "one batch: {}", told.stderr);
 }
 
