@@ -21,6 +21,8 @@ mod paper;
 mod parity;
 mod predict;
 mod preflight;
+mod preview;
+mod project;
 mod runs;
 mod splits;
 mod sweeps;

@@ -1,5 +1,6 @@
 //! The house rules that no compiler checks.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -57,46 +58,212 @@ fn the_harness_knows_no_tensors() {
     }
 }
 
+/// A file that no other one names is never compiled, and its tests never run.
 #[test]
-fn rooms_look_in_one_direction() {
-    // Who must not look at whom (see ARCHITECTURE.md).
-    let forbidden = [
-        ("archive", &["spec", "plan", "key", "store", "exec", "table", "report", "command", "data"][..]),
-        ("weight_file", &["spec", "plan", "key", "store", "exec", "table", "report", "command", "data"]),
-        ("spec", &["plan", "key", "store", "exec", "table", "report", "command", "data"]),
-        ("plan", &["key", "store", "exec", "table", "report", "command", "data"]),
-        ("key", &["store", "exec", "table", "report", "command", "data"]),
-        ("data", &["plan", "key", "store", "exec", "table", "report", "command", "metric", "audit"]),
-        ("audit", &["plan", "key", "store", "exec", "table", "report", "command", "metric"]),
-        ("claims", &["plan", "key", "store", "exec", "table", "report", "command", "data", "audit"]),
-        ("metric", &["plan", "key", "store", "exec", "table", "report", "command", "data"]),
-        ("store", &["exec", "table", "report", "command", "data"]),
-        ("stats", &["plan", "key", "store", "exec", "table", "report", "command", "data"]),
-        ("table", &["exec", "report", "command", "data"]),
-        ("exec", &["table", "report", "command"]),
-        ("report", &["exec", "command", "data"]),
-    ];
-    for (room, others) in forbidden {
-        let folder = root().join("src/harness/src").join(room);
-        let mut files = Vec::new();
-        collect(&folder, &mut files);
-        for (path, text) in files {
-            let name = path.file_name().expect("name").to_string_lossy().into_owned();
-            if ["tests.rs", "testing.rs", "samples.rs"].contains(&name.as_str()) {
-                continue;
+fn every_file_is_a_module_of_another() {
+    let mut orphans = Vec::new();
+    let sources = sources();
+    // Examples share files by `#[path = "../common/card.rs"]`.
+    let shared = |path: &Path| {
+        let end: PathBuf = path.iter().rev().take(2).collect::<Vec<_>>().into_iter().rev().collect();
+        let end = format!("{}\"]", end.display());
+        sources
+            .iter()
+            .any(|(_, text)| text.lines().any(|line| line.contains("#[path = ") && line.contains(&end)))
+    };
+    for (path, _) in &sources {
+        let file = path.file_name().expect("name").to_string_lossy().into_owned();
+        let folder = path.parent().expect("folder").to_owned();
+        let is_root = ["lib.rs", "main.rs", "build.rs"].contains(&file.as_str())
+            || folder.file_name().is_some_and(|name| name == "examples" || name == "bin");
+        if is_root {
+            continue;
+        }
+        let (name, folder) = if file == "mod.rs" {
+            let name = folder.file_name().expect("name").to_string_lossy().into_owned();
+            (name, folder.parent().expect("folder").to_owned())
+        } else {
+            (file.trim_end_matches(".rs").to_owned(), folder)
+        };
+        let beside = folder.with_extension("rs");
+        let parents =
+            ["mod.rs", "lib.rs", "main.rs"].map(|file| folder.join(file)).into_iter().chain([beside]);
+        let declares = |parent: PathBuf| {
+            let text = fs::read_to_string(parent).unwrap_or_default();
+            let end = format!("mod {name};");
+            text.lines().map(str::trim).any(|line| line == end || line.ends_with(&format!(" {end}")))
+        };
+        if !parents.into_iter().any(declares) && !shared(path) {
+            orphans.push(path.strip_prefix(root()).expect("inside").display().to_string());
+        }
+    }
+    assert!(
+        orphans.is_empty(),
+        "no `mod` names these files, so they are not compiled (tests are listed in tests/tests/main.rs):\n{}",
+        orphans.join("\n")
+    );
+}
+
+/// A room of the harness, as ARCHITECTURE.md has it.
+struct Room {
+    name: String,
+    /// Those that it looks at, without exceptions in parentheses.
+    looks: Vec<String>,
+    exceptions: Vec<String>,
+    sees_all: bool,
+    /// Every other room may look at it.
+    is_open: bool,
+}
+
+/// The words in backticks.
+fn quoted(text: &str) -> Vec<String> {
+    text.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+}
+
+/// The rows of the table of rooms. What stands in parentheses behind the rooms that one
+/// looks at is an exception.
+fn rooms() -> Vec<Room> {
+    let text = fs::read_to_string(root().join("ARCHITECTURE.md")).expect("map");
+    let (_, table) = text.split_once("## The rooms of the harness").expect("the heading of the rooms");
+    let rows =
+        table.lines().skip_while(|line| !line.starts_with('|')).take_while(|line| line.starts_with('|'));
+    let mut rooms = Vec::new();
+    for row in rows.skip(2) {
+        let columns: Vec<&str> = row.trim_matches('|').split('|').collect();
+        let [names, _, looks] = columns.as_slice() else { panic!("three columns: {row}") };
+        let (straight, exceptions) = looks.split_once('(').unwrap_or((looks, ""));
+        for name in quoted(names) {
+            rooms.push(Room {
+                name,
+                looks: quoted(straight),
+                exceptions: quoted(exceptions),
+                sees_all: straight.trim() == "all",
+                is_open: straight.contains("open to all"),
+            });
+        }
+    }
+    assert!(rooms.len() > 15, "the table of rooms was not found");
+    rooms
+}
+
+/// The rooms of the harness that lines of code speak of: `crate::NAME`, `crate::{NAME, ...}`.
+fn spoken(text: &str) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    let code: Vec<&str> =
+        before_tests(text).map(|line| line.split("//").next().unwrap_or_default()).collect();
+    let word =
+        |text: &str| -> String { text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect() };
+    for rest in code.join("\n").split("crate::").skip(1) {
+        match rest.strip_prefix('{') {
+            Some(list) => {
+                let list = list.split('}').next().unwrap_or_default();
+                found.extend(list.split(',').map(|name| word(name.trim())));
             }
-            let text = text.split("#[cfg(test)]").next().unwrap_or_default();
-            for other in others {
-                let spoken = format!("crate::{other}");
-                let looks = text.lines().any(|line| {
-                    line.split(&spoken)
-                        .nth(1)
-                        .is_some_and(|rest| !rest.starts_with(|c: char| c.is_alphanumeric() || c == '_'))
-                });
-                assert!(!looks, "{} looks at {other}", path.display());
+            None => drop(found.insert(word(rest))),
+        }
+    }
+    found
+}
+
+/// The modules of the harness with the text of their files, tests and samples apart.
+fn modules() -> BTreeMap<String, Vec<(PathBuf, String)>> {
+    let folder = root().join("src/harness/src");
+    let mut files = Vec::new();
+    collect(&folder, &mut files);
+    let mut modules: BTreeMap<String, Vec<(PathBuf, String)>> = BTreeMap::new();
+    for (path, text) in files {
+        let inside = path.strip_prefix(&folder).expect("inside").to_owned();
+        let first = inside.components().next().expect("a part").as_os_str().to_string_lossy().into_owned();
+        let name = first.trim_end_matches(".rs").to_owned();
+        let mut parts = inside.components().map(|part| part.as_os_str().to_string_lossy().into_owned());
+        let is_test = parts.any(|part| {
+            ["tests", "tests.rs", "testing.rs", "samples", "samples.rs"].contains(&part.as_str())
+        });
+        if !["lib", "main", "testing"].contains(&name.as_str()) {
+            let files = modules.entry(name).or_default();
+            if !is_test {
+                files.push((inside, text));
             }
         }
     }
+    modules
+}
+
+#[test]
+fn the_map_shows_every_room_and_no_other() {
+    let mapped: Vec<String> = rooms().into_iter().map(|room| room.name).collect();
+    let there: Vec<String> = modules().into_keys().collect();
+    let mut sorted = mapped.clone();
+    sorted.sort();
+    assert_eq!(sorted, there, "left: the table of rooms in ARCHITECTURE.md; right: src/harness/src");
+}
+
+#[test]
+fn rooms_look_in_one_direction() {
+    let rooms = rooms();
+    let known: BTreeSet<&str> = rooms.iter().map(|room| room.name.as_str()).collect();
+    let find = |name: &str| rooms.iter().find(|room| room.name == name);
+    // What a room may look at: what the map says, and what those look at.
+    fn reach(room: &Room, rooms: &[Room], path: &mut Vec<String>, seen: &mut BTreeSet<String>) {
+        assert!(!path.contains(&room.name), "a circle: {} -> {}", path.join(" -> "), room.name);
+        path.push(room.name.clone());
+        for name in &room.looks {
+            if let Some(next) = rooms.iter().find(|room| room.name == *name) {
+                seen.insert(name.clone());
+                reach(next, rooms, path, seen);
+            }
+        }
+        path.pop();
+    }
+    let mut complaints = Vec::new();
+    for (name, files) in modules() {
+        let Some(room) = find(&name) else { continue };
+        let mut allowed: BTreeSet<String> = room.exceptions.iter().cloned().collect();
+        allowed.extend(rooms.iter().filter(|other| other.is_open).map(|room| room.name.clone()));
+        reach(room, &rooms, &mut Vec::new(), &mut allowed);
+        let mut all = BTreeSet::new();
+        for (path, text) in files {
+            for other in spoken(&text).into_iter().filter(|other| known.contains(other.as_str())) {
+                if other != name && !room.sees_all && !allowed.contains(&other) {
+                    complaints
+                        .push(format!("{} looks at {other}, which the map does not allow", path.display()));
+                }
+                all.insert(other);
+            }
+        }
+        for arrow in room.looks.iter().chain(&room.exceptions).filter(|arrow| known.contains(arrow.as_str()))
+        {
+            if !all.contains(arrow) {
+                complaints.push(format!("the map has {name} look at {arrow}, and it does not"));
+            }
+        }
+    }
+    assert!(complaints.is_empty(), "{}", complaints.join("\n"));
+}
+
+#[test]
+fn files_that_the_map_names_are_there() {
+    let text = fs::read_to_string(root().join("ARCHITECTURE.md")).expect("map");
+    // Blocks of code are drawings.
+    let prose: String = text.split("```").step_by(2).collect();
+    let bases = ["", "src/harness", "src/harness/src", "src/train/src", "src/nn/src", "src", "tests"];
+    for name in quoted(&prose) {
+        let is_path = name.ends_with(".rs") || name.ends_with('/') || name.starts_with("src/");
+        if !is_path || name.contains(['*', '<', ' ']) {
+            continue;
+        }
+        let is_there = bases.iter().any(|base| root().join(base).join(&name).exists())
+            || sources().iter().any(|(path, _)| path.ends_with(&name));
+        assert!(is_there, "ARCHITECTURE.md names `{name}`, which is not there");
+    }
+}
+
+#[test]
+fn code_that_speaks_of_a_room_is_recognised() {
+    let text = "use crate::data::{self, X};\nuse crate::{plan, key::Key};\n// crate::report\nfn f() { crate::exit::g() }\n\
+                #[cfg(test)]\nmod tests;\nuse crate::store::S;\n#[cfg(test)]\nmod more {\n use crate::exec::E;\n}\n";
+    let found: Vec<String> = spoken(text).into_iter().collect();
+    assert_eq!(found, ["data", "exit", "key", "plan", "store"]);
 }
 
 #[test]

@@ -13,6 +13,8 @@ pub use dataset::{Dataset, Division, FailOn, PartName, Preview};
 use crate::exec::device::Device;
 use crate::ledger::Size;
 use crate::spec::ops::PreflightMode;
+use crate::spec::project;
+use crate::spec::schema;
 
 /// Regenerate, trace, verify and doubt the numbers of a paper's tables.
 #[derive(Debug, Parser)]
@@ -107,14 +109,11 @@ pub enum Format {
     Json,
 }
 
-/// Where results are kept unless `--store` says otherwise.
-pub const DEFAULT_STORE: &str = ".dygl";
-
 /// Where things are, and how answers look.
 #[derive(Debug, Clone, Args)]
 pub struct Common {
-    /// Folder of results and registered datasets
-    #[arg(long, value_name = "DIR", env = "DYGL_STORE", default_value = DEFAULT_STORE)]
+    /// Folder of results and registered datasets (default: the project's)
+    #[arg(long, value_name = "DIR", env = "DYGL_STORE", default_value_os_t = project::store())]
     pub store: PathBuf,
     /// How the answer on standard output is written
     #[arg(long, value_enum, default_value = "text")]
@@ -124,7 +123,7 @@ pub struct Common {
 /// Which cells, under which settings.
 #[derive(Debug, Clone, Args)]
 pub struct Selection {
-    /// Experiments: names (table2, smoke, ...) or TOML files
+    /// Experiments: names (table2, smoke, ...: files in experiments/ of the project, else built-in) or TOML files
     #[arg(required = true, value_name = "EXP")]
     pub experiments: Vec<String>,
     /// Profile of settings: paper, quick, smoke, ...
@@ -145,7 +144,7 @@ pub struct Selection {
     /// Folder that holds the datasets by id
     #[arg(long, value_name = "DIR", env = "DYGL_DATA")]
     pub data: Option<PathBuf>,
-    /// auto, any, flex, tch-cpu, tch:0, wgpu:0
+    /// auto, any, flex, tch-cpu, tch:0
     #[arg(long, value_name = "D", default_value = "auto")]
     pub device: Device,
     #[command(flatten)]
@@ -188,7 +187,7 @@ pub struct Cost {
     #[arg(long, value_name = "R", default_value_t = 5, requires = "measure",
           value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=10_000))]
     pub repeats: usize,
-    /// What --measure computes on: auto, flex, tch-cpu, tch:0, wgpu:0
+    /// What --measure computes on: auto, flex, tch-cpu, tch:0
     #[arg(long, value_name = "D", default_value = "auto", requires = "measure")]
     pub device: Device,
     #[command(flatten)]
@@ -209,7 +208,7 @@ pub struct Run {
     #[arg(long, value_enum)]
     pub on: Option<Place>,
     /// Cells at once
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = |text: &str| schema::read::<usize>("ops.jobs", text))]
     pub jobs: Option<usize>,
     /// Begin further cells after one has failed
     #[arg(long)]
@@ -225,8 +224,12 @@ pub struct Run {
     #[arg(long, value_enum, value_name = "MODE")]
     pub preflight: Option<PreflightMode>,
     /// Stop at checkpoints after so many hours
-    #[arg(long, value_name = "H")]
+    #[arg(long, value_name = "H", value_parser = hours)]
     pub max_hours: Option<f64>,
+}
+
+fn hours(text: &str) -> Result<f64, String> {
+    schema::read_like("--max-hours", "ops.timeout_hours", text)
 }
 
 #[derive(Debug, Args)]
@@ -243,10 +246,10 @@ pub struct Report {
 
 #[derive(Debug, Args)]
 pub struct PaperAudit {
-    /// Sentences of the paper (default: experiments/claims.toml, else the built-in ones)
+    /// Sentences of the paper (default: the project's experiments/claims.toml, else the built-in ones)
     #[arg(long, value_name = "FILE")]
     pub claims: Option<PathBuf>,
-    /// Numbers of the paper (default: experiments/reported.toml, else the built-in ones)
+    /// Numbers of the paper (default: the project's experiments/reported.toml, else the built-in ones)
     #[arg(long, value_name = "FILE")]
     pub reported: Option<PathBuf>,
     /// Write a page and audit.json into this folder
@@ -309,7 +312,7 @@ pub struct Predict {
     /// Overwrite what an earlier call left in --out
     #[arg(long)]
     pub force: bool,
-    /// auto, flex, tch-cpu, tch:0, wgpu:0
+    /// auto, flex, tch-cpu, tch:0
     #[arg(long, value_name = "D", default_value = "auto")]
     pub device: Device,
     #[command(flatten)]
@@ -339,8 +342,11 @@ pub enum Model {
     },
     /// Turn weights of PyTorch (.pth) or safetensors into weights of a network
     #[command(
-        after_help = "Reads tensors only: nothing in a .pth file is executed. Files of classification networks fill\n\
-                      the part that is made for them (--backbone resnet34); what is left over is told.\n\n\
+        after_help = "Reads tensors only: nothing in a .pth file is executed. The tensors are taken from where they\n\
+                      fit, under the key of a trainer and behind the prefix of a wrapper, and it is told; --key and\n\
+                      --prefix say it. Weights in shards are given by their index (*.safetensors.index.json). Files\n\
+                      of classification networks fill the part that is made for them (--backbone resnet34); what is\n\
+                      left over is told.\n\n\
                       Example:\n  dygl model import resnet34.pth --model fat_net --backbone resnet34 \
                       --output weights/fat_net.safetensors"
     )]

@@ -8,7 +8,8 @@
 //! | revision | sources |
 //! |---|---|
 //! | `network.<name>` | the network's files and, transitively, the layers and operations whose public names it uses |
-//! | `data` | decoding, resizing, splits, phantoms, augmentation, random numbers |
+//! | `data` | what computes pixels, masks, splits and order: decoding, resizing, splits, phantoms, augmentation, random numbers |
+//! | `pack` | how computed images are kept and read again; names packs, and is in no key |
 //! | `train` | everything else in the worker that touches the weights, with the operations it uses |
 //! | `cost` | the cost ledger |
 //! | `metric` | scores and the evaluation loop |
@@ -47,6 +48,47 @@ const NOT_TRAIN: &[(&str, &str)] = &[
     ("lib.rs", "module list"),
 ];
 
+/// Files of `src/harness/src/data` that compute pixels, masks, splits or the order of
+/// images: the revision `data`. A file in neither list counts as one of these, and a test
+/// fails until it is in one.
+#[cfg(test)]
+const DATA: &[&str] = &[
+    "dataset.rs",
+    "decode.rs",
+    "decode",
+    "lanczos.rs",
+    "manifest.rs",
+    "phantom",
+    "prepare.rs",
+    "resize.rs",
+    "role.rs",
+    "split/mod.rs",
+    "split/folds.rs",
+    "split/groups.rs",
+    "vector.rs",
+];
+
+/// Files of `src/harness/src/data` that do not belong to the revision `data`, with the
+/// reason: what they find is in the key by the digests of content and split.
+const NOT_DATA: &[(&str, &str)] = &[
+    ("error.rs", "words"),
+    ("files.rs", "hashes files: the hashes are in the digest of the content"),
+    ("ingest.rs", "registers: ids, parts, groups and files are in the digest of the content"),
+    ("mod.rs", "module list, and the digests themselves"),
+    ("names.rs", "which names there are"),
+    ("official.rs", "checksums that others published"),
+    ("pack", "revision pack"),
+    ("pattern.rs", "finds files: the digest of the content"),
+    ("problem.rs", "words"),
+    ("registry.rs", "keeps registrations"),
+    ("rules.rs", "parts and groups: the digest of the content"),
+    ("scan.rs", "finds files: the digest of the content"),
+    ("split/error.rs", "words"),
+    ("split/file.rs", "reads lists: the digest of the split"),
+    ("unpack.rs", "gets files out of archives"),
+    ("user.rs", "reads manifests: what they say is in the digest of the content"),
+];
+
 /// How a pass tells what it does, and how it is recorded: belong to the revision
 /// `cost` alone.
 const TOLD: [&str; 2] = ["src/nn/src/trace.rs", "src/nn/src/op/recorded.rs"];
@@ -65,9 +107,17 @@ pub fn of_workspace(root: &Path) -> io::Result<Revisions> {
     let random = harness.join("random.rs");
 
     let mut data = rust_files(&harness.join("data"))?;
+    let is_data = |file: &PathBuf| {
+        let inside = file.strip_prefix(harness.join("data")).unwrap_or(file);
+        !NOT_DATA.iter().any(|(name, _)| inside.starts_with(name))
+    };
+    data.retain(is_data);
     data.extend(rust_files(&train.join("augment"))?);
     data.push(random.clone());
     revisions.insert("data".into(), digest(&read(root, data)?));
+
+    let pack = rust_files(&harness.join("data/pack"))?;
+    revisions.insert("pack".into(), digest(&read(root, pack)?));
 
     let mut metric = rust_files(&harness.join("metric"))?;
     metric.extend(rust_files(&train.join("evaluate"))?);
@@ -105,10 +155,8 @@ pub fn of_workspace(root: &Path) -> io::Result<Revisions> {
 }
 
 /// The files that a network's revision covers, relative to the root, sorted.
-///
-/// # Errors
-/// As [`of_workspace`], or there is no such network.
-pub fn files_of_network(root: &Path, network: &str) -> io::Result<Vec<String>> {
+#[cfg(test)]
+fn files_of_network(root: &Path, network: &str) -> io::Result<Vec<String>> {
     let shared = shared(root)?;
     let own =
         networks(root)?.remove(network).ok_or_else(|| io::Error::other(format!("no network {network}")))?;
@@ -245,7 +293,12 @@ mod tests {
         for (path, text) in [
             ("Cargo.lock", "[[package]]\nname = \"burn\"\nversion = \"0.22.1\"\n"),
             ("src/harness/src/random.rs", "pub struct Stream;"),
-            ("src/harness/src/data/mod.rs", "pub fn load() {}"),
+            ("src/harness/src/data/mod.rs", "pub fn digest_of() {}"),
+            ("src/harness/src/data/decode.rs", "pub fn rgb() {}"),
+            ("src/harness/src/data/error.rs", "pub enum DataError { A }"),
+            ("src/harness/src/data/pack/file.rs", "pub fn open() {}"),
+            ("src/harness/src/data/split/file.rs", "pub fn read() {}"),
+            ("src/harness/src/data/split/folds.rs", "pub fn k_fold() {}"),
             ("src/harness/src/metric/mod.rs", "pub fn dice() {}"),
             ("src/nn/src/layer/conv.rs", "pub struct Conv; impl Conv { fn f() { gelu() } }"),
             ("src/nn/src/layer/dyt.rs", "pub struct DyT;"),
@@ -319,6 +372,15 @@ mod tests {
             ("src/nn/src/op/adamw.rs", "pub fn adamw() { 2 }", &["train"]),
             ("baselines/src/unet.rs", "use dygl_nn::Conv; struct UNet(Conv, Conv);", &["network.unet"]),
             ("src/train/src/augment/mod.rs", "fn flip() { no() }", &["data"]),
+            // On both sides of the border through the room of data.
+            ("src/harness/src/data/decode.rs", "pub fn rgb() { 1 }", &["data"]),
+            ("src/harness/src/data/split/folds.rs", "pub fn k_fold() { 1 }", &["data"]),
+            ("src/harness/src/data/error.rs", "pub enum DataError { B }", &[]),
+            ("src/harness/src/data/split/file.rs", "pub fn read() { 1 }", &[]),
+            ("src/harness/src/data/mod.rs", "pub fn digest_of() { 1 }", &[]),
+            ("src/harness/src/data/pack/file.rs", "pub fn open() { 1 }", &["pack"]),
+            // A file that nobody has put on a side counts.
+            ("src/harness/src/data/newer.rs", "pub fn level() {}", &["data"]),
             ("src/harness/src/metric/mod.rs", "pub fn dice() { 1 }", &["metric"]),
             ("src/train/src/evaluate.rs", "fn evaluate() { 1 }", &["metric"]),
             ("src/train/src/fit.rs", "fn fit() { adamw() + 1 }", &["train"]),
@@ -327,6 +389,45 @@ mod tests {
             ("Cargo.lock", "[[package]]\nname = \"burn\"\nversion = \"0.23.0\"\n", &["library.tensor"]),
         ] {
             assert_eq!(moved(path, text), expected, "{path}");
+        }
+    }
+
+    /// Lists that are kept by hand are whole: every file is on one side of the border,
+    /// and every entry names a file.
+    #[test]
+    fn every_file_of_data_is_on_one_side_of_the_border() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let folder = root.join("src/harness/src/data");
+        let inside = |file: &PathBuf| file.strip_prefix(&folder).expect("inside").to_owned();
+        let files: Vec<PathBuf> = rust_files(&folder).expect("listed").iter().map(inside).collect();
+        assert!(files.len() > 30, "{files:?}");
+        let sides = |file: &Path| {
+            let computes = DATA.iter().filter(|name| file.starts_with(name)).count();
+            computes + NOT_DATA.iter().filter(|(name, _)| file.starts_with(name)).count()
+        };
+        let wrong: Vec<String> = files
+            .iter()
+            .filter(|file| sides(file) != 1)
+            .map(|file| format!("{} is in {} of the lists DATA and NOT_DATA", file.display(), sides(file)))
+            .collect();
+        assert!(wrong.is_empty(), "put each into one list of src/revision/src/lib.rs:\n{}", wrong.join("\n"));
+        for name in DATA.iter().chain(NOT_DATA.iter().map(|(name, _)| name)) {
+            assert!(
+                files.iter().any(|file| file.starts_with(name)),
+                "{name} is no file of {}",
+                folder.display()
+            );
+        }
+    }
+
+    #[test]
+    fn every_exception_of_the_revision_train_is_a_file() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../train/src");
+        for (name, _) in NOT_TRAIN {
+            assert!(folder.join(name).exists(), "{name} is no file of {}", folder.display());
+        }
+        for file in TOLD {
+            assert!(Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(file).is_file(), "{file}");
         }
     }
 

@@ -1,4 +1,4 @@
-//! Names of devices (`auto`, `any`, `flex`, `tch-cpu`, `tch:0`, `wgpu:0`), and
+//! Names of devices (`auto`, `any`, `flex`, `tch-cpu`, `tch:0`), and
 //! which of them are here.
 
 use std::path::PathBuf;
@@ -31,7 +31,7 @@ pub struct Backend {
 /// Why a device cannot be used; completes "failed to".
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DeviceError {
-    #[error("use device `{0}`: there is no such device; take one of auto, flex, tch-cpu, tch:0, wgpu:0")]
+    #[error("use device `{0}`: there is no such device; take one of auto, flex, tch-cpu, tch:0")]
     Unknown(String),
     #[error(
         "use device `{name}`: this dygl-worker is built without the backend `{feature}`; {}",

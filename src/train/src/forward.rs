@@ -42,7 +42,7 @@ pub struct Arguments {
     /// Where the gradients go, under the reference's names.
     #[arg(long, value_name = "FILE", requires = "train")]
     pub gradients: Option<PathBuf>,
-    /// auto, any, flex, tch-cpu, tch:0 or wgpu:0.
+    /// auto, any, flex, tch-cpu or tch:0.
     #[arg(long, value_name = "D", default_value = "auto")]
     pub device: String,
 }

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand, ValueEnum};
 #[cfg(feature = "tch")]
 use dygl::exec::ENVIRONMENT;
-use dygl::exit::Exit;
+use dygl::exit::{Exit, in_full};
 use dygl::ledger::Size;
 use dygl_train::{bits, cost, device, forward, import, predict, preflight, views, work};
 
@@ -133,8 +133,8 @@ fn main() -> ExitCode {
     }
 }
 
-fn complain(error: &dyn std::fmt::Display, exit: Exit) -> ExitCode {
-    eprintln!("error: failed to {error}");
+fn complain(error: &(dyn std::error::Error + 'static), exit: Exit) -> ExitCode {
+    eprintln!("error: failed to {}", in_full(error));
     exit.into()
 }
 
@@ -174,7 +174,7 @@ fn work(folder: &std::path::Path) -> ExitCode {
     match work::run(folder) {
         Ok(exit) => exit.into(),
         Err(error) => {
-            eprintln!("{error}");
+            eprintln!("{}", in_full(&error));
             Exit::Failed.into()
         }
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use burn::tensor::{Gradients, Tensor, TensorData};
-use dygl::spec::protocol::{DecayExclude, Optimizer};
+use dygl::spec::protocol::{DecayExclude, Optimizer, OptimizerName};
 use dygl_nn::op::{self, AdamWStep};
 
 use crate::net::Net;
@@ -72,7 +72,9 @@ pub enum OptimizerStateError {
 impl AdamW {
     /// Before the first step.
     pub fn new(spec: &Optimizer) -> Self {
-        Self { spec: spec.clone(), step: 0, moments: BTreeMap::new() }
+        match spec.name {
+            OptimizerName::Adamw => Self { spec: spec.clone(), step: 0, moments: BTreeMap::new() },
+        }
     }
 
     /// Steps taken so far.

@@ -213,13 +213,6 @@ pub fn snapshot(net: &Net) -> Tensors {
     visitor.found
 }
 
-/// The trainable parameters, copied to the host.
-pub fn named_parameters(net: &Net) -> Tensors {
-    let mut tensors = snapshot(net);
-    tensors.retain(|name, _| !is_buffer(name));
-    tensors
-}
-
 /// The gradients of the parameters, copied to the host as f32; a parameter that took
 /// no part in the loss is left out.
 pub fn gradients(net: &Net, grads: &Gradients) -> Tensors {

@@ -13,7 +13,7 @@ use dygl::exec::PARENT;
 use dygl::exec::event::WorkerEvent;
 use dygl::exec::facts;
 use dygl::exec::job::{self, Job, Task};
-use dygl::exit::Exit;
+use dygl::exit::{Exit, in_full};
 use dygl::key::revision::Revisions;
 use dygl::store::record::{self, DatasetFacts, EvalRecord, Outcome, Provenance, TrainRecord};
 use rustix::process::Signal;
@@ -89,8 +89,8 @@ pub fn run(folder: &Path) -> Result<Exit, WorkError> {
 
 /// The dataset with its images packed, where the store can hold them.
 fn packed(dataset: &Dataset, job: &Job, teller: &mut Teller) -> Result<Dataset, DataError> {
-    // What decodes and resizes: these revisions tell its versions apart.
-    let code = format!("{} {}", job.revisions.get("data"), job.revisions.get("library.image"));
+    // What decodes, resizes and packs: these revisions tell its versions apart.
+    let code = ["data", "library.image", "pack"].map(|name| job.revisions.get(name)).join(" ");
     let form = Form::of(&job.cell.protocol);
     let telling = Mutex::new(teller);
     let attached = Cache::at(&job.root).attach(dataset, form, &code, &|done, images| {
@@ -185,9 +185,13 @@ impl Worker<'_> {
                 record.train_seconds = state.seconds;
                 record.resumed = state.resumed;
                 record.start = state.start;
-                match digest(&self.folder.join("model.safetensors")) {
+                let weights = self.folder.join("model.safetensors");
+                match digest(&weights) {
                     Ok(digest) => record.weights = digest,
-                    Err(error) => record.outcome = Outcome::Failed { message: error.to_string() },
+                    Err(error) => {
+                        let message = format!("{}: {}", weights.display(), in_full(&error));
+                        record.outcome = Outcome::Failed { message };
+                    }
                 }
             }
             Err(error) => record.outcome = error.outcome(),

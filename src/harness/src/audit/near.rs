@@ -12,8 +12,13 @@
 //! **Masks.** Thresholded, [`DETAIL`] x [`DETAIL`] by the pixel under each
 //! centre; two are near where intersection over union is at least [`OVERLAP`].
 //!
-//! **Error.** Copies that were re-encoded, resized or changed in brightness
-//! are found; cropped, mirrored or rotated ones are not. Neighbouring frames
+//! **Mirrored and turned.** The same, with one of the two mirrored, turned by quarters or
+//! both ([`Turn`]). Most pairs need one short distance for all seven ways: that of
+//! their means over all of them, which no way can fall below.
+//!
+//! **Error.** Copies that were re-encoded, resized, changed in brightness, mirrored or
+//! turned by quarters are found; cropped ones, and those turned by other angles, are
+//! not. Neighbouring frames
 //! of a video and neighbouring slices of a volume count as near where they
 //! hardly differ, which for a split is what matters. The thresholds were set
 //! on the 499,500 pairs of kvasir-seg-352: its three practically identical
@@ -24,6 +29,8 @@
 //! nearest at 1.16), PH2 (0.54) and ISIC (0.41) have none.
 
 use image::GrayImage;
+
+use super::turn::{self, Turn};
 
 /// Side of the thumbnail that all pairs are compared at, pixels.
 pub(super) const SIDE: usize = 24;
@@ -83,19 +90,49 @@ fn spans(from: usize, to: usize) -> Vec<Vec<(usize, f32)>> {
 
 /// A standardised picture of SIDE x SIDE; none without contrast.
 #[derive(Debug, Clone)]
-pub(super) struct Thumbnail(Option<Vec<f32>>);
+pub(super) struct Thumbnail(Option<Standard>);
+
+#[derive(Debug, Clone)]
+struct Standard {
+    /// Row-major.
+    values: Vec<f32>,
+    /// [`turn::symmetric`] of them.
+    symmetric: Vec<f32>,
+}
 
 impl Thumbnail {
     pub fn of(grey: &GrayImage) -> Self {
         let small = shrink(grey, SIDE);
         let (mean, deviation) = moments(small.iter().copied());
         let standard = |value: f32| (value - mean) / deviation;
-        Self((deviation >= FLAT).then(|| small.into_iter().map(standard).collect()))
+        Self((deviation >= FLAT).then(|| {
+            let values: Vec<f32> = small.into_iter().map(standard).collect();
+            Standard { symmetric: turn::symmetric(&values), values }
+        }))
+    }
+
+    /// The way in which `other` lies nearest over this one, of all but upright, and
+    /// the distance; `None` beyond `limit`, and where one has no contrast.
+    pub fn turned(&self, other: &Self, limit: f32) -> Option<(Turn, f32)> {
+        let (a, b) = (self.0.as_ref()?, other.0.as_ref()?);
+        let most = limit * limit * PLACES as f32;
+        let least: f32 = a.symmetric.iter().zip(&b.symmetric).map(|(a, b)| (a - b) * (a - b)).sum();
+        // Rounding must not hide a copy at the limit.
+        if least > most * 1.001 {
+            return None;
+        }
+        let distance = |turn: Turn| -> f32 {
+            let places = turn.places().iter().zip(&b.values);
+            places.map(|(place, b)| (a.values[usize::from(*place)] - b).powi(2)).sum()
+        };
+        let nearest = Turn::ALL.into_iter().map(|turn| (turn, distance(turn)));
+        let (turn, sum) = nearest.min_by(|a, b| a.1.total_cmp(&b.1))?;
+        (sum <= most).then(|| (turn, (sum / PLACES as f32).sqrt()))
     }
 
     /// Root mean square of the difference; `None` where one has no contrast.
     pub fn distance(&self, other: &Self) -> Option<f32> {
-        let (a, b) = (self.0.as_deref()?, other.0.as_deref()?);
+        let (a, b) = (&self.0.as_ref()?.values, &other.0.as_ref()?.values);
         let mut sums = [0.0_f32; LANES];
         for (a, b) in a.chunks_exact(LANES).zip(b.chunks_exact(LANES)) {
             for lane in 0..LANES {
@@ -130,6 +167,12 @@ impl Detail {
         let mean = levels.iter().map(|level| f64::from(*level)).sum::<f64>() / count;
         let squares: f64 = levels.iter().map(|level| (f64::from(*level) - mean).powi(2)).sum();
         Self { levels, mean, deviation: (squares / count).sqrt() }
+    }
+
+    /// The same picture lying in another way.
+    pub fn turned(&self, turn: Turn) -> Self {
+        let level = |at: usize| self.levels[turn.source(DETAIL, at / DETAIL, at % DETAIL)];
+        Self { levels: (0..self.levels.len()).map(level).collect(), ..*self }
     }
 
     /// The distance of the standardised pictures, `sqrt(2 (1 - r))`; the sums
@@ -236,6 +279,26 @@ mod tests {
         assert!(one.distance(&other).expect("contrast") > 0.8);
         let flat = Thumbnail::of(&picture(200, 150, |_, _| 90.0));
         assert_eq!(one.distance(&flat), None);
+    }
+
+    #[test]
+    fn a_picture_is_found_however_it_lies() {
+        let (width, height) = (200, 150);
+        let upright = picture(width, height, scene);
+        let mirrored = picture(97, 131, |x, y| 0.7 * scene(1.0 - x, y) + 20.0);
+        let quarter = picture(height, width, |x, y| scene(y, 1.0 - x));
+        let own = Thumbnail::of(&upright);
+        for (other, expected) in [(&mirrored, Turn::MirroredLeftRight), (&quarter, Turn::QuarterClockwise)] {
+            let (turn, distance) = own.turned(&Thumbnail::of(other), NEAR).expect("a copy");
+            assert_eq!(turn, expected);
+            assert!(distance < 0.05, "{distance}");
+            let detail = Detail::of(&upright).turned(turn).distance(&Detail::of(other));
+            assert!(detail < 0.05, "{detail}");
+            assert!(Detail::of(&upright).distance(&Detail::of(other)) > CONFIRMED);
+        }
+        let other = picture(width, height, |x, y| 90.0 + 70.0 * (11.0 * x + 3.0 * y * y).sin());
+        assert_eq!(own.turned(&Thumbnail::of(&other), NEAR), None);
+        assert_eq!(own.turned(&Thumbnail::of(&picture(9, 9, |_, _| 90.0)), NEAR), None);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::look::Look;
 use super::near::{CONFIRMED, NEAR, OVERLAP};
+use super::turn::Turn;
 use super::{LISTED, part_word};
 
 /// What two images or masks have in common.
@@ -20,6 +21,8 @@ pub enum Kind {
     Pixels,
     /// Nearly the same picture.
     Near,
+    /// Nearly the same picture, mirrored or turned by quarters.
+    Turned,
 }
 
 /// Two images, `a` before `b` in byte order of their ids.
@@ -31,6 +34,8 @@ pub struct Pair {
     pub a_part: &'static str,
     pub b_part: &'static str,
     pub kind: Kind,
+    /// How `b` lies over `a`; none where upright.
+    pub turn: Option<Turn>,
     /// Whether the two lie in different parts; images in no part do no harm.
     pub across: bool,
     /// Whether both belong to one group; none where groups are not known.
@@ -49,6 +54,8 @@ pub struct Duplicates {
     pub file: usize,
     pub pixels: usize,
     pub near: usize,
+    /// Of images; masks are compared upright alone.
+    pub turned: Option<usize>,
     /// Pairs whose two lie in different parts.
     pub across: usize,
     /// Images in any pair.
@@ -64,7 +71,7 @@ pub struct Duplicates {
 impl Duplicates {
     /// Pairs of any kind.
     pub fn count(&self) -> usize {
-        self.file + self.pixels + self.near
+        self.file + self.pixels + self.near + self.turned.unwrap_or(0)
     }
 }
 
@@ -78,27 +85,59 @@ struct Found {
     a: usize,
     b: usize,
     kind: Option<Kind>,
+    turn: Option<Turn>,
     distance: f64,
     difference: f64,
+}
+
+/// What two looks have in common; `None`: nothing worth a word.
+#[derive(Debug, Default)]
+struct Measured {
+    kind: Option<Kind>,
+    turn: Option<Turn>,
+    distance: f64,
+    difference: f64,
+}
+
+impl Measured {
+    fn same(kind: Kind) -> Option<Self> {
+        Some(Self { kind: Some(kind), ..Self::default() })
+    }
+}
+
+/// Nearly equal, upright or else in another way.
+fn likeness(a: &Look, b: &Look) -> Option<Measured> {
+    let upright =
+        a.thumbnail.distance(&b.thumbnail).filter(|coarse| *coarse <= NEAR * BEYOND).map(|coarse| {
+            let distance = a.detail.distance(&b.detail);
+            let counts = coarse <= NEAR && distance <= CONFIRMED;
+            let (kind, difference) = (counts.then_some(Kind::Near), a.detail.difference(&b.detail));
+            Measured { kind, turn: None, distance, difference }
+        });
+    if upright.as_ref().is_some_and(|found| found.kind.is_some()) {
+        return upright;
+    }
+    let turned = a.thumbnail.turned(&b.thumbnail, NEAR).and_then(|(turn, _)| {
+        let detail = a.detail.turned(turn);
+        let distance = detail.distance(&b.detail);
+        let (kind, difference) = (Some(Kind::Turned), detail.difference(&b.detail));
+        (distance <= CONFIRMED).then_some(Measured { kind, turn: Some(turn), distance, difference })
+    });
+    turned.or(upright)
 }
 
 pub(super) fn of_images(looks: &[Look]) -> Duplicates {
     let found = every_pair(looks, |a, b| {
         if a.file.is_some() && a.file == b.file {
-            return Some((Some(Kind::File), 0.0, 0.0));
+            return Measured::same(Kind::File);
         }
         if a.pixels == b.pixels {
-            return Some((Some(Kind::Pixels), 0.0, 0.0));
+            return Measured::same(Kind::Pixels);
         }
-        let coarse = a.thumbnail.distance(&b.thumbnail)?;
-        if coarse > NEAR * BEYOND {
-            return None;
-        }
-        let distance = a.detail.distance(&b.detail);
-        let counts = coarse <= NEAR && distance <= CONFIRMED;
-        Some((counts.then_some(Kind::Near), distance, a.detail.difference(&b.detail)))
+        likeness(a, b)
     });
-    collect(looks, found)
+    let turned = found.iter().filter(|pair| pair.kind == Some(Kind::Turned)).count();
+    Duplicates { turned: Some(turned), ..collect(looks, found) }
 }
 
 pub(super) fn of_masks(looks: &[Look]) -> Duplicates {
@@ -108,27 +147,26 @@ pub(super) fn of_masks(looks: &[Look]) -> Duplicates {
             return None;
         }
         if a.file.is_some() && a.file == b.file {
-            return Some((Some(Kind::File), 0.0, 0.0));
+            return Measured::same(Kind::File);
         }
         if a.pixels == b.pixels {
-            return Some((Some(Kind::Pixels), 0.0, 0.0));
+            return Measured::same(Kind::Pixels);
         }
         let overlap = a.bits.overlap(&b.bits);
-        (overlap >= OVERLAP).then_some((Some(Kind::Near), 1.0 - overlap, 0.0))
+        let (kind, distance) = (Some(Kind::Near), 1.0 - overlap);
+        (overlap >= OVERLAP).then(|| Measured { kind, distance, ..Measured::default() })
     });
     collect(looks, found)
 }
 
-type Measured = Option<(Option<Kind>, f64, f64)>;
-
-fn every_pair(looks: &[Look], measure: impl Fn(&Look, &Look) -> Measured + Sync) -> Vec<Found> {
+fn every_pair(looks: &[Look], measure: impl Fn(&Look, &Look) -> Option<Measured> + Sync) -> Vec<Found> {
     (0..looks.len())
         .into_par_iter()
         .flat_map_iter(|a| {
             let measure = &measure;
             (a + 1..looks.len()).filter_map(move |b| {
-                let (kind, distance, difference) = measure(&looks[a], &looks[b])?;
-                Some(Found { a, b, kind, distance, difference })
+                let Measured { kind, turn, distance, difference } = measure(&looks[a], &looks[b])?;
+                Some(Found { a, b, kind, turn, distance, difference })
             })
         })
         .collect()
@@ -143,6 +181,7 @@ fn collect(looks: &[Look], found: Vec<Found>) -> Duplicates {
             a_part: part_word(a.part),
             b_part: part_word(b.part),
             kind,
+            turn: found.turn,
             across: a.part.is_some() && b.part.is_some() && a.part != b.part,
             same_group: a.group.as_ref().zip(b.group.as_ref()).map(|(a, b)| a == b),
             distance: found.distance,
@@ -162,6 +201,7 @@ fn collect(looks: &[Look], found: Vec<Found>) -> Duplicates {
         file: of(Kind::File),
         pixels: of(Kind::Pixels),
         near: of(Kind::Near),
+        turned: None,
         across: counted.iter().filter(|pair| pair.across).count(),
         images,
         clusters,

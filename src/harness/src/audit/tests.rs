@@ -116,6 +116,45 @@ fn one_of_everything_is_found() {
     assert_eq!(found.masks.histogram.iter().sum::<usize>(), 20);
 }
 
+/// Augmented copies that somebody saved as images: each lies in another way.
+#[test]
+fn mirrored_and_turned_copies_are_found() {
+    use image::imageops::{flip_horizontal, flip_vertical, rotate90, rotate180, rotate270};
+    let home = tempfile::tempdir().expect("a folder");
+    let root = home.path().join("set");
+    folder(&root);
+    type Copy = (usize, fn(&RgbImage) -> RgbImage, Turn);
+    let copies: [Copy; 5] = [
+        (13, |image| flip_horizontal(image), Turn::MirroredLeftRight),
+        (14, |image| flip_vertical(image), Turn::MirroredTopBottom),
+        (15, |image| rotate180(image), Turn::HalfTurn),
+        (16, |image| rotate90(image), Turn::QuarterClockwise),
+        (17, |image| rotate270(image), Turn::QuarterCounterclockwise),
+    ];
+    for (id, turned, _) in copies {
+        let image = turned(&scene(12.0));
+        let (width, height) = image.dimensions();
+        image.save(root.join(format!("images/{id}.png"))).expect("written");
+        let mask = GrayImage::from_fn(width, height, |x, _| Luma([if x < id as u32 { 255 } else { 0 }]));
+        mask.save(root.join(format!("masks/{id}.png"))).expect("written");
+    }
+    let registry = Registry::at(&home.path().join("store"));
+    let manifest = Manifest::find("cvc-clinicdb").expect("valid").expect("listed");
+    registry.add(manifest, &root, true, &|_, _| {}).expect("registered");
+    let dataset = Dataset::open(&Named::plain("cvc-clinicdb"), &registry).expect("opens");
+    let split = Split { source: SplitSource::Seeded, seed: 42, folds: 5, fold: 0, file: String::new() };
+    let partition = dataset.split(&split).expect("divides");
+    let found = audit(&dataset, &split, &partition, &|_, _| {}).expect("looked at").duplicates;
+    // All pairs of the six, in one cluster beside that of 0 to 3.
+    assert_eq!((found.turned, found.count(), found.clusters), (Some(15), 6 + 15, 2), "{:?}", found.pairs);
+    for (id, _, turn) in copies {
+        let (a, b) = ("12".to_owned(), id.to_string());
+        let pair = found.pairs.iter().find(|pair| pair.a == a && pair.b == b).expect("found");
+        assert_eq!((pair.kind, pair.turn), (Kind::Turned, Some(turn)));
+        assert!(pair.distance < 0.1, "{}", pair.distance);
+    }
+}
+
 #[test]
 fn phantoms_are_clean() {
     let registry = Registry::at(Path::new("/nonexistent"));

@@ -6,6 +6,7 @@ use clap::{Args, Subcommand, ValueEnum};
 
 use super::Common;
 use crate::spec::protocol::{Part, SplitSource};
+use crate::spec::schema;
 
 #[derive(Debug, Subcommand)]
 pub enum Dataset {
@@ -148,13 +149,13 @@ pub struct Division {
     #[arg(long, value_name = "S", value_parser = SplitSource::ALL.map(SplitSource::name))]
     pub source: Option<String>,
     /// Seed of the shuffle
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = |text: &str| schema::read::<u64>("split.seed", text))]
     pub seed: Option<u64>,
     /// Number of folds; means --source k-fold where none is given
-    #[arg(long, value_name = "K")]
+    #[arg(long, value_name = "K", value_parser = |text: &str| schema::read::<usize>("split.folds", text))]
     pub folds: Option<usize>,
     /// The fold that tests, from 0
-    #[arg(long, value_name = "I")]
+    #[arg(long, value_name = "I", value_parser = |text: &str| schema::read::<usize>("split.fold", text))]
     pub fold: Option<usize>,
     /// Split file; means --source file where none is given
     #[arg(long, value_name = "FILE")]
@@ -163,8 +164,8 @@ pub struct Division {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum FailOn {
-    /// Groups, or equal or nearly equal images, that lie in several parts
+    /// Groups, or equal or nearly equal images (also mirrored or turned), that lie in several parts
     Leak,
-    /// Equal or nearly equal images
+    /// Equal or nearly equal images, also mirrored or turned
     Duplicates,
 }

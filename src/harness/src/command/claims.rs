@@ -15,6 +15,7 @@ use crate::report;
 use crate::spec::diagnostic::Diagnostics;
 use crate::spec::embedded;
 use crate::spec::name::Named;
+use crate::spec::project;
 use crate::spec::reported::Reported;
 use crate::spec::source::Origin;
 use crate::table::PAPER_SIZE;
@@ -60,12 +61,12 @@ fn costs(arguments: &PaperAudit, models: &[Named]) -> Option<Vec<Ledger>> {
     found.map_err(|error| warn(&error)).ok()
 }
 
-/// The file that was asked for, else the one at `place` of the working directory, else
-/// the built-in text.
+/// The file that was asked for, else the one at `place` of the project, else the
+/// built-in text.
 fn read(asked: Option<&Path>, place: &'static str, built_in: &str) -> Result<(Origin, String), Failure> {
-    let path = asked.unwrap_or(Path::new(place));
-    match fs::read_to_string(path) {
-        Ok(text) => Ok((Origin::File(path.to_owned()), text)),
+    let path = asked.map_or_else(|| project::reach(place), Path::to_owned);
+    match fs::read_to_string(&path) {
+        Ok(text) => Ok((Origin::File(path), text)),
         Err(error) if asked.is_none() && error.kind() == ErrorKind::NotFound => {
             Ok((Origin::Embedded(place), built_in.to_owned()))
         }

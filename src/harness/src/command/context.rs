@@ -25,8 +25,8 @@ pub struct Context {
     pub inputs: Inputs,
     pub revisions: Revisions,
     pub chosen: Vec<Chosen>,
-    /// `--data`, else the experiment's `ops.data`.
-    pub data: Option<PathBuf>,
+    /// `--data`, which counts for every experiment.
+    data: Option<PathBuf>,
     pub filter: Filter,
     /// What the filter says to no cell, for people.
     notes: Vec<String>,
@@ -79,14 +79,13 @@ impl Context {
             return Err(Failure::new(Exit::Usage, mistakes));
         }
         notes.dedup();
-        let data = selection.data.clone().or_else(|| chosen.first().map(|c| c.experiment.ops.data.clone()));
         let store = Store::at(&selection.common.store);
         Ok(Self {
             inputs: Inputs::at(store.root()),
             store,
             revisions: Revisions::of_this_build(),
             chosen,
-            data,
+            data: selection.data.clone(),
             filter,
             notes,
         })
@@ -108,6 +107,18 @@ impl Context {
     /// Says which patterns of the filter match nothing.
     pub fn tell_notes(&self) {
         self.notes.iter().for_each(|text| super::note(&format!("note: {text}")));
+    }
+
+    /// The folder of an experiment's datasets: `--data`, else its `ops.data`.
+    pub fn data_of<'a>(&'a self, experiment: &'a Experiment) -> &'a Path {
+        self.data.as_deref().unwrap_or(&experiment.ops.data)
+    }
+
+    /// Threads of a run of a cell, as many as `dygl run` would take.
+    pub fn threads_of(&self, planned: &PlannedCell) -> usize {
+        let asks = |chosen: &&Chosen| planned.experiments.contains(&chosen.experiment.name);
+        let chosen = self.chosen.iter().find(asks).or(self.chosen.first());
+        chosen.map_or(1, |chosen| chosen.experiment.ops.threads_of_each(chosen.experiment.ops.jobs))
     }
 
     /// All selected cells; a cell of two experiments counts once.

@@ -7,7 +7,7 @@ use super::context::{Chosen, Context};
 use super::read::{Reading, State};
 use crate::exec::cost;
 use crate::exec::local::Local;
-use crate::exit::{Exit, Failure, OrExit};
+use crate::exit::{AtPath, Exit, Failure, OrExit};
 use crate::ledger::Ledger;
 use crate::metric::Metric;
 use crate::plan::{Plan, PlannedCell};
@@ -75,7 +75,7 @@ pub fn cards(
 fn ledgers(context: &Context, models: &[Named], size: usize) -> Result<Vec<Ledger>, Failure> {
     let local = Local::beside_this_program()?;
     let root = context.store.root();
-    std::fs::create_dir_all(root).or_exit(Exit::Environment)?;
+    std::fs::create_dir_all(root).at("make the folder", root)?;
     cost::ledgers(&local, root, models, size).or_exit(Exit::Environment)
 }
 

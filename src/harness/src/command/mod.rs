@@ -34,12 +34,16 @@ use clap::CommandFactory;
 use crate::cli::{Cli, Verb};
 use crate::exec::Stop;
 use crate::exit::{Exit, Failure, OrExit};
+use crate::spec::project;
 
 /// Carries out a verb.
 ///
 /// # Errors
 /// What went wrong, with the exit code.
 pub fn dispatch(verb: Verb) -> Result<Exit, Failure> {
+    if !matches!(verb, Verb::Model(_) | Verb::Completions { .. }) {
+        tell_project();
+    }
     match verb {
         Verb::Plan(selection) => plan::plan(&selection),
         Verb::Run(run) => run::run(&run),
@@ -61,6 +65,15 @@ pub fn dispatch(verb: Verb) -> Result<Exit, Failure> {
             clap_complete::generate(shell, &mut Cli::command(), "dygl", &mut io::stdout());
             Ok(Exit::Ok)
         }
+    }
+}
+
+/// Names the project where it is not the working directory.
+fn tell_project() {
+    let way = project::here();
+    if !way.as_os_str().is_empty() {
+        let folder = way.canonicalize().unwrap_or_else(|_| way.to_owned());
+        note(&format!("note: the project is {}", folder.display()));
     }
 }
 

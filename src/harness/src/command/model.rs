@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::cli::{Format, Model};
 use crate::exec::ENVIRONMENT;
 use crate::exec::local::Local;
-use crate::exit::{Exit, Failure, OrExit};
+use crate::exit::{AtPath, Exit, Failure};
 use crate::spec::network::{NETWORKS, Values};
 
 pub fn model(verb: &Model) -> Result<Exit, Failure> {
@@ -68,7 +68,7 @@ fn hand_over(verb: &str, arguments: &[String]) -> Result<Exit, Failure> {
         .args(arguments)
         .envs(ENVIRONMENT)
         .status()
-        .or_exit(Exit::Environment)?;
+        .at("start", local.worker())?;
     Ok(match status.code() {
         Some(0) => Exit::Ok,
         Some(2) => Exit::Usage,

@@ -80,6 +80,14 @@ impl Progress {
         })))
     }
 
+    /// Begins anew with the next batch of a run.
+    pub fn again(&self) {
+        let json = self.state().json;
+        if let Ok(fresh) = Arc::try_unwrap(Self::new(json).0) {
+            *self.state() = fresh.into_inner().unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
     /// Takes the times that were estimated before the run, so that the time
     /// left is known from its first moment.
     pub fn expect(&self, seconds: Vec<Option<(f64, f64)>>) {

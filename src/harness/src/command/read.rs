@@ -1,7 +1,7 @@
 //! Reads the state of cells from the store: what every reading verb shows.
 
 use std::cell::OnceCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::de::DeserializeOwned;
 
@@ -98,16 +98,16 @@ pub fn cells(
     selection: &Selection,
     cells: &[PlannedCell],
 ) -> Result<Vec<Reading>, StoreError> {
-    // As many as `dygl run` would take.
-    let threads = context.chosen.first().map_or(1, |chosen| {
-        let ops = &chosen.experiment.ops;
-        ops.threads_of_each(ops.jobs)
-    });
-    let classes: Vec<(String, Revisions)> =
-        ask::classes_for_reading(selection.device, threads, &context.store)?
-            .into_iter()
-            .map(|class| (class.numerics.clone(), class.revisions(&context.revisions)))
-            .collect();
+    // As many threads as `dygl run` would take for one of them.
+    let threads: BTreeSet<usize> = cells.iter().map(|planned| context.threads_of(planned)).collect();
+    let mut classes: Vec<(String, Revisions)> = Vec::new();
+    for threads in threads {
+        for class in ask::classes_for_reading(selection.device, threads, &context.store)? {
+            if !classes.iter().any(|(numerics, _)| *numerics == class.numerics) {
+                classes.push((class.numerics.clone(), class.revisions(&context.revisions)));
+            }
+        }
+    }
     let past = Past::of(context, classes.first());
     cells.iter().map(|planned| read(context, &classes, planned, &past)).collect()
 }

@@ -1,14 +1,12 @@
 //! `dygl report`: tables on the terminal, Markdown, CSV, JSON, LaTeX and HTML,
 //! all from the store. Never trains.
 
-use std::path::Path;
-
 use super::cards;
 use super::context::{Chosen, Context};
 use super::costs;
 use super::finished::{finished, journals};
 use super::read::{self, Reading, State};
-use crate::cli::{DEFAULT_STORE, Format, Report};
+use crate::cli::{Format, Report};
 use crate::data;
 use crate::exit::{Exit, Failure, OrExit};
 use crate::key::revision;
@@ -18,7 +16,7 @@ use crate::spec::experiment::plain;
 use crate::spec::name::Named;
 use crate::spec::network::{self, Group};
 use crate::spec::protocol::Protocol;
-use crate::spec::{reported, schema};
+use crate::spec::{project, reported, schema};
 use crate::store::Problem;
 use crate::table::results::{CellResult, CellState, Reported, Results, short};
 use crate::table::{self, markup};
@@ -55,7 +53,7 @@ pub fn report(arguments: &Report) -> Result<Exit, Failure> {
             short(revision::COMMIT),
             if revision::DIRTY { ", uncommitted changes" } else { "" }
         ),
-        store: (store != Path::new(DEFAULT_STORE)).then(|| store.display().to_string()),
+        store: (*store != project::store()).then(|| store.display().to_string()),
     };
     let page = crate::report::render(&all, &published, &options).or_exit(Exit::Environment)?;
     if selection.common.format == Format::Json {

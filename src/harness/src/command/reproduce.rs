@@ -14,7 +14,7 @@ use crate::exec::ask;
 use crate::exec::local::Local;
 use crate::exec::pretrained;
 use crate::exec::{CellOutcome, Inputs, Options, Runner, Stop};
-use crate::exit::{Exit, Failure, OrExit};
+use crate::exit::{AtPath, Exit, Failure, OrExit};
 use crate::key::revision::Revisions;
 use crate::key::{self, Key, numerics};
 use crate::metric::Metric;
@@ -71,15 +71,15 @@ pub fn reproduce(arguments: &KeyArgs) -> Result<Exit, Failure> {
     }
     super::run::refuse(&pretrained::check([&cell]))?;
     // The attempt is run in a store of its own: the stored one must not answer.
-    let apart = tempfile::tempdir().or_exit(Exit::Environment)?;
+    let apart = tempfile::tempdir().at("make a folder in", &std::env::temp_dir())?;
     let apart_store = Store::at(apart.path());
     let datasets = store.root().join("datasets");
     if datasets.is_dir() {
         std::os::unix::fs::symlink(
-            datasets.canonicalize().or_exit(Exit::Environment)?,
+            datasets.canonicalize().at("find", &datasets)?,
             apart.path().join("datasets"),
         )
-        .or_exit(Exit::Environment)?;
+        .at("make a link in", apart.path())?;
     }
     let options = Options {
         profile,

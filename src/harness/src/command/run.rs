@@ -1,85 +1,125 @@
 //! `dygl run`: train and evaluate what is not in the store yet.
 
+mod batch;
+
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use serde_json::json;
+use batch::Batch;
+use serde_json::{Value, json};
 
 use super::cells;
 use super::context::Context;
 use super::dataset;
 use super::preflight;
 use super::progress::Progress;
-use crate::cli::{Format, Place, Run};
+use crate::cli::{Format, Run};
 use crate::exec::ask;
 use crate::exec::device::Device;
 use crate::exec::devices::Chosen;
 use crate::exec::local::Local;
+use crate::exec::preflight::Estimate;
 use crate::exec::pretrained::{self, PretrainedError};
 use crate::exec::{CellOutcome, Options, Runner, Stop, Summary};
-use crate::exit::{Exit, Failure, OrExit};
+use crate::exit::{AtPath, Exit, Failure, OrExit};
 use crate::key::revision::Revisions;
-use crate::plan::{Cell, names};
-use crate::spec::Experiment;
+use crate::plan::{Cell, PlannedCell, names};
 use crate::spec::ops::ExecutorName;
 use crate::store::Lookup;
+
+/// A batch that may begin.
+struct Ready<'c> {
+    batch: Batch<'c>,
+    cells: Vec<Cell>,
+    revisions: Revisions,
+    options: Options,
+    estimate: Option<Estimate>,
+}
 
 pub fn run(arguments: &Run) -> Result<Exit, Failure> {
     let selection = &arguments.selection;
     let context = Context::load(selection)?;
-    let asks_slurm = context.chosen.iter().any(|chosen| chosen.experiment.ops.on == ExecutorName::Slurm);
-    if arguments.on == Some(Place::Slurm) || (arguments.on.is_none() && asks_slurm) {
+    let (batches, notes) = batch::batches(arguments, &context)?;
+    if batches.iter().any(|batch| batch.ops.on == ExecutorName::Slurm) {
         return Err(Failure::new(Exit::Environment, "this build runs on this machine only: give --on local"));
     }
     let executor = Local::beside_this_program()?;
-    let (jobs, threads) = places(arguments, &context)?;
-    let device = choose(selection.device, threads, &executor, &context)?;
-    let planned = context.cells();
-    let names = names(&planned);
-    let cells: Vec<Cell> = planned.iter().map(|planned| planned.cell.clone()).collect();
+    let mut devices = Vec::new();
+    for batch in &batches {
+        devices.push(choose(selection.device, batch.threads(), &executor, &context, devices.is_empty())?);
+    }
     dataset::offer(&context)?;
-    if cells.is_empty() {
+    if batches.iter().all(|batch| batch.planned.is_empty()) {
         super::note("nothing to train: this experiment is a table of datasets");
         if selection.common.format == Format::Json {
             super::answer_json(&json!({ "cells": [] }))?;
         }
         return Ok(Exit::Ok);
     }
-    let missing = dataset::prepare(&context, &cells, arguments.keep_going)?;
-    let revisions = device.class.revisions(&context.revisions);
-    starts(&context, &cells, &device, &revisions)?;
-    let options = options(arguments, &context, &device, (jobs, threads))?;
-    ask::note(context.store.root(), &device.class).or_exit(Exit::Environment)?;
-    let mode = arguments.preflight.or(context.chosen.first().map(|chosen| chosen.experiment.ops.preflight));
+    notes.iter().for_each(|note| super::note(&format!("note: {note}")));
+    // Everything is looked at before anything is started.
     let is_json = selection.common.format == Format::Json;
-    let mode = mode.unwrap_or_default();
-    let estimate = preflight::before(mode, &context, &revisions, &cells, &options, &executor, is_json)?;
+    let (mut ready, mut missing) = (Vec::new(), false);
+    for (batch, device) in batches.into_iter().zip(devices).filter(|(batch, _)| !batch.planned.is_empty()) {
+        let cells = batch.cells();
+        missing |= dataset::prepare(&context, &batch.ops.data, &cells, arguments.keep_going)?;
+        let revisions = device.class.revisions(&context.revisions);
+        starts(&context, &cells, &device, &revisions)?;
+        let options = options(arguments, &batch, &device)?;
+        ask::note(context.store.root(), &device.class)
+            .at("keep the device class in", context.store.root())?;
+        ready.push(Ready { batch, cells, revisions, options, estimate: None });
+    }
+    let is_one = ready.len() == 1;
+    for Ready { batch, cells, revisions, options, estimate } in &mut ready {
+        let mode = batch.ops.preflight;
+        *estimate = preflight::before(mode, &context, revisions, cells, options, &executor, is_json)?;
+    }
     let stop = Arc::new(Stop::default());
     let progress = Progress::new(is_json);
-    if let Some(estimate) = &estimate {
-        progress.expect(preflight::expected(estimate));
-    }
     let watching = {
         let progress = progress.clone();
         super::watch_signals(&stop, move |level| progress.stopping(level))?
     };
+    let planned: Vec<PlannedCell> = ready.iter().flat_map(|ready| ready.batch.planned.clone()).collect();
+    let names = names(&planned);
     let full: Vec<String> = names.iter().map(|name| name.full.clone()).collect();
-    let runner = Runner {
-        store: &context.store,
-        inputs: &context.inputs,
-        revisions: &revisions,
-        executor: &executor,
-        options: &options,
-        stop: &stop,
-        tell: &|event| progress.show(&event.named(&full)),
-    };
-    let mut summary = runner.run(&cells);
-    summary.cells.iter_mut().zip(&full).for_each(|((name, _), full)| name.clone_from(full));
+    let started = Instant::now();
+    let mut whole = Summary::default();
+    for Ready { batch, cells, revisions, options, estimate } in &mut ready {
+        let full = &full[whole.cells.len()..][..cells.len()];
+        if stop.level() > 0 || (!arguments.keep_going && whole.count(is_failure) > 0) {
+            let rest = full.iter().map(|name| (name.clone(), CellOutcome::NotStarted));
+            whole.cells.extend(rest);
+            continue;
+        }
+        if !is_one {
+            let (names, jobs) = (batch.names(), batch.jobs());
+            progress.again();
+            super::note(&format!("{names}: {jobs} at once, {} threads each", options.threads));
+        }
+        if let Some(estimate) = estimate {
+            progress.expect(preflight::expected(estimate));
+        }
+        options.budget = options.budget.map(|budget| budget.saturating_sub(started.elapsed()));
+        let runner = Runner {
+            store: &context.store,
+            inputs: &context.inputs,
+            revisions,
+            executor: &executor,
+            options,
+            stop: &stop,
+            tell: &|event| progress.show(&event.named(full)),
+        };
+        let mut summary = runner.run(cells);
+        summary.cells.iter_mut().zip(full).for_each(|((name, _), full)| name.clone_from(full));
+        progress.finish(&summary);
+        whole.cells.extend(summary.cells);
+    }
     watching.store(false, Ordering::SeqCst);
-    progress.finish(&summary);
     if is_json {
-        let listed: Vec<_> = summary
+        let listed: Vec<_> = whole
             .cells
             .iter()
             .zip(planned.iter().zip(&names))
@@ -88,13 +128,27 @@ pub fn run(arguments: &Run) -> Result<Exit, Failure> {
                 cells::with(planned, name, more)
             })
             .collect();
-        super::answer_json(&json!({ "cells": listed, "preflight": preflight::value(estimate.as_ref()) }))?;
+        let mut estimates: Vec<Value> =
+            ready.iter().map(|ready| preflight::value(ready.estimate.as_ref())).collect();
+        // One for each batch, where there are several.
+        let estimate = if is_one { estimates.swap_remove(0) } else { Value::Array(estimates) };
+        super::answer_json(&json!({ "cells": listed, "preflight": estimate }))?;
     }
-    Ok(exit_of(&summary, stop.level() > 0, missing))
+    Ok(exit_of(&whole, stop.level() > 0, missing))
+}
+
+fn is_failure(outcome: &CellOutcome) -> bool {
+    matches!(outcome, CellOutcome::Failed(_) | CellOutcome::Error(_))
 }
 
 /// The device to run on; which one `auto` stands for is said.
-fn choose(device: Device, threads: usize, worker: &Local, context: &Context) -> Result<Chosen, Failure> {
+fn choose(
+    device: Device,
+    threads: usize,
+    worker: &Local,
+    context: &Context,
+    is_first: bool,
+) -> Result<Chosen, Failure> {
     let root = context.store.root();
     let devices = ask::devices(worker, root).or_exit(Exit::Environment)?;
     let chosen = devices.choose(device, threads).or_exit(Exit::Environment)?;
@@ -102,7 +156,7 @@ fn choose(device: Device, threads: usize, worker: &Local, context: &Context) -> 
     if !root.is_dir() {
         ask::keep(worker, root, &devices);
     }
-    if device == Device::Auto {
+    if device == Device::Auto && is_first {
         super::note(&format!("device: {} ({})", chosen.name, chosen.description));
     }
     Ok(chosen)
@@ -130,41 +184,22 @@ pub fn refuse(found: &[PretrainedError]) -> Result<(), Failure> {
     Err(Failure::new(exit, lines.join("\n")))
 }
 
-/// The experiment whose `[ops]` count: the first.
-fn first(context: &Context) -> Result<&Experiment, Failure> {
-    let first = context.chosen.first().map(|chosen| &chosen.experiment);
-    first.ok_or_else(|| Failure::new(Exit::NothingSelected, "no experiment"))
-}
-
-/// Runs at the same time, and the threads of each.
-fn places(arguments: &Run, context: &Context) -> Result<(usize, usize), Failure> {
-    let ops = &first(context)?.ops;
-    let jobs = arguments.jobs.unwrap_or(ops.jobs).max(1);
-    Ok((jobs, ops.threads_of_each(jobs)))
-}
-
-fn options(
-    arguments: &Run,
-    context: &Context,
-    device: &Chosen,
-    (jobs, threads): (usize, usize),
-) -> Result<Options, Failure> {
-    let first = first(context)?;
-    let ops = &first.ops;
+fn options(arguments: &Run, batch: &Batch<'_>, device: &Chosen) -> Result<Options, Failure> {
     let hours = |hours: f64, name: &str| {
         Duration::try_from_secs_f64(3600.0 * hours)
             .map_err(|_| Failure::new(Exit::Usage, format!("{name}: {hours} is no number of hours")))
     };
+    let profile = batch.chosen.first().map(|chosen| chosen.experiment.profile.name.clone());
     Ok(Options {
-        profile: first.profile.name.clone(),
-        jobs,
-        threads,
+        profile: profile.unwrap_or_default(),
+        jobs: batch.jobs(),
+        threads: batch.threads(),
         device: device.name.clone(),
         numerics: device.class.numerics.clone(),
         keep_going: arguments.keep_going,
         retry_failed: arguments.retry_failed,
         force: arguments.force,
-        timeout: Some(hours(ops.timeout_hours, "ops.timeout_hours")?),
+        timeout: Some(hours(batch.ops.timeout_hours, "ops.timeout_hours")?),
         budget: arguments.max_hours.map(|h| hours(h, "--max-hours")).transpose()?,
     })
 }

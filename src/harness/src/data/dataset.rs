@@ -18,6 +18,7 @@ use super::registry::Registry;
 use super::split::{self, Grouping, Partition, SplitError};
 use super::{DataError, Problem, decode, merge, unknown_dataset};
 use crate::spec::name::Named;
+use crate::spec::project;
 use crate::spec::protocol::{Image, Part, Split, SplitSource};
 
 /// One image with its truth, both of the same size.
@@ -338,7 +339,7 @@ impl Dataset {
             SplitSource::File if split.file.is_empty() => {
                 Err(SplitError::NoFile { dataset: self.inner.id.to_string() }.into())
             }
-            SplitSource::File => Ok(split::file::read(Path::new(&split.file), name, ids)?),
+            SplitSource::File => Ok(split::file::read(&project::reach(&split.file), name, ids)?),
         }
     }
 

@@ -119,15 +119,6 @@ impl Registration {
         self.images < self.expected
     }
 
-    /// `62 of 612`, or `612` when whole.
-    pub fn coverage(&self) -> String {
-        if self.is_partial() {
-            format!("{} of {}", self.images, self.expected)
-        } else {
-            self.images.to_string()
-        }
-    }
-
     /// The digest that the entries give under a manifest.
     pub(super) fn content_digest(&self, manifest: &Manifest) -> String {
         digest(manifest, &self.entries)

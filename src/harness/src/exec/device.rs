@@ -19,7 +19,7 @@ pub enum Device {
 
 /// No such device name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("unknown device `{0}`; known: auto, any, flex, tch-cpu, tch:0, wgpu:0")]
+#[error("unknown device `{0}`; known: auto, any, flex, tch-cpu, tch:0")]
 pub struct UnknownDevice(String);
 
 impl std::str::FromStr for Device {

@@ -97,7 +97,8 @@ impl Runner<'_> {
         let over = (Mutex::new(false), Condvar::new());
         std::thread::scope(|scope| {
             scope.spawn(|| self.watch_budget(started, &over));
-            let slots: Vec<_> = (0..self.options.jobs.max(1))
+            // More slots than cells would have nothing to do.
+            let slots: Vec<_> = (0..self.options.jobs.clamp(1, cells.len().max(1)))
                 .map(|_| scope.spawn(|| self.slot(cells, &queue, &outcomes)))
                 .collect();
             for slot in slots {

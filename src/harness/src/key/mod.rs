@@ -104,3 +104,55 @@ fn put_libraries(preimage: &mut Preimage, numerics: &str, revisions: &Revisions)
         preimage.put(&format!("revision.{name}"), revisions.get(name));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spec::name::Named;
+    use crate::spec::pretrained::Pretrained;
+    use crate::spec::testing::protocol;
+
+    fn cell() -> Cell {
+        Cell {
+            model: Named::parse("dyglnet,norm=group").expect("a name"),
+            dataset: Named::plain("kvasir-seg"),
+            asked: Named::plain("kvasir-seg"),
+            seed: 42,
+            protocol: protocol(),
+            pretrained: None,
+        }
+    }
+
+    /// Golden: literal keys of a whole cell, with revisions that stand still. They move
+    /// when a field of the protocol comes, goes or has another value, and then every
+    /// stored result is orphaned: that must be meant, and said in the changelog.
+    #[test]
+    fn the_keys_of_a_cell_are_those_that_they_were() {
+        let names = ["network.dyglnet", "data", "train", "metric", "library.image", "library.tensor"];
+        let still = |revisions: Revisions, name: &&str| revisions.with(name, &format!("{name} of the test"));
+        let revisions = names.iter().fold(Revisions::of_this_build(), still);
+        let digests = DatasetDigests { content: "content", split: "split" };
+        let training = train(&cell(), digests, "flex", &revisions);
+        assert_eq!(
+            training.key().as_str(),
+            "b8b9336cbe1eda12ea75ab8292297e2d7d6f3486be93f287f499ba58eca09681",
+            "{:#?}",
+            training.fields
+        );
+        let scored = evaluation(&training.key(), "weights", &cell(), "flex", &revisions);
+        assert_eq!(
+            scored.key().as_str(),
+            "2a647dcdb7878e05f08a25429a8f984387817fe9ce65de679ef6e2e0269cb6c8",
+            "{:#?}",
+            scored.fields
+        );
+        let start = Pretrained { sha256: "5".repeat(64), file: "w.safetensors".to_owned() };
+        let started = train(&Cell { pretrained: Some(start), ..cell() }, digests, "flex", &revisions);
+        assert_eq!(
+            started.key().as_str(),
+            "7ffc46b37c61bd0658ea67fc824da1aceffd157975edba2d1aeec8dd5220d8f0",
+            "{:#?}",
+            started.fields
+        );
+    }
+}

@@ -73,7 +73,8 @@ mod tests {
         for network in crate::spec::network::NETWORKS {
             assert_ne!(revisions.network(network.name), "absent", "{}", network.name);
         }
-        for name in ["data", "train", "metric", "library.tensor", "library.libtorch", "library.image"] {
+        for name in ["data", "pack", "train", "metric", "library.tensor", "library.libtorch", "library.image"]
+        {
             assert_ne!(revisions.get(name), "absent", "{name}");
         }
     }

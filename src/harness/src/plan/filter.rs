@@ -168,23 +168,6 @@ pub struct Selected {
     pub notes: Vec<String>,
 }
 
-/// No cell passed the filter.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("no cell is selected{}", .notes.iter().map(|note| format!("; {note}")).collect::<String>())]
-pub struct NothingSelected {
-    pub notes: Vec<String>,
-}
-
-impl Selected {
-    /// The cells, if there are any.
-    ///
-    /// # Errors
-    /// No cell passed the filter.
-    pub fn some(self) -> Result<Vec<PlannedCell>, NothingSelected> {
-        if self.cells.is_empty() { Err(NothingSelected { notes: self.notes }) } else { Ok(self.cells) }
-    }
-}
-
 impl Filter {
     /// Reads all `--filter` arguments.
     ///

@@ -11,5 +11,5 @@ mod identity;
 
 pub use cell::Cell;
 pub use expand::{Plan, PlannedCell};
-pub use filter::{Filter, NamesOf, NothingSelected, Selected, SettingsOf};
+pub use filter::{Filter, NamesOf, Selected, SettingsOf};
 pub use identity::{CellName, Identity, Settings, apart, names};

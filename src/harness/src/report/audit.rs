@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 
 use super::{Options, ReportError, STYLE, format, write};
-use crate::audit::{Audit, Duplicates, Foreground, Kind, METHOD, Pair, Picture};
+use crate::audit::{Audit, Duplicates, Foreground, Kind, METHOD, Pair, Picture, Turn};
 use crate::plot;
 
 const TEMPLATE: &str = include_str!("../../../../reports/templates/audit.html");
@@ -252,6 +252,9 @@ fn words(pair: &Pair) -> String {
         Kind::File => "equal files".to_owned(),
         Kind::Pixels => "equal pixels".to_owned(),
         Kind::Near => format!("distance {:.3}", pair.distance),
+        Kind::Turned => {
+            format!("{}, distance {:.3}", pair.turn.map_or("turned", Turn::words), pair.distance)
+        }
     };
     let group = match pair.same_group {
         Some(true) => ", one group",
@@ -335,8 +338,13 @@ fn checks(audit: &Audit) -> Vec<Check> {
             duplicates.count(),
             format!("{} pairs", duplicates.count()),
             format!(
-                "{} equal files, {} equal pixels, {} nearly equal; {} images in {} clusters",
-                duplicates.file, duplicates.pixels, duplicates.near, duplicates.images, duplicates.clusters
+                "{} equal files, {} equal pixels, {} nearly equal, {} mirrored or turned; {} images in {} clusters",
+                duplicates.file,
+                duplicates.pixels,
+                duplicates.near,
+                duplicates.turned.unwrap_or(0),
+                duplicates.images,
+                duplicates.clusters
             ),
             "odd",
             "pairs",

@@ -99,7 +99,16 @@ pub(super) fn read(path: &str, node: &Node, found: &mut Vec<Diagnostic>) -> Opti
                         continue;
                     }
                 };
-                if value.is_empty() || value.contains([',', '=']) && entry.key != "label" {
+                if value.is_empty() {
+                    found.push(
+                        Diagnostic::new(entry.node.at, format!("`{}` is empty", entry.key))
+                            .label("no text")
+                            .help(format!("write a text, or leave `{}` out", entry.key)),
+                    );
+                    sound = false;
+                    continue;
+                }
+                if value.contains([',', '=']) && entry.key != "label" {
                     found.push(
                         Diagnostic::new(
                             entry.node.at,

@@ -37,14 +37,6 @@ pub struct Experiment {
     pub sources: Vec<Origin>,
 }
 
-impl Experiment {
-    /// Whether numbers may stand beside the paper's: its protocol in every setting,
-    /// its datasets, whole.
-    pub fn is_paper(&self) -> bool {
-        self.departures.is_empty() && self.profile.substitutes.is_empty() && !self.profile.partial
-    }
-}
-
 /// How large the experiment is run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Profile {

@@ -140,7 +140,43 @@ impl Kind {
                     _ => Err(wrong_type(path, item, "a text")),
                 })
                 .collect(),
-            _ => Err(wrong_type(path, node, &self.words())),
+            _ => {
+                let mistake = wrong_type(path, node, &self.words());
+                Err(match self.spelling(path, &node.value) {
+                    Some(spelling) => mistake.help(spelling),
+                    None => mistake,
+                })
+            }
+        }
+    }
+
+    /// How a value of this kind is spelt, where what stands there shows that this was
+    /// what went wrong.
+    fn spelling(&self, path: &str, value: &Value) -> Option<String> {
+        match (self, value) {
+            (Kind::Flag, Value::Text(text)) => {
+                let is = |words: [&str; 4]| words.iter().any(|word| text.eq_ignore_ascii_case(word));
+                let meant = match () {
+                    () if is(["true", "yes", "on", "1"]) => "true",
+                    () if is(["false", "no", "off", "0"]) => "false",
+                    () => return Some("write true or false, in small letters and without quotes".to_owned()),
+                };
+                Some(format!("write {path}={meant}, in small letters and without quotes"))
+            }
+            (Kind::Flag, Value::Integer(n @ 0..=1)) => Some(format!("write {path}={}", *n == 1)),
+            // `--set optimizer.betas=0.9,0.99` gives two values, not one list.
+            (Kind::Numbers { .. } | Kind::Bounds(_), Value::Integer(_) | Value::Number(_)) => {
+                let len = if let Kind::Numbers { len, .. } = self { *len } else { 2 };
+                let example: Vec<String> = (1..=len).map(|n| format!("0.{n}")).collect();
+                Some(format!(
+                    "a list stands in brackets, all of its numbers in one: {path}=[{}]",
+                    example.join(",")
+                ))
+            }
+            (Kind::Number(_), Value::Text(text)) if text.contains(',') => {
+                Some("write the point of a number as `.`, not as `,`".to_owned())
+            }
+            _ => None,
         }
     }
 }
@@ -250,6 +286,24 @@ mod tests {
         assert!(check(kind, "[1.0, 0.5]").expect_err("order").contains("wrong order"));
         assert!(check(kind, "[1.0]").is_err());
         assert!(check(Kind::Numbers { len: 1, range: Range::POSITIVE }, "['x']").is_err());
+    }
+
+    #[test]
+    fn the_right_spelling_is_told() {
+        let help = |kind: Kind, text: &str| {
+            let at = At::new(0, 0..text.len());
+            let bare = Node { at, value: Value::Text(text.to_owned()) };
+            let node = tree::parse_value(text, at).unwrap_or(bare);
+            kind.check("a.b", &node).expect_err(text).help
+        };
+        for text in ["True", "'yes'", "ON", "1"] {
+            assert!(help(Kind::Flag, text).concat().contains("write a.b=true"), "{text}");
+        }
+        assert!(help(Kind::Flag, "False").concat().contains("write a.b=false"));
+        let two = Kind::Numbers { len: 2, range: Range::BELOW_ONE };
+        assert!(help(two, "0.9").concat().ends_with("a.b=[0.1,0.2]"));
+        assert!(help(Kind::Bounds(Range::POSITIVE), "1").concat().contains("in brackets"));
+        assert!(help(Kind::Number(Range::POSITIVE), "'0,5'").concat().contains("as `.`"));
     }
 
     #[test]

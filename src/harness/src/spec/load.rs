@@ -50,6 +50,7 @@ use super::locate;
 use super::ops::Ops;
 use super::pretrained;
 use super::profile;
+use super::project;
 use super::protocol::Protocol;
 use super::resolve;
 use super::schema;
@@ -93,14 +94,14 @@ pub fn load(request: &Request<'_>, datasets: &dyn DatasetNames) -> Result<Experi
 }
 
 /// The protocol that every experiment starts from: `experiments/protocol.toml`
-/// below `root`, else the built-in one.
+/// of the project that `root` lies in, else the built-in one.
 ///
 /// # Errors
 /// All mistakes of that file.
 pub fn standard_protocol(root: &Path) -> Result<Protocol, Diagnostics> {
     let mut sources = SourceMap::default();
     let mut list = Vec::new();
-    let layers = locate::protocol(Path::new("experiments"), root, &mut sources, &mut list)
+    let layers = locate::protocol_of_project(root, &mut sources, &mut list)
         .and_then(|source| tree::parse(&sources, source, &mut list))
         .map(|node| Layers::from_protocol(&node, &mut list));
     match layers.and_then(|layers| layers.protocol()) {
@@ -187,7 +188,8 @@ fn read_all(
         .map(|entry| &entry.node);
     // The default profile's own table is the lowest layer already.
     let profile_ops = chosen.as_ref().and_then(|c| c.ops).filter(|_| name != profile::DEFAULT);
-    let ops = resolve_ops(&[default_ops, profile_ops, ops.map(|e| &e.node)], &ops_sets, profiles.at, found);
+    let tables = [default_ops, profile_ops, ops.map(|e| &e.node)];
+    let ops = resolve_ops(&tables, &ops_sets, profiles.at, &project::of(request.root), found);
 
     raw.start_from(&starts, &located.folder);
     require_axes(&raw, table.kind, matrix_at, found);
@@ -264,11 +266,13 @@ fn require_axes(raw: &RawMatrix, kind: TableKind, at: At, found: &mut Vec<Diagno
     }
 }
 
-/// Merges the `[ops]` tables, lowest first; the lowest must give every key.
+/// Merges the `[ops]` tables, lowest first; the lowest must give every key. The folder
+/// of data that a file names is the project's.
 fn resolve_ops(
     tables: &[Option<&Node>],
     sets: &[&Set],
     profiles_at: At,
+    project: &Path,
     found: &mut Vec<Diagnostic>,
 ) -> Option<Ops> {
     let mut values: BTreeMap<&'static str, Json> = BTreeMap::new();
@@ -293,6 +297,9 @@ fn resolve_ops(
             let start = At { end: profiles_at.start, ..profiles_at };
             found.push(Diagnostic::new(start, format!("the profiles lack [{}.ops]", profile::DEFAULT)));
         }
+    }
+    if let Some(Json::String(data)) = values.get_mut("data") {
+        *data = project.join(&*data).display().to_string();
     }
     for set in sets {
         let key = set.path.trim_start_matches("ops.");

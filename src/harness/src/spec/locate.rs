@@ -1,5 +1,5 @@
-//! Which texts an experiment is read from. A file in the working directory wins
-//! over the one built into the program.
+//! Which texts an experiment is read from. A file of the project wins over the one
+//! built into the program.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::diagnostic::Diagnostic;
 use super::embedded;
+use super::project;
 use super::source::{Origin, SourceMap};
 
 /// The three texts, as indices into the source map.
@@ -19,9 +20,9 @@ pub(super) struct Located {
     pub(super) folder: PathBuf,
 }
 
-/// Finds and reads the texts. `name` with a `/` or ending in `.toml` is a path;
-/// else `experiments/<name>.toml` is looked for, then the built-in experiment.
-/// `protocol.toml` and `profiles.toml` are taken from the experiment's folder
+/// Finds and reads the texts, `root` being the working directory. `name` with a `/` or
+/// ending in `.toml` is a path; else `experiments/<name>.toml` of the project is looked
+/// for, then the built-in experiment. `protocol.toml` and `profiles.toml` are taken from the experiment's folder
 /// (`experiments/` for a built-in one) if they are there.
 pub(super) fn locate(
     name: &str,
@@ -29,7 +30,7 @@ pub(super) fn locate(
     sources: &mut SourceMap,
     found: &mut Vec<Diagnostic>,
 ) -> Option<Located> {
-    let shown = if is_path(name) { PathBuf::from(name) } else { in_folder(name) };
+    let shown = if is_path(name) { PathBuf::from(name) } else { in_folder(root, name) };
     let folder = shown.parent().map(Path::to_path_buf).unwrap_or_default();
     let experiment = match read(root, &shown, found)? {
         Some(text) => sources.add(Origin::File(shown), text),
@@ -47,8 +48,17 @@ pub(super) fn locate(
     Some(Located { experiment, protocol: protocol?, profiles: profiles?, folder })
 }
 
-/// Finds and reads `protocol.toml` of a folder, else the built-in one.
-pub(super) fn protocol(
+/// Finds and reads `protocol.toml` of the project, else the built-in one.
+pub(super) fn protocol_of_project(
+    root: &Path,
+    sources: &mut SourceMap,
+    found: &mut Vec<Diagnostic>,
+) -> Option<usize> {
+    protocol(&experiments(root), root, sources, found)
+}
+
+/// The same of a folder.
+fn protocol(
     folder: &Path,
     root: &Path,
     sources: &mut SourceMap,
@@ -75,7 +85,7 @@ fn beside(
 /// Names of the experiments that can be named: those of the folder and the built-in ones.
 pub fn known_experiments(root: &Path) -> Vec<String> {
     let mut names: Vec<String> = embedded::EXPERIMENTS.iter().map(|e| e.name.to_owned()).collect();
-    if let Ok(entries) = fs::read_dir(root.join("experiments")) {
+    if let Ok(entries) = fs::read_dir(root.join(experiments(root))) {
         let files = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
         let stems = files
             .filter(|file| embedded::is_experiment_file(file))
@@ -91,8 +101,13 @@ fn is_path(name: &str) -> bool {
     name.contains(['/', '\\']) || name.ends_with(".toml")
 }
 
-fn in_folder(name: &str) -> PathBuf {
-    Path::new("experiments").join(format!("{name}.toml"))
+/// The project's folder of experiments, as it is reached from the working directory.
+fn experiments(root: &Path) -> PathBuf {
+    project::of(root).join(project::EXPERIMENTS)
+}
+
+fn in_folder(root: &Path, name: &str) -> PathBuf {
+    experiments(root).join(format!("{name}.toml"))
 }
 
 /// The text of a file, `Some(None)` if there is none, `None` after a diagnostic.

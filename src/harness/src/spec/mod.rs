@@ -24,6 +24,7 @@ pub mod network;
 pub mod ops;
 pub mod pretrained;
 mod profile;
+pub mod project;
 pub mod protocol;
 mod range;
 pub mod reported;

@@ -16,13 +16,13 @@ pub struct Ops {
     pub jobs: usize,
     /// Threads of each run; 0 divides the machine's cores among the jobs.
     pub threads: usize,
-    /// Folder of the datasets, relative to the working directory.
+    /// Folder of the datasets, as it is reached from the working directory; files name
+    /// it from the project.
     pub data: PathBuf,
     /// A run is stopped after this long.
     pub timeout_hours: f64,
     /// Whether a step of each kind of cell is measured before the runs start.
     pub preflight: PreflightMode,
-    pub log: LogLevel,
     /// Further arguments of `sbatch`.
     pub slurm_args: Vec<String>,
 }
@@ -52,15 +52,4 @@ pub enum PreflightMode {
     /// Whenever anything is to be run.
     Always,
     Never,
-}
-
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum LogLevel {
-    Error,
-    Warn,
-    #[default]
-    Info,
-    Debug,
-    Trace,
 }

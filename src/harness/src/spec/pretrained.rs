@@ -218,7 +218,6 @@ mod tests {
         let departures: Vec<String> = experiment.departures.iter().map(ToString::to_string).collect();
         assert_eq!(experiment.departures[0].by, Mark::Experiment);
         assert!(departures[0].starts_with("pretrained.dyglnet = w/d.safetensors"), "{departures:?}");
-        assert!(!experiment.is_paper());
     }
 
     #[test]

@@ -3,14 +3,17 @@
 //! not listed here does not pass.
 
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value as Json};
 
 use super::kind::{Kind, Range, words};
-use super::ops::{ExecutorName, LogLevel, PreflightMode};
+use super::ops::{ExecutorName, PreflightMode};
 use super::protocol::{
     Border, CropFrom, DecayExclude, EmptyRule, Filter, MaskMode, OptimizerName, Part, Pooling, Precision,
     Protocol, ScheduleUnit, SelectionRule, SplitSource,
 };
+use super::source::At;
+use super::tree::{self, Node, Value};
 
 /// A setting of the protocol.
 #[derive(Debug, Clone, Copy)]
@@ -131,9 +134,33 @@ pub const OPS: &[(&str, Kind)] = &[
     ("data", Kind::Text),
     ("timeout_hours", Kind::Number(Range::POSITIVE)),
     ("preflight", Kind::Word(words::<PreflightMode>)),
-    ("log", Kind::Word(words::<LogLevel>)),
     ("slurm_args", Kind::Texts),
 ];
+
+/// Reads an argument of the command line that stands for a setting (`--jobs` for
+/// `ops.jobs`): the same range and the same words as in a file.
+///
+/// # Errors
+/// What is wrong with it; `unknown setting` where the path is none.
+pub fn read<T: DeserializeOwned>(path: &str, text: &str) -> Result<T, String> {
+    read_like(path, path, text)
+}
+
+/// The same for an argument that is no setting itself and has the range of one; `name`
+/// is how messages call it.
+///
+/// # Errors
+/// See [`read`].
+pub fn read_like<T: DeserializeOwned>(name: &str, path: &str, text: &str) -> Result<T, String> {
+    let ops = || OPS.iter().find(|(key, _)| path.strip_prefix("ops.") == Some(key)).map(|(_, kind)| kind);
+    let kind = setting(path).map(|setting| &setting.kind).or_else(ops);
+    let kind = kind.ok_or_else(|| format!("unknown setting `{path}`"))?;
+    let at = At::new(0, 0..text.len());
+    let bare = Node { at, value: Value::Text(text.to_owned()) };
+    let node = tree::parse_value(text, at).unwrap_or(bare);
+    let value = kind.check(name, &node).map_err(|diagnostic| diagnostic.message)?;
+    serde_json::from_value(value).map_err(|error| error.to_string())
+}
 
 /// The setting at a path.
 pub fn setting(path: &str) -> Option<&'static Setting> {
@@ -222,6 +249,28 @@ mod tests {
         let json = serde_json::to_value(Ops::default()).expect("serialisable");
         let found: Vec<String> = leaves(&json).into_iter().map(|(path, _)| path).collect();
         assert_eq!(found, OPS.iter().map(|(key, _)| *key).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn arguments_have_the_range_of_their_setting() {
+        assert_eq!(read("ops.jobs", "3"), Ok(3));
+        for text in ["0", "4097", "-1"] {
+            let message = read::<usize>("ops.jobs", text).expect_err(text);
+            assert_eq!(message, "`ops.jobs` must be between 1 and 4096", "{text}");
+        }
+        assert_eq!(
+            read::<usize>("ops.jobs", "two").expect_err("a word"),
+            "`ops.jobs` must be a whole number"
+        );
+        assert_eq!(read("evaluate.threshold", "0.25"), Ok(0.25));
+        assert!(
+            read::<f64>("evaluate.threshold", "1").is_err()
+                && read::<f64>("evaluate.threshold", "nan").is_err()
+        );
+        let hours = |text| read_like::<f64>("--max-hours", "ops.timeout_hours", text);
+        assert_eq!(hours("0").expect_err("none"), "`--max-hours` must be greater than 0");
+        assert_eq!((hours("1"), hours("0.5")), (Ok(1.0), Ok(0.5)));
+        assert!(read::<usize>("ops.nothing", "1").is_err());
     }
 
     #[test]

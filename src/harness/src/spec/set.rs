@@ -11,7 +11,8 @@ use serde_json::Value as Json;
 
 use super::diagnostic::Diagnostic;
 use super::kind::Kind;
-use super::schema::Setting;
+use super::project;
+use super::schema::{self, Setting};
 use super::source::{At, Origin, SourceMap};
 use super::tree::{self, Node, Value};
 
@@ -43,6 +44,17 @@ impl Piece {
         }
     }
 
+    /// Makes a path that is meant from the working directory one that is meant from the
+    /// project, as in files.
+    fn anchor(&mut self) {
+        if let Value::Text(path) = self.node(&Kind::Text).value {
+            let named = project::name_of(&path);
+            if named != path {
+                self.text = named;
+            }
+        }
+    }
+
     /// The value as a name, in either spelling.
     pub(super) fn name(&self) -> Node {
         match tree::parse_value(&self.text, self.at) {
@@ -58,11 +70,33 @@ pub(super) fn read(arguments: &[String], sources: &mut SourceMap, found: &mut Ve
     for argument in arguments {
         let source = sources.add(Origin::Argument("--set"), argument.as_str());
         match cut(argument, source) {
-            Ok(set) => sets.push(set),
+            Ok(mut set) => {
+                if let Some(mistake) = list_without_brackets(&set) {
+                    found.push(mistake);
+                    continue;
+                }
+                if set.path == "split.file" {
+                    set.pieces.iter_mut().for_each(Piece::anchor);
+                }
+                sets.push(set);
+            }
             Err(diagnostic) => found.push(diagnostic),
         }
     }
     sets
+}
+
+/// `optimizer.betas=0.9,0.99` gives two values where one list is meant.
+fn list_without_brackets(set: &Set) -> Option<Diagnostic> {
+    let kind = &schema::setting(&set.path)?.kind;
+    let takes_list = matches!(kind, Kind::Numbers { .. } | Kind::Bounds(_));
+    let texts: Vec<&str> = set.pieces.iter().map(|piece| piece.text.as_str()).collect();
+    let is_list = texts.len() > 1 && texts.iter().all(|text| text.parse::<f64>().is_ok());
+    (takes_list && is_list).then(|| {
+        Diagnostic::new(set.values_at, format!("`{}` must be {}", set.path, kind.words()))
+            .label("these are several values, which would be an axis")
+            .help(format!("a list stands in brackets: --set {}=[{}]", set.path, texts.join(",")))
+    })
 }
 
 fn cut(argument: &str, source: usize) -> Result<Set, Diagnostic> {
@@ -142,6 +176,17 @@ fn trimmed(text: &str, source: usize, start: usize, end: usize) -> At {
 mod tests {
     use super::super::kind::Range;
     use super::*;
+
+    #[test]
+    fn a_list_without_brackets_is_told_with_its_spelling() {
+        let mut found = Vec::new();
+        let arguments = ["optimizer.betas=0.9,0.99", "augment.crop.scale=0.5,1", "loss.lambda=0.3,0.5"];
+        let sets = read(&arguments.map(str::to_owned), &mut SourceMap::default(), &mut found);
+        assert_eq!((sets.len(), found.len()), (1, 2));
+        assert_eq!(found[0].message, "`optimizer.betas` must be a list of 2 numbers");
+        assert_eq!(found[0].help, ["a list stands in brackets: --set optimizer.betas=[0.9,0.99]"]);
+        assert!(found[1].help[0].ends_with("augment.crop.scale=[0.5,1]"));
+    }
 
     fn pieces(argument: &str) -> Vec<String> {
         cut(argument, 0).expect("well formed").pieces.into_iter().map(|p| p.text).collect()

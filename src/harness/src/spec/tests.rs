@@ -35,10 +35,14 @@ fn shipped_experiments_load_under_every_profile() {
 
 #[test]
 fn the_paper_profile_changes_nothing_and_the_others_say_what_they_change() {
-    assert!(experiment("table2", None, &[]).is_paper());
-    assert!(experiment("table2", Some("slurm"), &[]).is_paper());
+    for profile in [None, Some("slurm")] {
+        let paper = experiment("table2", profile, &[]);
+        assert!(
+            paper.departures.is_empty() && paper.profile.substitutes.is_empty() && !paper.profile.partial
+        );
+    }
     let quick = experiment("table2", Some("quick"), &[]);
-    assert!(!quick.is_paper());
+    assert!(quick.profile.partial);
     assert_eq!(quick.profile.substitutes.len(), 1);
     assert!(quick.departures.iter().any(|d| d.to_string() == "train.epochs = 12 instead of 130"));
     assert_eq!(quick.marks.get("train.epochs"), Some(Mark::Profile));

@@ -61,7 +61,9 @@ impl Outcome {
             }
             Outcome::Diverged { epoch, step: 0, message } => format!("after epoch {epoch}: {message}"),
             Outcome::Diverged { epoch, step, message } => format!("epoch {epoch}, step {step}: {message}"),
-            Outcome::TimedOut { seconds } => format!("stopped after {seconds:.0} s"),
+            Outcome::TimedOut { seconds } => {
+                format!("stopped after {seconds:.0} s (ops.timeout_hours); --retry-failed runs it again")
+            }
         }
     }
 }

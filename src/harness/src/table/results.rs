@@ -270,7 +270,10 @@ mod tests {
     #[test]
     fn reasons_name_the_cause() {
         let failed = CellState::Failed { outcome: Outcome::TimedOut { seconds: 60.0 }, attempt: None };
-        assert_eq!(failed.reason(), "timed out: stopped after 60 s");
+        assert_eq!(
+            failed.reason(),
+            "timed out: stopped after 60 s (ops.timeout_hours); --retry-failed runs it again"
+        );
         assert!(CellState::Altered { file: "record.json".into() }.reason().contains("record.json"));
     }
 }

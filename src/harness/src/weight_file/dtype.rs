@@ -13,12 +13,34 @@ pub enum Dtype {
     I8,
     U8,
     Bool,
+    /// One that no network here uses: its word and bytes. Values of it are not
+    /// read; a tensor of it lies in a file without harm.
+    Unread(&'static str, u8),
 }
+
+/// Types that are known by their size alone: (word, class or type in PyTorch,
+/// bytes). The word is safetensors' where it has one.
+const UNREAD: [(&str, &str, u8); 13] = [
+    ("U16", "uint16", 2),
+    ("U32", "uint32", 4),
+    ("U64", "uint64", 8),
+    ("F8_E4M3", "float8_e4m3fn", 1),
+    ("F8_E5M2", "float8_e5m2", 1),
+    ("F8_E8M0", "float8_e8m0fnu", 1),
+    ("C64", "ComplexFloatStorage", 8),
+    ("C128", "ComplexDoubleStorage", 16),
+    ("quantized I8", "QInt8Storage", 1),
+    ("quantized U8", "QUInt8Storage", 1),
+    ("quantized I32", "QInt32Storage", 4),
+    ("quantized U4", "QUInt4x2Storage", 1),
+    ("bytes", "UntypedStorage", 1),
+];
 
 impl Dtype {
     /// Bytes of a value.
     pub fn size(self) -> u64 {
         match self {
+            Dtype::Unread(_, bytes) => bytes.into(),
             Dtype::F64 | Dtype::I64 => 8,
             Dtype::F32 | Dtype::I32 => 4,
             Dtype::F16 | Dtype::Bf16 | Dtype::I16 => 2,
@@ -44,7 +66,13 @@ impl Dtype {
             Dtype::I8 => "I8",
             Dtype::U8 => "U8",
             Dtype::Bool => "BOOL",
+            Dtype::Unread(word, _) => word,
         }
+    }
+
+    /// Whether values of it can be had.
+    pub fn is_read(self) -> bool {
+        !matches!(self, Dtype::Unread(..))
     }
 
     const ALL: [Dtype; 10] = [
@@ -61,7 +89,11 @@ impl Dtype {
     ];
 
     pub(super) fn of_safetensors(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|dtype| dtype.word() == word)
+        let unread = || UNREAD.into_iter().find(|(known, ..)| *known == word);
+        Self::ALL
+            .into_iter()
+            .find(|dtype| dtype.word() == word)
+            .or_else(|| unread().map(|(word, _, bytes)| Dtype::Unread(word, bytes)))
     }
 
     /// By the class that PyTorch stores it in.
@@ -77,12 +109,15 @@ impl Dtype {
             "CharStorage" => Dtype::I8,
             "ByteStorage" => Dtype::U8,
             "BoolStorage" => Dtype::Bool,
-            _ => return None,
+            other => {
+                let (word, _, bytes) = UNREAD.into_iter().find(|(_, class, _)| *class == other)?;
+                Dtype::Unread(word, bytes)
+            }
         })
     }
 
     /// The value at an index of little-endian bytes, rounded to the nearest
-    /// f32; 0 beyond the end.
+    /// f32; 0 beyond the end, NaN of a type that is not read.
     pub(super) fn get(self, bytes: &[u8], index: usize) -> f32 {
         fn at<const N: usize>(bytes: &[u8], index: usize) -> [u8; N] {
             bytes.get(index * N..).and_then(|rest| rest.first_chunk::<N>()).copied().unwrap_or([0; N])
@@ -97,6 +132,7 @@ impl Dtype {
             Dtype::I16 => i16::from_le_bytes(at(bytes, index)).into(),
             Dtype::I8 => i8::from_le_bytes(at(bytes, index)).into(),
             Dtype::U8 | Dtype::Bool => u8::from_le_bytes(at(bytes, index)).into(),
+            Dtype::Unread(..) => f32::NAN,
         }
     }
 }
@@ -146,5 +182,13 @@ mod tests {
         assert_eq!(Dtype::I16.get(&[0, 0, 0xff, 0xff], 1), -1.0);
         assert_eq!((Dtype::I8.get(&[0x80], 0), Dtype::U8.get(&[0x80], 0)), (-128.0, 128.0));
         assert_eq!(Dtype::F32.get(&[1, 2], 0), 0.0);
+    }
+
+    #[test]
+    fn types_of_no_network_are_known_by_their_size() {
+        let complex = Dtype::of_storage("ComplexDoubleStorage").expect("known");
+        assert_eq!((complex.word(), complex.size(), complex.is_read()), ("C128", 16, false));
+        assert_eq!(Dtype::of_safetensors("F8_E5M2").map(Dtype::size), Some(1));
+        assert!(!complex.is_float() && Dtype::of_safetensors("X9").is_none());
     }
 }

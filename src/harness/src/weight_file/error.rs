@@ -33,7 +33,7 @@ pub(super) fn refused(path: &Path, fault: Fault) -> WeightFileError {
 /// What is wrong with a weight file, and what to do about it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
-    #[error("is no file")]
+    #[error("is no file; of weights in shards give the index, *.safetensors.index.json")]
     NoFile,
     #[error("{0}; give a safetensors file or one that torch.save wrote")]
     Foreign(String),
@@ -54,10 +54,7 @@ pub enum Fault {
     TooLarge { what: String, limit: u64 },
     #[error("tensor `{tensor}` is refused: {reason}; fetch the file again, or save it anew with torch.save")]
     Tensor { tensor: String, reason: String },
-    #[error(
-        "holds no dictionary of tensors, at the top or under state_dict, model_state_dict, model or net \
-         ({0}); save model.state_dict()"
-    )]
+    #[error("holds no dictionary of tensors ({0}); save model.state_dict()")]
     NoTensors(String),
     #[error("the file changed while it was read; try again")]
     Changed,

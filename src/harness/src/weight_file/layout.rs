@@ -13,8 +13,8 @@ pub(super) struct Storage {
 /// Where a storage is found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Place {
-    /// From this byte of the file on.
-    At(u64),
+    /// From this byte on, of the file with that number (0, but for shards).
+    At { file: usize, start: u64 },
     /// A member of the zip archive.
     Member(String),
 }
@@ -33,8 +33,9 @@ impl Layout {
     ///
     /// # Errors
     /// What is wrong with it, in words: too many dimensions, a size beyond
-    /// bounds, values outside the storage, or one value in two places (which
-    /// would let a few bytes become any number of values).
+    /// bounds, values outside the storage, or one value in two places. A stride
+    /// of 0 repeats values on purpose (`Tensor.expand`), up to a limit: a few
+    /// bytes must not become any number of values.
     pub(super) fn new(
         storage: usize,
         held: u64,
@@ -54,14 +55,19 @@ impl Layout {
         if shape.contains(&0) {
             return Ok(Self { storage, start: 0, strides: vec![0; shape.len()], elements: 0 });
         }
-        let elements = shape
-            .iter()
-            .try_fold(1usize, |product, size| product.checked_mul(*size))
-            .filter(|elements| *elements <= held)
-            .ok_or_else(beyond)?;
+        let repeats = |stride: usize, size: usize| stride == 0 && size > 1;
+        let pairs = || strides.iter().copied().zip(shape.iter().copied());
+        // Each value of the storage at most once, but for dimensions that repeat.
+        let once = pairs().map(|(stride, size)| if repeats(stride, size) { 1 } else { size });
+        product(once).filter(|elements| *elements <= held).ok_or_else(beyond)?;
+        let elements = product(shape.iter().copied()).ok_or_else(beyond)?;
+        if elements > held.max(limits::EXPANDED) {
+            let most = limits::EXPANDED;
+            return Err(format!("{elements} values from a view of {held}; at most {most} are made"));
+        }
         // From the shortest stride on, each step must lead beyond all that the shorter ones reach.
         let mut steps: Vec<(usize, usize)> =
-            strides.iter().copied().zip(shape.iter().copied()).filter(|(_, size)| *size > 1).collect();
+            pairs().filter(|(stride, size)| *size > 1 && !repeats(*stride, *size)).collect();
         steps.sort_unstable();
         let mut reach = 0usize;
         for (stride, size) in steps {
@@ -103,6 +109,10 @@ impl Layout {
     }
 }
 
+fn product(mut sizes: impl Iterator<Item = usize>) -> Option<usize> {
+    sizes.try_fold(1usize, |product, size| product.checked_mul(size))
+}
+
 /// Row-major strides of a shape whose product does not overflow.
 pub(super) fn contiguous(shape: &[usize]) -> Vec<usize> {
     let mut strides = vec![1usize; shape.len()];
@@ -133,6 +143,11 @@ mod tests {
         // A dimension of one may have any stride.
         assert_eq!(view(4, &[1, 2], &[usize::MAX, 1]), [4., 5.]);
         assert_eq!(view(99, &[0, 1 << 40, 1 << 40], &[0, 0, 0]), [0.0; 0]);
+        // Strides of 0 repeat: one value, a row, a column; also more values than are held.
+        assert_eq!(view(7, &[3], &[0]), [7.0; 3]);
+        assert_eq!(view(7, &[20], &[0]), [7.0; 20]);
+        assert_eq!(view(0, &[2, 3], &[0, 1]), [0., 1., 2., 0., 1., 2.]);
+        assert_eq!(view(1, &[2, 3], &[6, 0]), [1., 1., 1., 7., 7., 7.]);
     }
 
     #[test]
@@ -146,8 +161,12 @@ mod tests {
         assert!(refused(u64::MAX, &[2], &[1]).contains("outside"));
         assert!(refused(0, &[2, 2], &[usize::MAX, 1]).contains("outside"));
         assert!(refused(0, &[usize::MAX, 2], &[1, 1]).contains("outside"));
-        // Broadcast from one value, and windows that slide over each other.
-        assert!(refused(0, &[12], &[0]).contains("two places"));
+        // Windows that slide over each other, also where another dimension repeats.
+        assert!(refused(0, &[4, 3, 3], &[0, 1, 1]).contains("two places"));
+        // A repetition beyond all measure, or of what is not there.
+        assert!(refused(0, &[1 << 40], &[0]).contains("at most"));
+        assert!(refused(0, &[1 << 40, 1 << 40], &[0, 0]).contains("outside"));
+        assert!(refused(12, &[4], &[0]).contains("outside"));
         assert!(refused(0, &[3, 3], &[1, 1]).contains("two places"));
         assert!(refused(0, &[2, 4], &[3, 1]).contains("two places"));
         assert!(refused(0, &[2], &[1, 1]).contains("strides"));
@@ -159,7 +178,8 @@ mod tests {
 
         #[test]
         fn an_accepted_layout_touches_distinct_values_of_its_storage(
-            sizes in proptest::collection::vec((0usize..5, 0usize..30), 0..4),
+            sizes in proptest::collection::vec((0usize..5, 1usize..30), 0..4),
+            repeated in 0usize..4,
             start in 0u64..20,
             held in 0u64..64,
         ) {
@@ -172,6 +192,17 @@ mod tests {
                 values.sort_unstable();
                 prop_assert!(values.windows(2).all(|pair| pair[0] < pair[1]));
                 prop_assert!(values.iter().all(|value| *value < held as i64));
+                // The same once more for each step of a dimension that repeats.
+                let (shape, strides) =
+                    ([&[repeated], &shape[..]].concat(), [&[0], &strides[..]].concat());
+                let layout = Layout::new(0, held, start, &shape, &strides).expect("a view of it");
+                let mut again: Vec<i64> =
+                    layout.gather(&shape, Dtype::U8, &bytes).into_iter().map(|v| v as i64).collect();
+                prop_assert_eq!(again.len(), shape.iter().product::<usize>());
+                again.dedup();
+                again.sort_unstable();
+                again.dedup();
+                prop_assert!(repeated == 0 || again == values);
             }
         }
     }

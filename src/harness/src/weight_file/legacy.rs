@@ -47,8 +47,7 @@ pub(super) fn read(file: &mut File, length: u64) -> Result<Index, Fault> {
     let keys = machine.run().map_err(ended)?;
     let start = machine.at() as u64;
 
-    let found = state::find(machine.arena(), root)?;
-    let wanted = found.storages()?;
+    let dictionaries = state::find(machine.arena(), root)?;
     let Node::List(keys) = machine.arena().node(keys) else {
         return Err(Fault::damaged("the list of storages is missing"));
     };
@@ -59,7 +58,6 @@ pub(super) fn read(file: &mut File, length: u64) -> Result<Index, Fault> {
         let Some(key) = machine.arena().text(*key) else {
             return Err(Fault::damaged("the key of a storage is no text"));
         };
-        // Also those of other objects of the file: they lie between ours.
         let Some((held, dtype)) = sizes.get(key) else {
             return Err(Fault::damaged("a storage that nothing refers to"));
         };
@@ -74,14 +72,13 @@ pub(super) fn read(file: &mut File, length: u64) -> Result<Index, Fault> {
         let (Some(bytes), Some(end)) = (bytes, end) else {
             return Err(Fault::damaged("it ends before its values do"));
         };
-        if wanted.contains_key(key)
-            && places.insert(key.to_owned(), Storage { place: Place::At(at + 8), bytes }).is_some()
-        {
+        let place = Place::At { file: 0, start: at + 8 };
+        if places.insert(key.to_owned(), Storage { place, bytes }).is_some() {
             return Err(Fault::damaged("a storage stands there twice"));
         }
         at = end;
     }
-    found.index(places)
+    Ok(Index { dictionaries, places })
 }
 
 /// Whether a pickle may end beyond what was read.

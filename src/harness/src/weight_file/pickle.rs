@@ -11,15 +11,21 @@
 //! | `torch.<Type>Storage`, `torch.cuda.<Type>Storage` | a type of values |
 //! | `torch._utils._rebuild_tensor`, `_rebuild_tensor_v2` | a tensor: storage, start, sizes, strides |
 //! | `torch._utils._rebuild_parameter`, `torch.nn.parameter.Parameter` | that tensor |
+//! | `torch._tensor._rebuild_from_type_v2` | one of these, with attributes, which are dropped |
+//! | `torch.Size` | a tuple |
 //!
-//! Every other name ends the reading ([`Fault::Code`]).
+//! What else `torch.load(weights_only=True)` lets stand beside the weights (sets,
+//! bytes, devices, types, quantized tensors; `value::INERT`) becomes a value without
+//! content. Every other name ends the reading ([`Fault::Code`]).
+
+mod build;
 
 use std::collections::HashMap;
 
 use super::dtype::Dtype;
 use super::error::Fault;
 use super::limits;
-use super::value::{Arena, Id, Name, Node, Tensor};
+use super::value::{Arena, Id, Node};
 
 /// Reads one pickle after the other from the same bytes.
 pub(super) struct Machine<'a> {
@@ -107,6 +113,20 @@ impl<'a> Machine<'a> {
             b'N' => self.push(Node::None)?,
             0x88 => self.push(Node::Flag(true))?,
             0x89 => self.push(Node::Flag(false))?,
+            b'I' => {
+                // Python 2 wrote long numbers and flags so, in protocol 2 as well.
+                let line = self.line()?;
+                let number = line.parse().map_or(Node::Other("a number"), Node::Int);
+                self.push(match line {
+                    "00" => Node::Flag(false),
+                    "01" => Node::Flag(true),
+                    _ => number,
+                })?;
+            }
+            b'L' | b'F' => {
+                self.line()?;
+                self.push(Node::Other("a number"))?;
+            }
             b'K' => {
                 let [byte] = self.take()?;
                 self.push(Node::Int(byte.into()))?;
@@ -131,7 +151,7 @@ impl<'a> Machine<'a> {
             }
             b'G' => {
                 self.take::<8>()?;
-                self.push(Node::Number)?;
+                self.push(Node::Other("a number"))?;
             }
             b'X' => {
                 let length = self.length4()?;
@@ -151,13 +171,29 @@ impl<'a> Machine<'a> {
             }
             b'C' => {
                 let [length] = self.take()?;
-                self.skip(length.into())?;
-                self.push(Node::Bytes)?;
+                self.push_bytes(length.into())?;
             }
             b'B' => {
                 let length = self.length4()?;
-                self.skip(length)?;
-                self.push(Node::Bytes)?;
+                self.push_bytes(length)?;
+            }
+            // BINBYTES8, BYTEARRAY8.
+            0x8e | 0x96 => {
+                let length = self.length8()?;
+                self.push_bytes(length)?;
+            }
+            // EMPTY_SET, ADDITEMS, FROZENSET: what is in a set is no weight.
+            0x8f => self.push(Node::Other("a set"))?,
+            0x90 => {
+                self.down_to_mark()?;
+                match self.arena.node(self.top()?) {
+                    Node::Other(_) => {}
+                    _ => return Err(Fault::damaged("the pickle adds to something that is no set")),
+                }
+            }
+            0x91 => {
+                self.down_to_mark()?;
+                self.push(Node::Other("a set"))?;
             }
             b')' => self.push(Node::Tuple(Vec::new()))?,
             b']' => self.push(Node::List(Vec::new()))?,
@@ -227,7 +263,9 @@ impl<'a> Machine<'a> {
                 self.name(&module, &name)?;
             }
             b'Q' => self.storage()?,
-            b'R' => self.call()?,
+            b'R' => self.call(|_| Fault::Code("a call of something that is no function".to_owned()))?,
+            // NEWOBJ makes an instance of a class; those of the list come to the same as a call.
+            0x81 => self.call(|what| Fault::Code(format!("the instruction NEWOBJ of {what}")))?,
             b'b' => self.build()?,
             other => return Err(unknown(other)),
         }
@@ -268,7 +306,7 @@ impl<'a> Machine<'a> {
     fn long(&mut self, length: usize) -> Result<Node, Fault> {
         let bytes = self.skip(length)?;
         if bytes.len() > 16 {
-            return Ok(Node::Number);
+            return Ok(Node::Other("a number"));
         }
         let negative = bytes.last().is_some_and(|byte| *byte >= 0x80);
         let mut whole = if negative { [0xff; 16] } else { [0; 16] };
@@ -303,7 +341,13 @@ impl<'a> Machine<'a> {
     /// A text; what is not UTF-8 (Python 2 wrote bytes so) becomes bytes.
     fn push_text(&mut self, length: usize) -> Result<(), Fault> {
         let bytes = self.skip(length)?;
-        self.push(std::str::from_utf8(bytes).map_or(Node::Bytes, |text| Node::Text(text.into())))
+        let text = std::str::from_utf8(bytes).map(|text| Node::Text(text.into()));
+        self.push(text.unwrap_or(Node::Other("bytes")))
+    }
+
+    fn push_bytes(&mut self, length: usize) -> Result<(), Fault> {
+        self.skip(length)?;
+        self.push(Node::Other("bytes"))
     }
 
     fn pop(&mut self) -> Result<Id, Fault> {
@@ -342,6 +386,8 @@ impl<'a> Machine<'a> {
             return Err(Fault::damaged("a dictionary of the pickle lacks a value"));
         };
         match self.arena.node_mut(top) {
+            // Counts and the like, whose content is dropped.
+            Some(Node::Other(_)) => {}
             Some(Node::Dict(entries)) => entries.extend(pairs.iter().map(|[key, value]| (*key, *value))),
             _ => return Err(Fault::damaged("the pickle sets keys of something that is no dictionary")),
         }
@@ -361,110 +407,6 @@ impl<'a> Machine<'a> {
         self.stack.push(known.ok_or_else(|| Fault::damaged("the pickle recalls what it did not keep"))?);
         Ok(())
     }
-
-    fn name(&mut self, module: &str, name: &str) -> Result<(), Fault> {
-        let Some(known) = Name::find(module, name) else {
-            let asked: String = format!("{module}.{name}").chars().take(120).collect();
-            return Err(Fault::Code(asked.escape_debug().to_string()));
-        };
-        self.push(Node::Name(known))
-    }
-
-    /// BINPERSID: `("storage", type, key, device, values[, view])`.
-    fn storage(&mut self) -> Result<(), Fault> {
-        let id = self.pop()?;
-        let arena = &self.arena;
-        let fault = || Fault::damaged("a reference to a storage is not as torch.save writes it");
-        let items = arena.items(id).ok_or_else(fault)?;
-        let ([kind, class, key, _, held] | [kind, class, key, _, held, _]) = *items else {
-            return Err(fault());
-        };
-        if let [.., view] = items
-            && items.len() == 6
-            && !matches!(arena.node(*view), Node::None)
-        {
-            return Err(Fault::Unsupported("a storage is a view of another".to_owned()));
-        }
-        let (Some("storage"), Node::Name(Name::Storage(dtype)), Some(key), Some(held)) =
-            (arena.text(kind), arena.node(class), arena.text(key), arena.count(held))
-        else {
-            return Err(fault());
-        };
-        if key.len() > limits::NAME {
-            return Err(fault());
-        }
-        let (key, dtype) = (key.to_owned(), *dtype);
-        if *self.storages.entry(key.clone()).or_insert((held, dtype)) != (held, dtype) {
-            return Err(Fault::damaged("one storage is described in two ways"));
-        }
-        self.push(Node::Storage(Box::new((key, held, dtype))))
-    }
-
-    /// REDUCE: in Python a call of any function; here one of [`Name`].
-    fn call(&mut self) -> Result<(), Fault> {
-        let (arguments, function) = (self.pop()?, self.pop()?);
-        let fault = || Fault::damaged("a tensor of the pickle is not as torch.save writes it");
-        let Node::Name(name) = *self.arena.node(function) else {
-            return Err(Fault::Code("a call of something that is no function".to_owned()));
-        };
-        // Before anything is copied.
-        if let Some([pairs]) = self.arena.items(arguments) {
-            let pairs = self.arena.items(*pairs).map_or(0, <[Id]>::len);
-            self.spend(8 * pairs)?;
-        }
-        let items = self.arena.items(arguments).ok_or_else(fault)?;
-        let built = match (name, items) {
-            (Name::OrderedDict, []) => Node::Dict(Vec::new()),
-            (Name::OrderedDict, [pairs]) => {
-                let pairs = self.arena.items(*pairs).ok_or_else(fault)?;
-                let pair = |id: &Id| match self.arena.items(*id) {
-                    Some([key, value]) => Ok((*key, *value)),
-                    _ => Err(fault()),
-                };
-                Node::Dict(pairs.iter().map(pair).collect::<Result<_, _>>()?)
-            }
-            (Name::Tensor, [storage, start, shape, strides])
-            | (Name::TensorV2, [storage, start, shape, strides, _, _]) => {
-                self.tensor(*storage, *start, *shape, *strides)?
-            }
-            (Name::TensorV2, [storage, start, shape, strides, _, _, extra]) => {
-                // Marks of lazy conjugation and negation: the values are others.
-                if !matches!(self.arena.node(*extra), Node::None)
-                    && !matches!(self.arena.node(*extra), Node::Dict(marks) if marks.is_empty())
-                {
-                    return Err(Fault::Unsupported("a tensor is a lazy view".to_owned()));
-                }
-                self.tensor(*storage, *start, *shape, *strides)?
-            }
-            (Name::Parameter, [tensor, ..]) => match self.arena.node(*tensor) {
-                Node::Tensor(tensor) => Node::Tensor(tensor.clone()),
-                _ => return Err(fault()),
-            },
-            _ => return Err(fault()),
-        };
-        self.push(built)
-    }
-
-    fn tensor(&self, storage: Id, start: Id, shape: Id, strides: Id) -> Result<Node, Fault> {
-        let fault = || Fault::damaged("a tensor of the pickle is not as torch.save writes it");
-        let Node::Storage(known) = self.arena.node(storage) else { return Err(fault()) };
-        let (storage, held, dtype) = (**known).clone();
-        let start = self.arena.count(start).ok_or_else(fault)?;
-        let shape = self.arena.sizes(shape).ok_or_else(fault)?;
-        let strides = self.arena.sizes(strides).ok_or_else(fault)?;
-        Ok(Node::Tensor(Box::new(Tensor { storage, held, dtype, start, shape, strides })))
-    }
-
-    /// BUILD: in Python it sets attributes or calls `__setstate__`. State
-    /// dictionaries carry their version so (`_metadata`), which is dropped.
-    fn build(&mut self) -> Result<(), Fault> {
-        self.pop()?;
-        let top = self.top()?;
-        match self.arena.node(top) {
-            Node::Dict(_) => Ok(()),
-            other => Err(Fault::Code(format!("attributes of {}", other.words()))),
-        }
-    }
 }
 
 /// An instruction that tensors do not need.
@@ -472,10 +414,11 @@ fn unknown(code: u8) -> Fault {
     let word = match code {
         b'i' => "INST",
         b'o' => "OBJ",
-        0x81 => "NEWOBJ",
         0x92 => "NEWOBJ_EX",
         0x82..=0x84 => "EXT",
         b'P' => "PERSID",
+        0x97 => "NEXT_BUFFER",
+        0x98 => "READONLY_BUFFER",
         _ => {
             return Fault::damaged(format!(
                 "the pickle holds the byte {code:#04x}, which is no instruction known here"

@@ -265,6 +265,168 @@ fn code_is_refused_by_its_name() {
     assert!(!witness.exists());
 }
 
+/// What trainers keep beside the weights, in the instructions of protocols 2 to 5,
+/// is read past: the one tensor is there.
+#[test]
+fn values_beside_the_weights_are_read_past() {
+    let bench = Bench::new();
+    let call = |module: &str, name: &str, arguments: Pickle| {
+        Pickle(body().name(module, name).op(b"(").0).op(&arguments.0).op(b"tR")
+    };
+    let beside = [
+        ("size", call("torch", "Size", body().ints(&[3, 224, 224]))),
+        ("set", call("__builtin__", "set", body().op(b"](").int(1).int(2).op(b"e"))),
+        ("set4", body().op(b"\x8f(").int(1).int(2).op(b"\x90")),
+        ("frozen4", body().op(b"(").int(1).text("x").op(b"\x91")),
+        ("frozen", call("builtins", "frozenset", body().op(b"]"))),
+        ("bytes2", call("_codecs", "encode", body().text("abc").text("latin1"))),
+        ("bytes3", body().op(b"C\x03abc").op(b"0").op(b"B\x01\0\0\0a")),
+        ("bytes4", body().op(b"\x8e\x02\0\0\0\0\0\0\0ab")),
+        ("bytearray5", body().op(b"\x96\x02\0\0\0\0\0\0\0ab")),
+        ("bytearray", call("__builtin__", "bytearray", body().text("a").text("latin-1"))),
+        ("complex", call("builtins", "complex", body().op(&[b"G", &[0; 8][..]].concat()).op(b"K\x01"))),
+        ("count", call("collections", "Counter", body().op(b"}").text("a").int(2).op(b"s"))),
+        ("device", call("torch", "device", body().text("cuda").int(0))),
+        ("type", body().name("torch", "float16")),
+        ("layout", call("torch.serialization", "_get_layout", body().text("torch.strided"))),
+        ("flags", body().op(b"I01\n0I00\n0I-12\n0L99999L\n0F1.5\n")),
+        ("huge", body().op(&[0x8a, 20]).op(&[7; 20])),
+        ("new", body().name("torch", "Size").op(b"(").ints(&[1]).op(b"t\x81")),
+        (
+            "numpy",
+            body()
+                .name("numpy.core.multiarray", "scalar")
+                .op(b"(")
+                .op(&body().name("numpy", "dtype").op(b"(").text("f8").op(b"\x89\x88tR(K\x03tb").0)
+                .op(b"C\x080000000\0tR"),
+        ),
+        ("nested", body().op(b"](}(K\x01Nu)K\x02\x85e")),
+    ];
+    for protocol in 2..=5 {
+        let mut pickle = Pickle(vec![0x80, protocol]).op(b"}");
+        for (name, value) in &beside {
+            pickle = pickle.text(name).op(&value.0).op(b"s");
+        }
+        let tensor = body().tensor(2, 0, &[2], &[1]);
+        let bytes = zip_of(&pickle.text("w").op(&tensor.0).op(b"s").end(), &[("data/0", &[0; 8])]);
+        let file = bench.open(&bytes).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(file.tensors().keys().collect::<Vec<_>>(), ["w"]);
+        assert_eq!(file.others(), beside.each_ref().map(|(name, _)| *name));
+    }
+}
+
+/// Tensors of types that no network uses, sparse and quantized ones.
+#[test]
+fn tensors_of_other_kinds_are_no_obstacle() {
+    let bench = Bench::new();
+    let kind = |class: &str, key: &str| {
+        body()
+            .name("torch._utils", "_rebuild_tensor_v2")
+            .op(b"((")
+            .text("storage")
+            .name("torch", class)
+            .text(key)
+            .text("cpu")
+            .int(1)
+            .op(b"tQ")
+            .int(0)
+            .ints(&[1])
+            .ints(&[1])
+            .op(b"\x89NtR")
+    };
+    let quantized = body().name("torch._utils", "_rebuild_qtensor").op(b"(").int(1).op(b"tR");
+    let typed = body()
+        .name("torch._tensor", "_rebuild_from_type_v2")
+        .op(b"(")
+        .name("torch._utils", "_rebuild_parameter")
+        .name("torch.nn.parameter", "Parameter")
+        .op(b"(")
+        .op(&kind("FloatStorage", "0").0)
+        .op(b"\x88Nt}tR");
+    let pickle = Pickle::new()
+        .op(b"}")
+        .text("complex")
+        .op(&kind("ComplexFloatStorage", "1").0)
+        .op(b"s")
+        .text("quantized")
+        .op(&quantized.0)
+        .op(b"s")
+        .text("typed")
+        .op(&typed.0)
+        .op(b"s");
+    let mut file =
+        bench.open(&zip_of(&pickle.end(), &[("data/0", &[0; 4]), ("data/1", &[0; 8])])).expect("opened");
+    assert_eq!(file.tensors().keys().collect::<Vec<_>>(), ["complex", "typed"]);
+    assert_eq!(file.others(), ["quantized"]);
+    assert_eq!(file.values("typed").expect("read"), Some(vec![0.0]));
+    let error = file.values("complex").expect_err("not read").to_string();
+    assert!(error.contains("values of type C64 are not read"), "{error}");
+    let header = r#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},
+        "b":{"dtype":"F8_E5M2","shape":[2],"data_offsets":[4,6]},"c":{"dtype":"F4","shape":[4],"data_offsets":[6,8]}}"#;
+    let file = bench.open(&safetensors(header, &[0; 8])).expect("opened");
+    assert_eq!(file.tensors().keys().collect::<Vec<_>>(), ["a", "b"]);
+    assert_eq!(file.others(), ["c (values of type F4)"]);
+}
+
+#[test]
+fn expanded_tensors_are_views() {
+    let bench = Bench::new();
+    let bytes: Vec<u8> = [1f32, 2.0, 3.0].iter().flat_map(|value| value.to_le_bytes()).collect();
+    let read = |shape: &[i64], strides: &[i64]| {
+        let tensor = body().tensor(3, 0, shape, strides);
+        let pickle = Pickle::new().op(b"}").text("w").op(&tensor.0).op(b"s").end();
+        bench.read(&zip_of(&pickle, &[("data/0", &bytes)])).expect("read").remove("w").expect("there").1
+    };
+    assert_eq!(read(&[4], &[0]), [1.0; 4]);
+    assert_eq!(read(&[2, 3], &[0, 1]), [1., 2., 3., 1., 2., 3.]);
+    assert_eq!(read(&[3, 2], &[1, 0]), [1., 1., 2., 2., 3., 3.]);
+}
+
+/// Every dictionary of tensors is found, wherever it lies; the usual keys first.
+#[test]
+fn all_dictionaries_of_a_file_are_listed() {
+    let bench = Bench::new();
+    let tensor = || body().tensor(1, 0, &[1], &[1]);
+    let dict = |names: &[&str]| {
+        let start = body().op(b"}");
+        names.iter().fold(start, |pickle, name| pickle.text(name).op(&tensor().0).op(b"s"))
+    };
+    let put = |pickle: Pickle, key: &str, value: &Pickle| pickle.text(key).op(&value.0).op(b"s");
+    let inner = put(body().op(b"}"), "model_state_dict", &dict(&["a", "b", "c"]));
+    let mut pickle = Pickle::new().op(b"}");
+    pickle = put(pickle, "best_dice", &tensor());
+    pickle = put(pickle, "ema", &dict(&["a", "b"]));
+    pickle = put(pickle, "custom", &inner);
+    pickle = put(pickle, "state_dict", &dict(&["module.a", "module.b"]));
+    pickle = put(pickle, "pair", &body().op(b"(").op(&dict(&["x"]).0).op(b"K\x01t"));
+    let bytes = zip_of(&pickle.end(), &[("data/0", &[0; 4])]);
+    let file = bench.open(&bytes).expect("opened");
+    assert_eq!(file.within(), ["custom", "model_state_dict"], "the largest, for who knows no more");
+    let contents = Contents::read(file.path()).expect("read");
+    let listed: Vec<String> = contents.dictionaries().map(|found| found.within().join(".")).collect();
+    assert_eq!(listed, ["", "state_dict", "ema", "custom.model_state_dict", "pair.0"]);
+    let taken = contents.take(1, "module.").expect("sound");
+    assert_eq!((taken.tensors().len(), taken.beside().len(), taken.prefix()), (2, 0, "module."));
+    let taken = Contents::read(file.path()).expect("read").take(1, "module.a").expect("sound");
+    assert_eq!((taken.tensors().len(), taken.beside().len()), (0, 2), "a whole name is no prefix");
+}
+
+#[test]
+fn what_names_have_in_common_is_whole_components() {
+    for (names, common) in [
+        (&["module.model.a", "module.model.b.c"][..], "module.model."),
+        (&["model.a", "model_ema.a"], ""),
+        (&["a.b.weight", "a.b.bias", "a.c"], "a."),
+        (&["module."], ""),
+        (&["module.x"], "module."),
+        (&["", "a.b"], ""),
+        (&["a.b.", "a.b.c"], "a."),
+        (&[], ""),
+    ] {
+        assert_eq!(common_prefix(names.iter().copied()), common, "{names:?}");
+    }
+}
+
 #[test]
 fn layouts_beyond_the_storage_are_refused() {
     let bench = Bench::new();
@@ -273,7 +435,7 @@ fn layouts_beyond_the_storage_are_refused() {
     };
     assert!(fault(6, 1, &[6], &[1]).contains("`w` is refused: values of shape [6] lie outside"));
     assert!(fault(6, 0, &[1 << 40, 1 << 40], &[1, 1]).contains("outside"));
-    assert!(fault(6, 0, &[6], &[0]).contains("two places"));
+    assert!(fault(6, 0, &[1 << 40], &[0]).contains("at most"));
     assert!(fault(6, 0, &[2, 2], &[1, 1]).contains("two places"));
     assert!(fault(6, 0, &[2], &[i64::MAX]).contains("outside"));
     assert!(fault(6, i64::MAX, &[2], &[1]).contains("outside"));
@@ -420,7 +582,8 @@ fn headers_that_lie_are_refused() {
     assert!(text(&one("F32", "[2]", "[0,8]"), &[0; 4]).contains("refused"));
     assert!(text(&one("F32", "[4611686018427387905]", "[0,4]"), &[0; 4]).contains("refused"));
     assert!(text(&one("F32", "[1,1,1,1,1,1,1,1,1]", "[0,4]"), &[0; 4]).contains("dimensions"));
-    assert!(text(&one("F8_E4M3", "[4]", "[0,4]"), &[0; 4]).contains("F8_E4M3"));
+    assert!(text(&one("F3_X", "[4]", "[0,4]"), &[0; 4]).contains("a (values of type F3_X)"));
+    assert!(text(&one("C64", "[1]", "[0,4]"), &[0; 4]).contains("needs 8 bytes"));
     assert!(text(&one("F32", "[1]", "[0,4]"), &[0; 5]).contains("take 4 bytes"));
     assert!(text(&one("F32", "[-1]", "[0,4]"), &[0; 4]).contains("header"));
     assert!(text("{}", &[]).contains("empty"));
@@ -434,4 +597,46 @@ fn headers_that_lie_are_refused() {
     let mut bytes = (1u64 << 40).to_le_bytes().to_vec();
     bytes.extend(b"{\"a\"");
     assert!(bench.fault(&bytes).to_string().contains("longer than the file"));
+}
+
+/// A folder with an index of shards; `files` are (name, name of its tensor).
+fn shards(map: &str, files: &[(&str, &str)]) -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().expect("folder");
+    for (file, tensor) in files {
+        let header = format!(r#"{{"{tensor}":{{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}}}"#);
+        fs::write(folder.path().join(file), safetensors(&header, &[tensor.len() as u8])).expect("written");
+    }
+    let index = folder.path().join("w.safetensors.index.json");
+    fs::write(&index, format!(r#"{{"metadata": {{"total_size": 2}}, "weight_map": {map}}}"#))
+        .expect("written");
+    (folder, index)
+}
+
+#[test]
+fn shards_are_read_as_one() {
+    let two = [("1.safetensors", "a"), ("2.safetensors", "bb")];
+    let (_folder, index) = shards(r#"{"a": "1.safetensors", "bb": "2.safetensors"}"#, &two);
+    let mut file = WeightFile::open(&index).expect("opened");
+    assert_eq!(file.format(), Format::Shards);
+    let values = all(&mut file).expect("read");
+    assert_eq!((values["a"].1[0], values["bb"].1[0]), (1.0, 2.0));
+    for (map, told) in [
+        (r#"{"a": "1.safetensors", "bb": "1.safetensors"}"#, "`bb` is not in 1.safetensors"),
+        (
+            r#"{"a": "2.safetensors", "bb": "1.safetensors"}"#,
+            "`bb` lies in 2.safetensors, not in 1.safetensors",
+        ),
+        (r#"{"bb": "2.safetensors", "x": "1.safetensors"}"#, "`a` of 1.safetensors is not in the index"),
+        (r#"{"a": "../1.safetensors"}"#, "no file beside it"),
+        (r#"{"a": "/etc/passwd"}"#, "no file beside it"),
+        (r#"{"a": "3.safetensors"}"#, "3.safetensors: there is no such file"),
+        (r#"{"a": "w.safetensors.index.json"}"#, "neither a safetensors file"),
+        (r#"{"a": 3}"#, "no index of shards"),
+        (r#"{"a": "1.safetensors", "a": "2.safetensors"}"#, "twice"),
+        ("{}", "empty"),
+    ] {
+        let (_folder, index) = shards(map, &two);
+        let error = WeightFile::open(&index).expect_err(map).to_string();
+        assert!(error.contains(told), "{map}: {error}");
+    }
 }

@@ -63,19 +63,11 @@ pub(super) fn read(path: &Path) -> Result<(Archive, Index), WeightFileError> {
 fn index(pickle: &[u8], sizes: &BTreeMap<&str, u64>, folder: &str) -> Result<Index, Fault> {
     let mut machine = Machine::new(pickle);
     let root = machine.run()?;
-    let found = state::find(machine.arena(), root)?;
-    let mut places = BTreeMap::new();
-    for (key, bytes) in found.storages()? {
-        let member = format!("data/{key}");
-        match sizes.get(member.as_str()) {
-            None => return Err(Fault::damaged(format!("it lacks the values `{member}`"))),
-            Some(size) if *size != bytes => {
-                return Err(Fault::damaged(format!("`{member}` has {size} bytes and should have {bytes}")));
-            }
-            Some(_) => {
-                places.insert(key, Storage { place: Place::Member(format!("{folder}{member}")), bytes });
-            }
-        }
-    }
-    found.index(places)
+    let dictionaries = state::find(machine.arena(), root)?;
+    let storages = sizes.iter().filter_map(|(name, bytes)| {
+        let key = name.strip_prefix("data/")?;
+        let place = Place::Member(format!("{folder}{name}"));
+        Some((key.to_owned(), Storage { place, bytes: *bytes }))
+    });
+    Ok(Index { dictionaries, places: storages.collect() })
 }

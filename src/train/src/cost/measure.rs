@@ -42,7 +42,7 @@ pub struct Arguments {
     /// Timed passes, behind one that is not timed
     #[arg(long, value_name = "R", default_value_t = 5)]
     repeats: usize,
-    /// auto, flex, tch-cpu, tch:0, wgpu:0
+    /// auto, flex, tch-cpu, tch:0
     #[arg(long, value_name = "D", default_value = "auto")]
     device: String,
 }

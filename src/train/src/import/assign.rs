@@ -5,6 +5,7 @@ use std::fmt;
 
 use dygl_nn::network::{Backbone, reference_name};
 
+use super::choose::ten;
 use crate::weights::{Mismatch, Site, is_ignored};
 
 /// A tensor that a file offers.
@@ -16,7 +17,7 @@ pub(super) struct Offer {
 }
 
 /// What a file gives to a network.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Assigned {
     /// Tensor of the network -> tensors of the file, which must be equal where
     /// there are several.
@@ -31,6 +32,8 @@ pub struct Misfit {
     pub mismatch: Mismatch,
     /// Tensors of whole numbers where fractions belong: (name, type).
     pub integers: Vec<(String, String)>,
+    /// Tensors of the network that a tensor of the file does fit.
+    pub filled: usize,
 }
 
 impl Misfit {
@@ -40,7 +43,7 @@ impl Misfit {
 }
 
 impl fmt::Display for Misfit {
-    /// One tensor a line, all of them.
+    /// The counts, and one tensor a line, at most ten of each kind.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Mismatch { missing, unexpected, misshaped } = &self.mismatch;
         let misshaped: Vec<String> = misshaped
@@ -49,6 +52,7 @@ impl fmt::Display for Misfit {
             .collect();
         let integers: Vec<String> =
             self.integers.iter().map(|(name, dtype)| format!("{name}: {dtype}")).collect();
+        write!(f, "\n{} of the network's tensors fit", self.filled)?;
         for (heading, lines) in [
             ("missing in the file", missing),
             ("unknown to the network", unexpected),
@@ -57,7 +61,7 @@ impl fmt::Display for Misfit {
         ] {
             if !lines.is_empty() {
                 write!(f, "\n{} {heading}:", lines.len())?;
-                lines.iter().try_for_each(|line| write!(f, "\n  {line}"))?;
+                write!(f, "\n  {}", ten(lines, "\n  "))?;
             }
         }
         Ok(())
@@ -65,7 +69,8 @@ impl fmt::Display for Misfit {
 }
 
 /// The whole network: every tensor, under the reference's names or their
-/// aliases, and nothing else.
+/// aliases, and nothing else. A tensor of whole numbers that the network does not
+/// know is left over: no network here has one, so it is a counter or an index.
 pub(super) fn whole(
     sites: &[Site],
     aliases: &[(&str, &str)],
@@ -74,11 +79,13 @@ pub(super) fn whole(
     let known: BTreeSet<&str> = sites.iter().map(|site| site.name.as_str()).collect();
     let mut assigned = Assigned::default();
     let mut misfit = Misfit::default();
-    for name in offers.keys().filter(|name| !is_ignored(name)) {
+    for (name, offer) in offers.iter().filter(|(name, _)| !is_ignored(name)) {
         let own = || reference_name(&name.split('.').collect::<Vec<_>>(), aliases);
         let target = if known.contains(name.as_str()) { name.clone() } else { own() };
         if known.contains(target.as_str()) {
             assigned.sources.entry(target).or_default().push(name.clone());
+        } else if offer.integers.is_some() {
+            assigned.left_over.push(name.clone());
         } else {
             misfit.mismatch.unexpected.push(name.clone());
         }
@@ -157,6 +164,7 @@ fn compare(
     mut misfit: Misfit,
 ) -> Result<Assigned, Misfit> {
     for site in sites {
+        let before = misfit.mismatch.misshaped.len() + misfit.integers.len();
         for name in assigned.sources.get(&site.name).into_iter().flatten() {
             let Some(offer) = offers.get(name) else { continue };
             let shown =
@@ -167,6 +175,8 @@ fn compare(
                 misfit.integers.push((shown, dtype.to_owned()));
             }
         }
+        let is_right = misfit.mismatch.misshaped.len() + misfit.integers.len() == before;
+        misfit.filled += usize::from(is_right && assigned.sources.contains_key(&site.name));
     }
     if misfit.is_empty() { Ok(assigned) } else { Err(misfit) }
 }
@@ -255,6 +265,16 @@ mod tests {
     }
 
     #[test]
+    fn whole_numbers_that_no_network_knows_are_left_over() {
+        let mut file = offers(&[("a.weight", &[4]), ("train_accuracy.total", &[])]);
+        if let Some(offer) = file.get_mut("train_accuracy.total") {
+            offer.integers = Some("I64");
+        }
+        let assigned = whole(&sites(&[("a.weight", &[4])]), &[], &file).expect("fits");
+        assert_eq!(assigned.left_over, ["train_accuracy.total"]);
+    }
+
+    #[test]
     fn aliases_lead_to_the_one_tensor() {
         let network = sites(&[("block.weight", &[4]), ("other.weight", &[4])]);
         let aliases = [("repeat.0", "block"), ("repeat.1", "block")];
@@ -269,16 +289,23 @@ mod tests {
     }
 
     #[test]
-    fn all_that_does_not_fit_is_listed() {
+    fn what_does_not_fit_is_counted_and_ten_of_each_kind_are_named() {
         let names: Vec<String> = (0..30).map(|index| format!("layer.{index}.weight")).collect();
         let shapes: Vec<(&str, &[usize])> = names.iter().map(|name| (name.as_str(), &[2usize][..])).collect();
         let mut file = offers(&[("layer.0.weight", &[3]), ("layer.1.weight", &[2]), ("extra", &[1])]);
         if let Some(offer) = file.get_mut("layer.1.weight") {
             offer.integers = Some("I64");
         }
-        let text = whole(&sites(&shapes), &[], &file).expect_err("differs").to_string();
-        assert!(names.iter().all(|name| text.contains(name.as_str())), "{text}");
-        for line in ["28 missing in the file:", "1 unknown to the network:\n  extra", "layer.1.weight: I64"] {
+        let misfit = whole(&sites(&shapes), &[], &file).expect_err("differs");
+        assert_eq!((misfit.filled, misfit.mismatch.missing.len()), (0, 28));
+        let text = misfit.to_string();
+        for line in [
+            "28 missing in the file:\n  layer.2.weight\n",
+            "  layer.11.weight\n  and 18 more",
+            "1 unknown to the network:\n  extra",
+            "layer.1.weight: I64",
+            "0 of the network's tensors fit",
+        ] {
             assert!(text.contains(line), "{text}");
         }
     }

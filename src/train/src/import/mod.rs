@@ -1,16 +1,17 @@
 //! The verb `import`: weights that PyTorch or others wrote become the weights
 //! of a network here, as a file of safetensors under the reference's names.
 //!
-//! A file of the whole network must match it tensor by tensor. With
-//! `--backbone` a file of a classification network fills the part that the
+//! A file of the whole network must match it tensor by tensor. Which dictionary of
+//! the file that is, and under which prefix, is found out ([`choose`]) or said
+//! (`--key`, `--prefix`). With `--backbone` a file of a classification network fills the part that the
 //! network declares for it ([`Backbone`]), and the result holds that part alone:
 //! an experiment lays it over the initial weights.
 
 mod assign;
+mod choose;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, Permissions};
 use std::io;
 use std::os::unix::fs::PermissionsExt;
@@ -20,11 +21,13 @@ use burn::tensor::TensorData;
 use dygl::exit::Exit;
 use dygl::spec::name::{NameError, Named};
 use dygl::spec::network::{self, NetworkError};
-use dygl::weight_file::{self, WeightFile, WeightFileError};
+use dygl::weight_file::{self, Contents, WeightFile, WeightFileError};
 use dygl_nn::network::Backbone;
 
+use assign::Assigned;
 pub use assign::Misfit;
-use assign::{Assigned, Offer};
+pub use choose::Nearest;
+use choose::{Choice, Refusal, Wanted, ten};
 
 use crate::device::{self, DeviceError};
 use crate::net::Net;
@@ -36,11 +39,13 @@ use crate::weights;
 #[command(after_help = "Examples:\n  \
     dygl model import unet.pth --model unet,variant=table-exact\n  \
     dygl model import resnet34-b627a593.pth --model fat_net --backbone resnet34 \
-    --output weights/fat_net.safetensors\n\n\
+    --output weights/fat_net.safetensors\n  \
+    dygl model import checkpoint.pth --model dyglnet --key network_weights --prefix model.\n  \
+    dygl model import model.safetensors.index.json --model swin_unet\n\n\
     Only tensors are read from a .pth file; nothing in it is executed. The answer ends with\n\
     the lines that let an experiment start from the result.")]
 pub struct Arguments {
-    /// Weights: safetensors, or what torch.save wrote (of a state_dict)
+    /// Weights: safetensors, the index of such files in shards, or what torch.save wrote
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
     /// NAME or NAME,option=value,... (see `dygl model list`)
@@ -49,6 +54,13 @@ pub struct Arguments {
     /// The file is of this classification network; fill the part of the model that it fits
     #[arg(long, value_name = "NAME")]
     pub backbone: Option<String>,
+    /// Where the tensors lie in FILE, dots between keys (default: where they fit)
+    #[arg(long, value_name = "KEY")]
+    pub key: Option<String>,
+    /// What to take off the names of tensors; those without it are left over
+    /// (default: a common beginning, where the rest fits)
+    #[arg(long, value_name = "PREFIX")]
+    pub prefix: Option<String>,
     /// Where the weights go (default: beside FILE, as FILE.NAME.safetensors)
     #[arg(long, value_name = "FILE")]
     pub output: Option<PathBuf>,
@@ -77,8 +89,19 @@ pub enum ImportError {
     Device(#[from] DeviceError),
     #[error("import {0}")]
     File(#[from] WeightFileError),
-    #[error("import {path}: it does not fit {network}; {hint}{misfit}")]
-    Misfit { path: PathBuf, network: String, hint: String, misfit: Box<Misfit> },
+    #[error("import {path}: it does not fit {network}; {hint}{nearest}{misfit}")]
+    Misfit { path: PathBuf, network: String, hint: String, nearest: Box<Nearest>, misfit: Box<Misfit> },
+    #[error(
+        "import {path}: no tensors lie under the key `{key}`; there are tensors {known}: give one of these keys"
+    )]
+    Key { path: PathBuf, key: String, known: String },
+    #[error("import {path}: no name of a tensor begins with `{prefix}`; {known}; give another --prefix")]
+    Prefix { path: PathBuf, prefix: String, known: String },
+    #[error(
+        "import {path}: several sets of weights in it fit {network} equally well; choose one:{list}",
+        list = lines(.choices)
+    )]
+    Ambiguous { path: PathBuf, network: String, choices: Vec<String> },
     #[error(
         "import {path}: no tensor of it fits the part for {backbone} of {network}; it holds, among others, {held}"
     )]
@@ -147,14 +170,15 @@ pub fn run(arguments: &Arguments) -> Result<String, ImportError> {
     let net = Net::build(&named, [arguments.size; 2], &device::parse("flex")?.device).map_err(unknown)?;
     let backbone = arguments.backbone.as_deref().map(|name| find_backbone(&net, name)).transpose()?;
 
-    let mut file = WeightFile::open(&arguments.file)?;
-    let assigned = assigned(&net, &named, backbone, &file)?;
-    let tensors = read(&mut file, &assigned)?;
+    let contents = Contents::read(&arguments.file)?;
+    let choice = chosen(&net, &named, backbone, &contents, arguments)?;
+    let mut file = contents.take(choice.number, &choice.prefix)?;
+    let tensors = read(&mut file, &choice.assigned)?;
     write(&output, &tensors, arguments.force)?;
     let sha256 =
         weight_file::sha256(&output).map_err(|source| ImportError::Write { path: output.clone(), source })?;
     let all = weights::sites(&net).len();
-    Ok(told(&named, backbone, &file, &assigned, &tensors, all, &output, &sha256))
+    Ok(told(&named, backbone, &file, &choice, &tensors, all, &output, &sha256))
 }
 
 /// Where the result goes, if it may.
@@ -191,62 +215,62 @@ fn backbones(net: &Net) -> String {
     net.backbones().iter().map(|backbone| backbone.name).collect::<Vec<_>>().join(", ")
 }
 
-fn assigned(
+/// What of the file is the network, or why nothing is.
+fn chosen(
     net: &Net,
     named: &Named,
     backbone: Option<&Backbone>,
-    file: &WeightFile,
-) -> Result<Assigned, ImportError> {
-    let names: BTreeSet<&str> = file.tensors().keys().map(String::as_str).collect();
-    let mut offers = BTreeMap::new();
-    let mut renamed = BTreeMap::new();
-    for (name, entry) in file.tensors() {
-        let integers = (!entry.dtype.is_float()).then(|| entry.dtype.word());
-        let offer = Offer { shape: entry.shape.clone(), integers };
-        match backbone.and_then(|_| assign::swin_name(name, &names)) {
-            Some(older) => {
-                offers.insert(older.clone(), offer);
-                renamed.insert(older, name.clone());
-            }
-            None => {
-                offers.insert(name.clone(), offer);
-            }
-        }
-    }
-    let sites = weights::sites(net);
-    let (path, network) = (file.path().to_owned(), named.to_string());
-    let assigned = match backbone {
-        Some(backbone) => assign::part(&sites, backbone, &offers),
-        None => assign::whole(&sites, net.aliases(), &offers),
+    contents: &Contents,
+    arguments: &Arguments,
+) -> Result<Choice, ImportError> {
+    let wanted = Wanted { sites: weights::sites(net), aliases: net.aliases(), backbone };
+    let (key, prefix) = (arguments.key.as_deref(), arguments.prefix.as_deref());
+    let refusal = match choose::choose(&wanted, contents, key, prefix) {
+        Ok(choice) => return Ok(choice),
+        Err(refusal) => refusal,
     };
-    let names = backbones(net);
-    match (assigned, backbone) {
-        (Ok(assigned), Some(backbone)) if assigned.sources.is_empty() => {
-            let held = offers.keys().take(5).cloned().collect::<Vec<_>>().join(", ");
-            Err(ImportError::Foreign { path, network, backbone: backbone.name.to_owned(), held })
+    let (path, network) = (contents.path().to_owned(), named.to_string());
+    Err(match (refusal, backbone) {
+        (Refusal::Key(known), _) => {
+            ImportError::Key { path, key: arguments.key.clone().unwrap_or_default(), known }
         }
-        (Ok(mut assigned), _) => {
-            for source in assigned.sources.values_mut().flatten().chain(&mut assigned.left_over) {
-                if let Some(name) = renamed.get(source) {
-                    source.clone_from(name);
+        (Refusal::Prefix(known), _) => {
+            ImportError::Prefix { path, prefix: arguments.prefix.clone().unwrap_or_default(), known }
+        }
+        (Refusal::Ambiguous(choices), _) => ImportError::Ambiguous { path, network, choices },
+        (Refusal::Foreign(names), backbone) => {
+            let backbone = backbone.map_or_else(String::new, |backbone| backbone.name.to_owned());
+            ImportError::Foreign { path, network, backbone, held: names.join(", ") }
+        }
+        (Refusal::Misfit(misfit, nearest), backbone) => {
+            let mut hint = match backbone {
+                Some(backbone) => format!("the part for {} wants all of its tensors", backbone.name),
+                None => {
+                    let part = match backbones(net) {
+                        names if names.is_empty() => String::new(),
+                        names => format!(", and --backbone where the file is of a part alone ({names})"),
+                    };
+                    format!("check --model, its options and --size{part}")
                 }
-            }
-            Ok(assigned)
-        }
-        (Err(misfit), Some(backbone)) => {
-            let hint = format!("the part for {} wants all of its tensors", backbone.name);
-            Err(ImportError::Misfit { path, network, hint, misfit: Box::new(misfit) })
-        }
-        (Err(misfit), None) => {
-            let part = if names.is_empty() {
-                String::new()
-            } else {
-                format!(", and --backbone where the file is of a part alone ({names})")
             };
-            let hint = format!("check --model, its options and --size{part}");
-            Err(ImportError::Misfit { path, network, hint, misfit: Box::new(misfit) })
+            if is_shard(&path) {
+                hint.push_str(
+                    "; the file is one of several shards: give their index, *.safetensors.index.json",
+                );
+            }
+            let nearest = Box::new(nearest);
+            ImportError::Misfit { path, network, hint, nearest, misfit }
         }
-    }
+    })
+}
+
+/// Whether a file is named as one of several: `model-00001-of-00003.safetensors`.
+fn is_shard(path: &Path) -> bool {
+    let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+    let is_number = |text: &str| !text.is_empty() && text.chars().all(|c| c.is_ascii_digit());
+    stem.rsplit_once("-of-").is_some_and(|(before, count)| {
+        is_number(count) && before.rsplit_once('-').is_some_and(|(_, number)| is_number(number))
+    })
 }
 
 /// Reads the values of what was assigned.
@@ -315,7 +339,7 @@ fn told(
     named: &Named,
     backbone: Option<&Backbone>,
     file: &WeightFile,
-    assigned: &Assigned,
+    choice: &Choice,
     tensors: &Tensors,
     all: usize,
     output: &Path,
@@ -329,12 +353,19 @@ fn told(
     if !file.prefix().is_empty() {
         format.push_str(&format!("; without {}", file.prefix()));
     }
-    lines.push(format!("{}: {} tensors ({format})", file.path().display(), file.tensors().len()));
+    if choice.inner {
+        format.push_str("; without the wrappers inside names");
+    }
+    let held = file.tensors().len() + file.beside().len();
+    lines.push(format!("{}: {held} tensors ({format})", file.path().display()));
     let values: usize = tensors.values().map(|data| data.num_elements()).sum();
     let of = backbone.map_or(String::new(), |backbone| format!(" from {}", backbone.name));
     lines.push(format!("{named}: {} of {all} tensors{of}, {values} values", tensors.len()));
-    if !assigned.left_over.is_empty() {
-        lines.push(format!("left over: {}", assigned.left_over.join(", ")));
+    if !choice.assigned.left_over.is_empty() {
+        lines.push(format!("left over: {}", ten(&choice.assigned.left_over, ", ")));
+    }
+    if !choice.also.is_empty() {
+        lines.push(format!("fits as well, and was not taken: {}", ten(&choice.also, "; ")));
     }
     lines.push(format!("written: {}", output.display()));
     let bare = named.options.is_empty();

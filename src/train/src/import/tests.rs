@@ -32,6 +32,8 @@ impl Bench {
             file: self.path("in.safetensors"),
             model: "unet".into(),
             backbone: None,
+            key: None,
+            prefix: None,
             output: Some(self.path("out.safetensors")),
             size: 224,
             force: false,
@@ -77,6 +79,96 @@ fn a_whole_network_is_imported_to_the_bit() {
     assert!(!text.contains("left over"), "{text}");
 }
 
+/// Names in front of which a wrapper put something, in a flat file: the rest counts.
+#[test]
+fn prefixes_are_found_or_said() {
+    let bench = Bench::new();
+    let put = |prefix: &str, more: &[&str]| {
+        let mut tensors: Tensors =
+            bench.weights.iter().map(|(name, data)| (format!("{prefix}{name}"), data.clone())).collect();
+        for name in more {
+            tensors.insert((*name).to_owned(), TensorData::new(vec![0.5f32], [1]));
+        }
+        Arguments { force: true, ..bench.put(&tensors) }
+    };
+    let same = || tensors::read(&bench.path("out.safetensors")).expect("read") == bench.weights;
+    for prefix in ["model.", "module.model.", "model.module.", "_orig_mod.module.net.", "ema_model."] {
+        let text = run(&put(prefix, &[])).expect("imported");
+        assert!(text.contains(&format!("without {prefix})")) && same(), "{text}");
+    }
+    // Tensors beside the prefixed ones, as a loss has them.
+    let arguments = put("model.", &["criterion.weight", "best_dice"]);
+    let text = run(&arguments).expect("imported");
+    assert!(text.contains("left over: best_dice, criterion.weight") && same(), "{text}");
+    for prefix in ["model", "model."] {
+        let said = Arguments { prefix: Some(prefix.to_owned()), ..arguments.clone() };
+        assert!(run(&said).is_ok() && same());
+    }
+    let wrong = Arguments { prefix: Some("net.".to_owned()), ..arguments.clone() };
+    let (exit, text) = bench.fails(&wrong);
+    assert!(exit == Exit::Usage && text.contains("no name of a tensor begins with `net.`"), "{text}");
+    // An empty prefix takes nothing off.
+    let plain = Arguments { prefix: Some(String::new()), ..arguments.clone() };
+    assert!(bench.fails(&plain).1.contains("unknown to the network"));
+    let key = Arguments { key: Some("state_dict".to_owned()), ..arguments };
+    assert!(bench.fails(&key).1.contains("no tensors lie under the key `state_dict`"));
+    // Beside tensors without a prefix, a stranger is one.
+    let (_, text) = bench.fails(&put("", &["criterion.weight"]));
+    assert!(text.contains("1 unknown to the network:\n  criterion.weight"), "{text}");
+}
+
+/// Two sets in one file: the usual name wins, and what else fits is said; of two
+/// unusual names the user chooses.
+#[test]
+fn of_two_sets_that_fit_the_usual_one_is_taken_or_the_user_asked() {
+    let bench = Bench::new();
+    let put = |first: &str, second: &str| {
+        let mut tensors = Tensors::new();
+        for (name, data) in &bench.weights {
+            tensors.insert(format!("{first}{name}"), data.clone());
+            let values: Vec<f32> = data.try_to_vec::<f32>().expect("f32").iter().map(|v| v + 1.0).collect();
+            tensors.insert(format!("{second}{name}"), TensorData::new(values, data.shape()));
+        }
+        Arguments { force: true, ..bench.put(&tensors) }
+    };
+    let same = || tensors::read(&bench.path("out.safetensors")).expect("read") == bench.weights;
+    let text = run(&put("model.", "model_ema.")).expect("imported");
+    assert!(text.contains("fits as well, and was not taken: --prefix model_ema.") && same(), "{text}");
+    let arguments = put("first.", "second.");
+    let (exit, text) = bench.fails(&arguments);
+    assert!(exit == Exit::Usage && text.contains("equally well"), "{text}");
+    assert!(text.contains("\n  --prefix first.") && text.contains("\n  --prefix second."), "{text}");
+    run(&Arguments { prefix: Some("first.".to_owned()), ..arguments }).expect("imported");
+    assert!(same());
+}
+
+#[test]
+fn shards_are_one_set_of_weights() {
+    let bench = Bench::new();
+    let names: Vec<&String> = bench.weights.keys().collect();
+    let mut map = serde_json::Map::new();
+    for (number, names) in names.chunks(40).enumerate() {
+        let file = format!("model-{:05}-of-00003.safetensors", number + 1);
+        let part: Tensors =
+            names.iter().map(|name| (format!("model.{name}"), bench.weights[*name].clone())).collect();
+        tensors::write(&bench.path(&file), &part).expect("written");
+        part.keys().for_each(|name| drop(map.insert(name.clone(), file.clone().into())));
+    }
+    let index = bench.path("model.safetensors.index.json");
+    let text = serde_json::json!({ "metadata": { "total_size": 1 }, "weight_map": map }).to_string();
+    fs::write(&index, text).expect("written");
+    let arguments = Arguments { file: index, ..bench.put(&bench.weights) };
+    let text = run(&arguments).expect("imported");
+    assert!(text.contains("safetensors in shards; without model."), "{text}");
+    assert!(tensors::read(&bench.path("out.safetensors")).expect("read") == bench.weights);
+    let alone = bench.path("model-00002-of-00003.safetensors");
+    let (_, text) = bench.fails(&Arguments { file: alone.clone(), force: true, ..arguments.clone() });
+    assert!(text.contains("one of several shards"), "{text}");
+    fs::remove_file(alone).expect("removed");
+    let (exit, text) = bench.fails(&Arguments { force: true, ..arguments });
+    assert!(exit == Exit::Environment && text.contains("model-00002-of-00003.safetensors"), "{text}");
+}
+
 #[test]
 fn nothing_is_overwritten_unless_asked() {
     let bench = Bench::new();
@@ -101,8 +193,18 @@ fn what_does_not_fit_is_told_with_the_file_and_a_remedy() {
     let arguments = bench.put(&bench.weights);
     let (exit, text) = bench.fails(&Arguments { model: "dyglnet".into(), ..arguments.clone() });
     assert!(exit == Exit::Usage && text.contains("in.safetensors: it does not fit dyglnet; check --model"));
-    // Every tensor of both, none cut away.
-    assert!(bench.weights.keys().all(|name| text.contains(name.as_str())), "{text}");
+    // The counts of both, and ten names of each list.
+    let count = bench.weights.len();
+    for part in [
+        format!("the file: {count} tensors at the top"),
+        "the network: 803 tensors, whose names have no common beginning".to_owned(),
+        "803 missing in the file:\n  patch_embed.0.c.weight\n".to_owned(),
+        "and 793 more".to_owned(),
+        format!("{count} unknown to the network:"),
+        format!("and {} more", count - 10),
+    ] {
+        assert!(text.contains(&part), "{part}: {text}");
+    }
 
     let (_, text) = bench.fails(&Arguments { backbone: Some("resnet34".into()), ..arguments.clone() });
     assert!(text.contains("`resnet34` of unet"), "{text}");
@@ -179,9 +281,13 @@ fn published_classifiers_fill_the_parts_that_are_declared_for_them() {
                     .collect();
                 let path = folder.path().join("in.safetensors");
                 tensors::write(&path, &tensors).expect("written");
-                let mut file = WeightFile::open(&path).expect("opened");
-                let assigned = assigned(&net, &Named::plain(network.name), Some(backbone), &file)
-                    .unwrap_or_else(|error| panic!("{} from {layout}: {error}", network.name));
+                let contents = Contents::read(&path).expect("read");
+                let wanted =
+                    Wanted { sites: weights::sites(&net), aliases: net.aliases(), backbone: Some(backbone) };
+                let choice = choose::choose(&wanted, &contents, None, None)
+                    .unwrap_or_else(|refusal| panic!("{} from {layout}: {refusal:?}", network.name));
+                let mut file = contents.take(choice.number, &choice.prefix).expect("sound");
+                let assigned = choice.assigned;
                 let read = read(&mut file, &assigned).expect("read");
                 for site in weights::sites(&net) {
                     let Some(data) = read.get(&site.name) else { continue };

@@ -7,7 +7,7 @@ mod memory;
 use crate::cli::{Cost, Format};
 use crate::exec::cost;
 use crate::exec::local::Local;
-use crate::exit::{Exit, Failure, OrExit};
+use crate::exit::{AtPath, Exit, Failure, OrExit};
 use crate::ledger::{Ledger, Size};
 use crate::spec::name::Named;
 use crate::spec::network::{self, NETWORKS};
@@ -20,7 +20,7 @@ pub fn cost(arguments: &Cost) -> Result<Exit, Failure> {
     let batch = arguments.batch.unwrap_or(if arguments.measure { MEASURED_BATCH } else { 1 });
     let local = Local::beside_this_program()?;
     let store = &arguments.common.store;
-    std::fs::create_dir_all(store).or_exit(Exit::Environment)?;
+    std::fs::create_dir_all(store).at("make the folder", store)?;
     // A device that is not there is told before minutes have passed.
     let device = if arguments.measure { Some(measured::choose(&local, arguments)?) } else { None };
     let ledgers =

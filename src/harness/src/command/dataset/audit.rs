@@ -130,8 +130,9 @@ fn text(found: &Audit) -> String {
 }
 
 fn duplicates(what: &str, found: &Duplicates) -> String {
+    let turned = found.turned.map_or(String::new(), |turned| format!(", {turned} mirrored or turned"));
     let mut text = format!(
-        "{what}: {} pair(s) of equal files, {} of equal pixels, {} nearly equal; {} across parts\n",
+        "{what}: {} pair(s) of equal files, {} of equal pixels, {} nearly equal{turned}; {} across parts\n",
         found.file, found.pixels, found.near, found.across
     );
     let rows: Vec<Vec<String>> = found.pairs.iter().take(SHOWN).map(row).collect();
@@ -150,6 +151,7 @@ fn row(pair: &Pair) -> Vec<String> {
         Some(false) => "other group",
         None => "",
     };
-    let distance = format!("distance {:.3}", pair.distance);
+    let turned = pair.turn.map_or(String::new(), |turn| format!(", {}", turn.words()));
+    let distance = format!("distance {:.3}{turned}", pair.distance);
     vec![format!("  {} = {}", pair.a, pair.b), place, distance, group.to_owned()]
 }

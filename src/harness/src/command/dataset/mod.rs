@@ -112,14 +112,14 @@ fn list(common: &Common) -> Result<Exit, Failure> {
     Ok(Exit::Ok)
 }
 
-/// Before a run: registers what `--data` holds, refuses altered files, and
+/// Before a run: registers what `data`, the folder of `--data` or `ops.data`, holds, refuses altered files, and
 /// names what is missing. Returns whether anything is (only with
 /// `keep_going`; otherwise that is an error).
 ///
 /// # Errors
 /// Exit 5 with every altered file; exit 3 with the commands that bring the
 /// missing datasets.
-pub fn prepare(context: &Context, cells: &[Cell], keep_going: bool) -> Result<bool, Failure> {
+pub fn prepare(context: &Context, data: &Path, cells: &[Cell], keep_going: bool) -> Result<bool, Failure> {
     let registry = context.inputs.registry();
     let ids: BTreeSet<&Named> = cells.iter().map(|cell| &cell.dataset).collect();
     let mut missing = Vec::new();
@@ -127,8 +127,7 @@ pub fn prepare(context: &Context, cells: &[Cell], keep_going: bool) -> Result<bo
     for id in ids {
         let Some(manifest) = registry.manifest(&id.name).or_exit(Exit::Altered)? else { continue };
         let found = registry.get(&id.name).or_exit(Exit::Altered)?;
-        let offered =
-            context.data.as_ref().map(|folder| folder.join(&id.name)).filter(|folder| folder.is_dir());
+        let offered = Some(data.join(&id.name)).filter(|folder| folder.is_dir());
         let registered = match (found, offered) {
             // The layout may have been found in a folder below the offered one.
             (Some(found), Some(offered))

@@ -13,10 +13,14 @@ use crate::exit::{Exit, Failure, OrExit};
 /// A folder that does not hold what its name says.
 pub fn offer(context: &Context) -> Result<(), Failure> {
     let registry = context.inputs.registry();
-    for choice in context.chosen.iter().flat_map(|chosen| &chosen.datasets) {
+    let choices = context.chosen.iter().flat_map(|chosen| {
+        let data = context.data_of(&chosen.experiment);
+        chosen.datasets.iter().map(move |choice| (choice, data))
+    });
+    for (choice, data) in choices {
         let name = &choice.used.name;
         let Some(manifest) = Manifest::find(name).or_exit(Exit::Usage)? else { continue };
-        let folder = context.data.as_ref().map(|data| data.join(name)).filter(|folder| folder.is_dir());
+        let folder = Some(data.join(name)).filter(|folder| folder.is_dir());
         if let (Some(folder), None) = (folder, registry.get(name).or_exit(Exit::Altered)?) {
             add(registry, manifest, &folder, allows_partial(context))?;
         }

@@ -10,7 +10,7 @@ use crate::cli::{Format, Preview};
 use crate::data::{DataError, Dataset, KnownDatasets, Partition, Registry, Sample};
 use crate::exec::local::Local;
 use crate::exec::views::{self, Views};
-use crate::exit::{Exit, Failure, OrExit};
+use crate::exit::{AtPath, Exit, Failure, OrExit};
 use crate::random::Stream;
 use crate::report::sheet::{Sheet, Tile};
 use crate::spec::name::Named;
@@ -148,12 +148,12 @@ fn augmented(
         seed: arguments.seed.unwrap_or(SEED),
         views,
     };
-    let folder = tempfile::tempdir().or_exit(Exit::Environment)?;
+    let folder = tempfile::tempdir().at("make a folder in", &std::env::temp_dir())?;
     let text = serde_json::to_vec(&asked).or_exit(Exit::Failed)?;
-    std::fs::write(folder.path().join(views::FILE), text).or_exit(Exit::Environment)?;
+    std::fs::write(folder.path().join(views::FILE), text).at("write into", folder.path())?;
     let local = Local::beside_this_program()?;
-    let output =
-        Command::new(local.worker()).arg("views").arg(folder.path()).output().or_exit(Exit::Environment)?;
+    let output = Command::new(local.worker()).arg("views").arg(folder.path()).output();
+    let output = output.at("start", local.worker())?;
     if !output.status.success() {
         let exit = match output.status.code() {
             Some(2) => Exit::Usage,

@@ -11,6 +11,7 @@ use crate::data::split::Grouping;
 use crate::data::{DataError, Dataset, Partition, Registry, split};
 use crate::exit::{Exit, Failure, OrExit};
 use crate::spec::name::Named;
+use crate::spec::project;
 use crate::spec::protocol::{Part, Split, SplitSource};
 
 /// A dataset and its parts.
@@ -138,7 +139,7 @@ fn resolve(standard: Split, given: &Division) -> Result<Split, Failure> {
         seed: given.seed.unwrap_or(standard.seed),
         folds: given.folds.unwrap_or(standard.folds),
         fold: given.fold.unwrap_or(standard.fold),
-        file: given.file.clone().unwrap_or(standard.file),
+        file: given.file.as_deref().map_or(standard.file, project::name_of),
     })
 }
 

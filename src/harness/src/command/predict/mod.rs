@@ -18,7 +18,7 @@ use crate::exec::devices::Chosen;
 use crate::exec::local::Local;
 use crate::exec::predict::{self, Ended, Event, Job, Outputs, Picture};
 use crate::exec::{Stop, ask};
-use crate::exit::{Exit, Failure, OrExit};
+use crate::exit::{AtPath, Exit, Failure, OrExit};
 use crate::key::revision::{self, Revisions};
 use crate::metric::Metric;
 use crate::store::{host, record};
@@ -142,8 +142,10 @@ fn work(
     folder: &mut Folder,
     machine: &mut Value,
 ) -> Result<Ended, Failure> {
-    let mut file = tempfile::Builder::new().suffix(".json").tempfile().or_exit(Exit::Environment)?;
-    file.write_all(&serde_json::to_vec(job).or_exit(Exit::Failed)?).or_exit(Exit::Environment)?;
+    let mut file =
+        tempfile::Builder::new().suffix(".json").tempfile().at("make a file in", &std::env::temp_dir())?;
+    let text = serde_json::to_vec(job).or_exit(Exit::Failed)?;
+    file.write_all(&text).at("write", file.path())?;
     let stop = Arc::new(Stop::default());
     let mut progress = Progress::new(arguments.common.format == Format::Json, job.pictures.len());
     let watching = super::watch_signals(&stop, |level| {

@@ -1,5 +1,6 @@
 //! What predicts: a run of the store, or a network with a file of weights.
 
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -12,6 +13,7 @@ use crate::key::revision::Revisions;
 use crate::spec::name::Named;
 use crate::spec::network;
 use crate::spec::protocol::{Evaluate, Image};
+use crate::spec::schema;
 use crate::spec::{self};
 use crate::store::record::{EvalRecord, TrainRecord};
 use crate::store::{Attempt, Lookup, Store};
@@ -44,8 +46,23 @@ pub(super) fn find(arguments: &Predict) -> Result<Predictor, Failure> {
         _ => return Err(Failure::new(Exit::Usage, "give --run KEY, or --model M with --weights W")),
     };
     let mut mistakes = Vec::new();
+    // A flag has the range of the setting that it stands for.
+    let mut hold = |flag: &str, path: &str, given: &dyn Display| {
+        if let Err(message) = schema::read::<serde_json::Value>(path, &given.to_string()) {
+            mistakes.push(format!("{flag} {given}: {message}"));
+        }
+    };
     if let Some(size) = arguments.size {
+        hold("--size", "image.size", &size);
         predictor.image.size = size;
+    }
+    if let Some(threshold) = arguments.threshold {
+        hold("--threshold", "evaluate.threshold", &threshold);
+        predictor.evaluate.threshold = threshold;
+    }
+    if let Some(batch) = arguments.batch {
+        hold("--batch", "train.batch_size", &batch);
+        predictor.batch_size = batch;
     }
     let network = network::find(&predictor.model.name);
     if let Some(network) = network
@@ -55,18 +72,6 @@ pub(super) fn find(arguments: &Predict) -> Result<Predictor, Failure> {
             "--size {}: {} takes multiples of {}, at least {}: take {nearest}",
             predictor.image.size, network.name, network.size_multiple, network.size_min
         ));
-    }
-    if let Some(threshold) = arguments.threshold {
-        if !(threshold > 0.0 && threshold < 1.0) {
-            mistakes.push(format!("--threshold {threshold}: a probability between 0 and 1, both excluded"));
-        }
-        predictor.evaluate.threshold = threshold;
-    }
-    if let Some(batch) = arguments.batch {
-        if batch == 0 {
-            mistakes.push("--batch 0: at least one image".to_owned());
-        }
-        predictor.batch_size = batch;
     }
     if mistakes.is_empty() { Ok(predictor) } else { Err(Failure::new(Exit::Usage, mistakes.join("\n"))) }
 }

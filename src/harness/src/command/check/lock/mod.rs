@@ -20,7 +20,7 @@ use crate::metric::Metric;
 use crate::plan::{Filter, Identity, NamesOf, Settings, SettingsOf};
 use crate::spec::name::Named;
 use crate::spec::protocol::Protocol;
-use crate::spec::{Experiment, Origin, schema};
+use crate::spec::{Experiment, Origin, project, schema};
 use crate::store::record::ImageScores;
 
 /// The accepted results of one experiment.
@@ -174,11 +174,15 @@ pub struct Place {
 
 impl Place {
     /// Where the lock of an experiment lies: beside its file and called as that, by
-    /// whatever name the file was asked for; of a built-in one in `experiments/`.
+    /// whatever name the file was asked for; of a built-in one in the project's
+    /// `experiments/`.
     pub fn of(root: &Path, experiment: &Experiment) -> Self {
         let path = match experiment.sources.first() {
             Some(Origin::File(file)) => root.join(file).with_extension("lock.toml"),
-            _ => root.join("experiments").join(format!("{}.lock.toml", experiment.name)),
+            _ => {
+                let experiments = root.join(project::of(root)).join(project::EXPERIMENTS);
+                experiments.join(format!("{}.lock.toml", experiment.name))
+            }
         };
         let shown = path.strip_prefix(root).unwrap_or(&path).display().to_string();
         Self { path, shown }
