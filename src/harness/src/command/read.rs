@@ -10,7 +10,7 @@ use crate::key::revision::Revisions;
 use crate::key::{self, Change, Key, Preimage};
 use crate::plan::{Cell, PlannedCell};
 use crate::store::record::{EvalRecord, Outcome, TrainRecord};
-use crate::store::{Attempt, Lookup, Store, StoreError};
+use crate::store::{Attempt, Held, Lookup, Store, StoreError};
 
 /// How a cell stands, with all that is needed to show it.
 pub enum State {
@@ -43,12 +43,15 @@ pub struct Reading {
     pub train: Option<Preimage>,
     pub evaluation: Option<Preimage>,
     pub state: State,
+    /// Who is at work on it, where it is not done.
+    pub running: Option<Held>,
 }
 
 impl Reading {
     /// One word for lists.
     pub fn word(&self) -> &'static str {
         match &self.state {
+            _ if self.running.is_some() => "running",
             State::Done(_) => "done",
             State::Conflict(_) => "conflict",
             State::Failed { outcome, .. } => outcome.word(),
@@ -65,6 +68,10 @@ impl Reading {
 
     /// Why it is not done, for people.
     pub fn reason(&self) -> String {
+        if let Some(held) = &self.running {
+            let since = super::progress::human(held.age);
+            return format!("{held} is at work on it for {since} ({})", held.file.display());
+        }
         match &self.state {
             State::Done(_) => String::new(),
             State::Conflict(all) => format!("{} finished results that contradict each other", all.len()),
@@ -113,15 +120,21 @@ fn read(
         Ok(inputs) => inputs,
         Err(error) => {
             let state = State::Missing(error.to_string());
-            return Ok(Reading { planned: planned.clone(), train: None, evaluation: None, state });
+            let planned = planned.clone();
+            return Ok(Reading { planned, train: None, evaluation: None, state, running: None });
         }
     };
     let mut best: Option<Reading> = None;
     for (numerics, revisions) in classes {
         let train = inputs.train_key(cell, numerics, revisions);
         let (evaluation, state) = of_key(context, cell, numerics, revisions, &train)?;
-        let found = Reading { planned: planned.clone(), train: Some(train), evaluation, state };
-        let is_there = !matches!(found.state, State::Missing(_));
+        let key = evaluation.as_ref().unwrap_or(&train).key();
+        let running = match &state {
+            State::Done(_) | State::Conflict(_) | State::Altered { .. } => None,
+            State::Failed { .. } | State::Stale(_) | State::Missing(_) => context.store.holder(&key)?,
+        };
+        let found = Reading { planned: planned.clone(), train: Some(train), evaluation, state, running };
+        let is_there = !matches!(found.state, State::Missing(_)) || found.running.is_some();
         if is_there || best.is_none() {
             best = Some(found);
         }
@@ -134,8 +147,10 @@ fn read(
         train: None,
         evaluation: None,
         state: State::Missing("no numerics class selected".into()),
+        running: None,
     });
     if let (State::Missing(_), Some(today), None) = (&reading.state, &reading.train, &reading.evaluation)
+        && reading.running.is_none()
         && let Some(changes) = past.nearest(&context.store, today)?
     {
         reading.state = State::Stale(changes);

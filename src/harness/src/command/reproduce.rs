@@ -21,7 +21,12 @@ use crate::store::{Lookup, Store};
 pub fn reproduce(arguments: &KeyArgs) -> Result<Exit, Failure> {
     let store = Store::at(&arguments.common.store);
     let key = show::find(&store, &arguments.key)?;
-    let Lookup::Hit(attempt) = store.lookup(&key).or_exit(Exit::Environment)? else {
+    let found = store.lookup(&key).or_exit(Exit::Environment)?;
+    if let Lookup::Altered(_, problem) = &found {
+        let text = format!("{problem}; `dygl run` puts it aside and runs it again");
+        return Err(Failure::new(Exit::Altered, text));
+    }
+    let Lookup::Hit(attempt) = found else {
         return Err(Failure::new(Exit::Missing, format!("{} has no sound finished result", key.short())));
     };
     // A key names a training or an evaluation; both name the cell.

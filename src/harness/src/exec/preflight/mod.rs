@@ -25,7 +25,7 @@ use crate::key::revision::Revisions;
 use crate::key::{self, Preimage};
 use crate::plan::Cell;
 use crate::store::record::{Outcome, TrainRecord};
-use crate::store::{Attempt, CHECKPOINT, Store, StoreError, host};
+use crate::store::{Attempt, Store, StoreError, host};
 
 /// From so many pixels to train on (images of all epochs times their area)
 /// a measurement pays: less than a minute's work where a few cores would be
@@ -134,7 +134,7 @@ impl Preflight<'_> {
 
     fn need(&self, cell: &Cell, train: &Preimage) -> Result<Need, StoreError> {
         let key = train.key();
-        let again = || Need::Training { epochs_done: self.checkpoint(&key) };
+        let again = || Need::Training { epochs_done: self.store.epochs_kept(&key) };
         if self.options.force {
             return Ok(again());
         }
@@ -159,13 +159,6 @@ impl Preflight<'_> {
         } else {
             Need::Failed
         })
-    }
-
-    /// Epochs that a checkpoint of the key holds.
-    fn checkpoint(&self, key: &key::Key) -> usize {
-        let folder = self.store.folder(key).join("work").join(CHECKPOINT);
-        let names = std::fs::read_dir(folder).into_iter().flatten().flatten();
-        names.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).max().unwrap_or(0)
     }
 
     /// Workers that will run side by side.
