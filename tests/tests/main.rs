@@ -21,6 +21,7 @@ mod predict;
 mod preflight;
 mod runs;
 mod splits;
+mod store;
 mod tables;
 mod tidy;
 mod trajectory;

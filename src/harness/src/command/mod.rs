@@ -11,6 +11,7 @@ mod dataset;
 mod doctor;
 mod explain;
 mod finished;
+mod given;
 mod model;
 mod plan;
 mod predict;
@@ -39,6 +40,7 @@ use crate::exit::{Exit, Failure, OrExit};
 /// # Errors
 /// What went wrong, with the exit code.
 pub fn dispatch(verb: Verb) -> Result<Exit, Failure> {
+    given::check(&verb)?;
     match verb {
         Verb::Plan(selection) => plan::plan(&selection),
         Verb::Run(run) => run::run(&run),

@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::audit::{self, Groups};
 use crate::cli::{Common, Division, Format};
 use crate::command;
-use crate::data::{DataError, Dataset, Partition, Registry, split};
+use crate::data::{DataError, Dataset, Partition, Registry, SplitError, split};
 use crate::exit::{Exit, Failure, OrExit};
 use crate::spec::name::Named;
 use crate::spec::protocol::{Part, Split, SplitSource};
@@ -148,6 +148,7 @@ fn resolve(standard: Split, given: &Division) -> Result<Split, Failure> {
 /// The error with the exit code of its kind.
 pub(super) fn failure(error: DataError) -> Failure {
     let exit = match &error {
+        DataError::Split(SplitError::Read { .. }) => Exit::Environment,
         DataError::UnknownDataset { .. }
         | DataError::UnknownOption { .. }
         | DataError::BadOption { .. }
