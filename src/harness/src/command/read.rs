@@ -70,7 +70,7 @@ impl Reading {
     pub fn reason(&self) -> String {
         if let Some(held) = &self.running {
             let since = super::progress::human(held.age);
-            return format!("{held} is at work on it for {since} ({})", held.file.display());
+            return format!("{held} has been at work on it for {since} ({})", held.file.display());
         }
         match &self.state {
             State::Done(_) => String::new(),

@@ -58,7 +58,7 @@ pub fn show(arguments: &KeyArgs) -> Result<Exit, Failure> {
         if let Some(held) = &holder {
             let since = super::progress::human(held.age);
             let file = held.file.display();
-            text.push_str(&format!("under way: {held} is at work on it for {since} ({file})\n"));
+            text.push_str(&format!("under way: {held} has been at work on it for {since} ({file})\n"));
         }
         super::answer(&text);
     }

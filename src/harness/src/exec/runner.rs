@@ -211,7 +211,13 @@ impl Runner<'_> {
             }
         };
         match self.stage(index, cell, &inputs, &preimage, (Stage::Evaluate, board), &task) {
-            Ok((_, evaluated)) => Step::Ended(CellOutcome::Done { ran: ran || evaluated }),
+            Ok((_, evaluated)) => {
+                if ran || evaluated {
+                    // Weights that have rested meanwhile are stamped now, not by the next verb.
+                    let _ = trained.check();
+                }
+                Step::Ended(CellOutcome::Done { ran: ran || evaluated })
+            }
             Err(step) => step,
         }
     }

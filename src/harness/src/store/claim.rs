@@ -164,11 +164,12 @@ struct Found {
 impl Found {
     /// None if there is no claim.
     fn at(path: &Path) -> Result<Option<Self>, StoreError> {
-        let age = match fs::metadata(path) {
-            Ok(found) => found.modified().ok().and_then(|at| SystemTime::now().duration_since(at).ok()),
+        let stat = match fs::metadata(path) {
+            Ok(stat) => stat,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             Err(source) => return Err(StoreError::Io { path: path.to_owned(), source }),
         };
+        let age = stat.modified().ok().and_then(|at| SystemTime::now().duration_since(at).ok());
         let mut found = Self {
             file: None,
             holder: None,
@@ -185,6 +186,9 @@ impl Found {
             // Somebody's of whom nothing more can be known is somebody's.
             Err(error) if error.kind() == ErrorKind::PermissionDenied => {
                 found.why = format!("its file cannot be read: {error}");
+                if lock::is_listed(&stat) {
+                    (found.lock, found.is_local) = (Lock::Held, true);
+                }
                 return Ok(Some(found));
             }
             Err(source) => return Err(StoreError::Io { path: path.to_owned(), source }),

@@ -1,7 +1,8 @@
 //! The kernel's lock on a claim: it ends with the process that holds it,
 //! whatever that process is called and in whatever container it runs.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
+use std::os::unix::fs::MetadataExt;
 use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
@@ -66,6 +67,20 @@ pub(super) fn is_local(file: &File) -> bool {
     rustix::fs::fstatfs(file).is_ok_and(|found| LOCAL.contains(&(found.f_type as u64 & 0xFFFF_FFFF)))
 }
 
+/// Whether a process of this machine has the lock of a file that cannot be
+/// opened, by the kernel's list (`man 5 proc_locks`). It leaves out processes
+/// of other containers, so that a file that is not listed proves nothing.
+pub(super) fn is_listed(found: &Metadata) -> bool {
+    let device = found.dev();
+    let of = format!("{:02x}:{:02x}:{}", rustix::fs::major(device), rustix::fs::minor(device), found.ino());
+    std::fs::read_to_string("/proc/locks").is_ok_and(|list| {
+        list.lines().any(|line| {
+            let mut words = line.split_whitespace();
+            words.any(|word| word == "FLOCK") && words.any(|word| word == of)
+        })
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -82,5 +97,6 @@ mod tests {
         assert!(!take(&other));
         drop(mine);
         assert_eq!(look(&other), Lock::Free);
+        assert!(!is_listed(&other.metadata().expect("there")));
     }
 }
