@@ -10,6 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use dygl_tests::lab::{Lab, alter, program};
+use serde_json::Value;
 
 fn lab(epochs: usize) -> Lab {
     Lab::default().with_experiment("tiny", r#"["dyglnet"]"#, epochs)
@@ -283,6 +284,7 @@ fn every_file_obeys_the_umask() {
         shell.args(["-c", &line]).arg(program("dygl")).args(arguments).current_dir(lab.path());
         let output = shell.env("NO_COLOR", "1").output().expect("sh starts");
         assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).into_owned()
     };
     for (mask, forbidden, wanted) in [("022", 0o022, 0o444), ("077", 0o077, 0o400), ("002", 0o002, 0o444)] {
         let fresh = |name: &str| fs::remove_dir_all(lab.path().join(name)).ok();
@@ -294,7 +296,9 @@ fn every_file_obeys_the_umask() {
         umask(mask, &["cost", "dyglnet", "--size", "32"]);
         umask(mask, &["dataset", "preview", "phantom-polyp,count=2,seed=3,size=32", "--out", "out/a.png"]);
         umask(mask, &["dataset", "split", "phantom-polyp,count=9,seed=3,size=32", "--out", "out/split.csv"]);
-        let key = key_of(&lab, "tiny");
+        let status = umask(mask, &["status", "tiny", "--format", "json"]);
+        let status: Value = serde_json::from_str(&status).expect("JSON");
+        let key = status["cells"][0]["train_key"].as_str().expect("key");
         umask(mask, &["predict", "--run", &key[..12], "out/a.png", "--out", "masks"]);
         let mut found = Vec::new();
         ["experiments", ".dygl", "out", "masks"]
