@@ -132,7 +132,7 @@ mod tests {
             assert!(text.contains("this is a file"), "{text}");
             let text = told(words, &at("link")).unwrap_or_else(|| panic!("{words:?} goes on"));
             assert!(text.contains("nowhere, which is not there"), "{text}");
-            assert_eq!(told(words, &at("file/below")).is_some(), true);
+            assert!(told(words, &at("file/below")).is_some());
             assert_eq!(told(words, folder.path()), None);
             // A project's own need not have been made.
             assert_eq!(told(words, Path::new(DEFAULT_STORE)), None);
