@@ -287,8 +287,9 @@ fn every_file_obeys_the_umask() {
         String::from_utf8_lossy(&output.stdout).into_owned()
     };
     for (mask, forbidden, wanted) in [("022", 0o022, 0o444), ("077", 0o077, 0o400), ("002", 0o002, 0o444)] {
-        let fresh = |name: &str| fs::remove_dir_all(lab.path().join(name)).ok();
-        ["experiments", ".dygl", "out", "masks"].map(fresh);
+        for name in ["experiments", ".dygl", "out", "masks"] {
+            fs::remove_dir_all(lab.path().join(name)).ok();
+        }
         lab.write("experiments/tiny.toml", experiment());
         umask(mask, &["run", "tiny"]);
         umask(mask, &["check", "tiny", "--accept"]);
