@@ -25,6 +25,7 @@ mod preview;
 mod project;
 mod runs;
 mod splits;
+mod store;
 mod sweeps;
 mod tables;
 mod tidy;

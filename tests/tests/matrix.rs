@@ -15,8 +15,11 @@ use dygl_tests::lab::{Lab, alter};
 
 /// Seeds times two networks on a phantom.
 fn cells(lab: &Lab, seeds: &str) -> Vec<Cell> {
-    let set = [format!("seed={seeds}")];
-    let request = Request { experiment: "tiny", profile: None, set: &set, root: lab.path() };
+    cells_with(lab, &[format!("seed={seeds}")])
+}
+
+fn cells_with(lab: &Lab, set: &[String]) -> Vec<Cell> {
+    let request = Request { experiment: "tiny", profile: None, set, root: lab.path() };
     let experiment = spec::load(&request, &KnownDatasets).expect("a sound experiment");
     Plan::expand(&experiment).cells.into_iter().map(|planned| planned.cell).collect()
 }
@@ -165,6 +168,40 @@ fn an_altered_result_is_put_aside_and_repaired() {
     assert_eq!(mock.ran().len(), 1, "the evaluation alone: {:?}", mock.ran());
     let events = bench.events.lock().expect("events");
     assert!(events.iter().any(|event| matches!(event, RunEvent::Quarantined { .. })));
+}
+
+#[test]
+fn weights_that_were_altered_are_trained_again_before_they_are_evaluated() {
+    let lab = lab();
+    let (bench, cells) = (Bench::of(&lab), cells(&lab, "1"));
+    bench.run(&Mock::default(), &cells[..1], &options());
+    alter(&lab.stored("model.safetensors")[0]);
+    let mock = Mock::default();
+    assert_eq!(done(&bench.run(&mock, &cells[..1], &options()), true), 1);
+    // To the same weights, whose scores are there.
+    assert_eq!(mock.ran().len(), 1, "{:?}", mock.ran());
+    assert!(mock.ran()[0].starts_with("train"));
+}
+
+#[test]
+fn evaluations_of_one_training_are_one_dependency() {
+    let lab = lab();
+    let cells = cells_with(&lab, &["seed=1,2".to_owned(), "evaluate.threshold=0.3,0.4,0.5".to_owned()]);
+    assert_eq!(cells.len(), 12);
+    let slow = || {
+        Mock::with(|_| {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+            Ended::Recorded
+        })
+    };
+    for force in [false, true] {
+        let (bench, mock) = (Bench::of(&lab), slow());
+        let summary = bench.run(&mock, &cells, &Options { jobs: 4, force, ..options() });
+        assert_eq!(done(&summary, true), 12);
+        assert_eq!(mock.ran().iter().filter(|task| task.starts_with("train")).count(), 4);
+        let events = bench.events.lock().expect("events");
+        assert!(!events.iter().any(|event| matches!(event, RunEvent::Waiting { .. })), "nobody is told");
+    }
 }
 
 #[test]

@@ -98,7 +98,7 @@ fn files_of_the_working_directory_come_before_the_built_in_ones() {
 #[test]
 fn mistakes_are_told_with_their_places() {
     let lab = Lab::default();
-    lab.dygl(&["audit", "--claims", "absent.toml"]).exits(2);
+    lab.dygl(&["audit", "--claims", "absent.toml"]).exits(3);
     let broken = SENTENCES
         .replace("over = \"unet\"", "over = \"unett\"")
         .replace("says = \"best\"", "says = \"bets\"");

@@ -90,7 +90,7 @@ pub enum Verb {
     /// Networks: list, run forward, import weights
     #[command(subcommand, after_help = "Example:\n  dygl model list")]
     Model(Model),
-    /// The store: list, verify
+    /// The store: list, verify, unlock
     #[command(subcommand, after_help = "Example:\n  dygl store verify")]
     Store(StoreVerb),
     /// Look at this machine: what is here, what is missing, what to do
@@ -359,8 +359,15 @@ pub enum Model {
 
 #[derive(Debug, Subcommand)]
 pub enum StoreVerb {
-    /// List the results
+    /// List the results, and what is running
     List(Common),
-    /// Hash every stored file again
+    /// Hash every byte of every stored file again; what was altered is put aside
     Verify(Common),
+    /// Take the claim on a key away from a run that is gone
+    #[command(
+        after_help = "For claims of other machines and containers, of which nobody here can tell whether they are\n\
+                      alive. A process that lives on this machine keeps its claim. The work stays: the next\n\
+                      `dygl run` goes on from its checkpoint.\n\nExample:\n  dygl store unlock 3fa9c2d1"
+    )]
+    Unlock(KeyArgs),
 }

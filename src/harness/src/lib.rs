@@ -6,10 +6,12 @@
 //! `data` and `metric` stand beside them and look at `spec` alone (which in
 //! turn knows the names of the scores); `data` also looks at `archive`, which
 //! looks at nothing, and `audit` looks at `data`. `weight_file` looks at
-//! `archive`. `claims` looks at `spec`, `metric` and `ledger` alone. `exec` brings
+//! `archive`; `atomic` (files that appear whole) looks at nothing and serves all.
+//! `claims` looks at `spec`, `metric` and `ledger` alone. `exec` brings
 //! `data` and `store` together.
 
 pub mod archive;
+pub mod atomic;
 pub mod audit;
 pub mod claims;
 pub mod cli;

@@ -10,8 +10,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use dygl::spec::protocol::Optimizer;
-use dygl::store::CHECKPOINT;
 use dygl::store::record::{HistoryRow, Start};
+use dygl::store::{CHECKPOINT, discard, sweep};
 use serde::{Deserialize, Serialize};
 
 use crate::net::Net;
@@ -88,8 +88,10 @@ pub fn save(
     remove(&target)?;
     fs::rename(&new, &target).map_err(io(&target))?;
     for path in older.into_iter().filter(|path| *path != target) {
-        remove(&path)?;
+        // The new one is there; an old one that stays is older.
+        let _ = discard(&path);
     }
+    sweep(&all);
     Ok(())
 }
 
@@ -145,9 +147,7 @@ fn epochs(folder: &Path) -> Result<Vec<PathBuf>, CheckpointError> {
     Ok(found)
 }
 
+/// Frees a name, whether or not a file below it is still open.
 fn remove(folder: &Path) -> Result<(), CheckpointError> {
-    match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        other => other.map_err(io(folder)),
-    }
+    discard(folder).map_err(io(folder))
 }

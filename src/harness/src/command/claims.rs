@@ -70,7 +70,9 @@ fn read(asked: Option<&Path>, place: &'static str, built_in: &str) -> Result<(Or
         Err(error) if asked.is_none() && error.kind() == ErrorKind::NotFound => {
             Ok((Origin::Embedded(place), built_in.to_owned()))
         }
-        Err(error) => Err(Failure::new(Exit::Usage, format!("failed to read {}: {error}", path.display()))),
+        Err(error) => {
+            Err(Failure::new(Exit::Environment, format!("failed to read {}: {error}", path.display())))
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use super::given;
 use crate::cli::{Common, Format};
 use crate::data::{self, Registry};
 use crate::exec::ask;
@@ -9,6 +10,7 @@ use crate::exec::devices::Offer;
 use crate::exec::local::Local;
 use crate::exit::{Exit, Failure, OrExit};
 use crate::key::{numerics, revision};
+use crate::store::{Store, probe};
 
 /// The variable that takes narrower vectors than the processor has.
 const SIMD: &str = "DYGL_SIMD";
@@ -113,16 +115,38 @@ fn vectors(flex: &Offer) -> Finding {
     Finding { what: "vectors", fine: true, text: format!("{}, {asked}", flex.simd) }
 }
 
+/// Whether results can be claimed, published and found there: tried, not guessed.
 fn store(common: &Common) -> Finding {
     let root = &common.store;
-    let there = if root.is_dir() { root.clone() } else { std::env::current_dir().unwrap_or_default() };
-    match tempfile::tempfile_in(&there) {
-        Ok(_) => {
-            let space = rustix::fs::statvfs(&there).map_or(0, |s| s.f_bavail * s.f_frsize);
-            let text = format!("{}: writable, {} GiB free", root.display(), space >> 30);
-            Finding { what: "store", fine: true, text }
+    let finding = |fine: bool, text: String| Finding { what: "store", fine, text };
+    let folder = match Store::at(root).is_there() {
+        Ok(true) => root.clone(),
+        Ok(false) if given::is_named(common) => {
+            let text = format!("{}: there is no such folder; `dygl run` makes it", root.display());
+            return finding(false, text);
         }
-        Err(error) => Finding { what: "store", fine: false, text: format!("{}: {error}", there.display()) },
+        // It will be made here.
+        Ok(false) => std::env::current_dir().unwrap_or_default(),
+        Err(error) => return finding(false, error.to_string()),
+    };
+    match probe(&folder) {
+        Ok(habits) => {
+            let space = rustix::fs::statvfs(&folder).map_or(0, |s| s.f_bavail * s.f_frsize);
+            let mut text = format!("{}: holds results, {} GiB free", root.display(), space >> 30);
+            if !habits.is_local {
+                text.push_str("; on a network or a shared folder");
+            }
+            if !habits.hard_links {
+                text.push_str("; without hard links, claims are made exclusively");
+            }
+            if !habits.locks {
+                text.push_str(
+                    "; without locks, a claim of another container is respected until `dygl store unlock`",
+                );
+            }
+            finding(true, text)
+        }
+        Err(error) => finding(false, format!("cannot hold results: {error}")),
     }
 }
 

@@ -35,6 +35,9 @@ pub fn explain(selection: &Selection) -> Result<Exit, Failure> {
 
 /// What would happen to a cell, and what moved.
 fn verdict(context: &Context, reading: &Reading) -> Result<(String, Vec<Change>), StoreError> {
+    if reading.running.is_some() {
+        return Ok((format!("runs now: {}", reading.reason()), Vec::new()));
+    }
     Ok(match &reading.state {
         State::Done(done) => (
             format!("up to date (training {}, evaluation {})", &done.train.key[..12], &done.eval.key[..12]),

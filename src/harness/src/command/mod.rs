@@ -12,6 +12,7 @@ mod dataset;
 mod doctor;
 mod explain;
 mod finished;
+mod given;
 mod model;
 mod plan;
 mod predict;
@@ -41,6 +42,7 @@ use crate::spec::project;
 /// # Errors
 /// What went wrong, with the exit code.
 pub fn dispatch(verb: Verb) -> Result<Exit, Failure> {
+    given::check(&verb)?;
     if !matches!(verb, Verb::Model(_) | Verb::Completions { .. }) {
         tell_project();
     }

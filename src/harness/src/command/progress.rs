@@ -190,7 +190,10 @@ impl State {
                     self.settle(*cell);
                 }
             }
-            RunEvent::Waiting { name, holder, .. } => self.line(&format!("{name}: waiting for {holder}")),
+            RunEvent::Waiting { name, holder, claim, held_seconds, remedy, .. } => self.line(&format!(
+                "{name}: waiting for {holder}, at work on it for {} ({claim}); if that process is gone: {remedy}",
+                human(Duration::from_secs(*held_seconds))
+            )),
             RunEvent::Stopping { .. } => self.line("the time is up: stopping at the next checkpoint"),
         }
     }

@@ -13,7 +13,7 @@ use crate::key::revision::Revisions;
 use crate::key::{self, Change, Key, Preimage};
 use crate::plan::{Cell, Plan, PlannedCell};
 use crate::store::record::{EvalRecord, Outcome, TrainRecord};
-use crate::store::{Attempt, Lookup, Store, StoreError};
+use crate::store::{Attempt, Held, Lookup, Store, StoreError};
 
 /// How a cell stands, with all that is needed to show it.
 pub enum State {
@@ -48,17 +48,20 @@ pub struct Reading {
     pub state: State,
     /// Of a cell that was never run: what tells it from the most similar result.
     pub nearest: Vec<Change>,
+    /// Who is at work on it, where it is not done.
+    pub running: Option<Held>,
 }
 
 impl Reading {
     fn missing(planned: &PlannedCell, reason: String) -> Self {
         let (planned, state) = (planned.clone(), State::Missing(reason));
-        Self { planned, train: None, evaluation: None, state, nearest: Vec::new() }
+        Self { planned, train: None, evaluation: None, state, nearest: Vec::new(), running: None }
     }
 
     /// One word for lists.
     pub fn word(&self) -> &'static str {
         match &self.state {
+            _ if self.running.is_some() => "running",
             State::Done(_) => "done",
             State::Conflict(_) => "conflict",
             State::Failed { outcome, .. } => outcome.word(),
@@ -75,6 +78,10 @@ impl Reading {
 
     /// Why it is not done, for people.
     pub fn reason(&self) -> String {
+        if let Some(held) = &self.running {
+            let since = super::progress::human(held.age);
+            return format!("{held} has been at work on it for {since} ({})", held.file.display());
+        }
         match &self.state {
             State::Done(_) => String::new(),
             State::Conflict(all) => format!("{} finished results that contradict each other", all.len()),
@@ -129,14 +136,21 @@ fn read(
     for (numerics, revisions) in classes {
         let train = inputs.train_key(cell, numerics, revisions);
         let (evaluation, state) = of_key(context, cell, numerics, revisions, &train)?;
-        let found =
-            Reading { planned: planned.clone(), train: Some(train), evaluation, state, nearest: Vec::new() };
-        let is_there = !matches!(found.state, State::Missing(_));
+        let key = evaluation.as_ref().unwrap_or(&train).key();
+        let running = match &state {
+            State::Done(_) | State::Conflict(_) | State::Altered { .. } => None,
+            State::Failed { .. } | State::Stale(_) | State::Missing(_) => context.store.holder(&key)?,
+        };
+        let planned = planned.clone();
+        let found = Reading { planned, train: Some(train), evaluation, state, nearest: Vec::new(), running };
+        let is_there = !matches!(found.state, State::Missing(_)) || found.running.is_some();
         // A failure in one class is no answer while another may have a result.
         let is_final = is_there && !matches!(found.state, State::Failed { .. });
         let is_better = match &best {
             None => true,
-            Some(best) => is_final || (is_there && matches!(best.state, State::Missing(_))),
+            Some(best) => {
+                is_final || (is_there && best.running.is_none() && matches!(best.state, State::Missing(_)))
+            }
         };
         if is_better {
             best = Some(found);
@@ -148,7 +162,7 @@ fn read(
     let mut reading =
         best.unwrap_or_else(|| Reading::missing(planned, "no numerics class selected".to_owned()));
     let is_new = matches!(&reading.state, State::Missing(reason) if reason == NEVER_RUN);
-    if let (true, Some(today)) = (is_new, &reading.train) {
+    if let (true, Some(today), None) = (is_new, &reading.train, &reading.running) {
         match past.nearest(planned, today)? {
             Some(Nearest::Predecessor(changes)) => reading.state = State::Stale(changes),
             Some(Nearest::Other(changes)) => {
@@ -176,15 +190,15 @@ fn differences(changes: &[Change]) -> String {
 
 /// Why there is no result of a training under a key: it was stopped, or never begun.
 fn unfinished(store: &Store, key: &Key, cell: &Cell) -> String {
-    match store.checkpoint(key) {
-        Some(epochs) => {
+    match store.epochs_kept(key) {
+        0 if store.work_folders(key).iter().any(|folder| folder.join(job::FILE).is_file()) => {
+            "begun, but stopped before its first checkpoint; `dygl run` begins again".to_owned()
+        }
+        0 => NEVER_RUN.to_owned(),
+        epochs => {
             let of = cell.protocol.train.epochs;
             format!("stopped at epoch {epochs} of {of}; `dygl run` goes on from there")
         }
-        None if store.folder(key).join("work").join(job::FILE).is_file() => {
-            "begun, but stopped before its first checkpoint; `dygl run` begins again".to_owned()
-        }
-        None => NEVER_RUN.to_owned(),
     }
 }
 

@@ -125,7 +125,10 @@ fn sound(store: &Store, key: &Key) -> Result<Attempt, Failure> {
                 format!("{} {text} ({}; `dygl show` tells of each)", key.short(), digests.join(", ")),
             ));
         }
-        Lookup::Altered(_, problem) => return Err(Failure::new(Exit::Altered, problem)),
+        Lookup::Altered(_, problem) => {
+            let text = format!("{problem}; `dygl run` puts it aside and runs it again");
+            return Err(Failure::new(Exit::Altered, text));
+        }
         Lookup::Failed(_, outcome) => format!("{}: {}", outcome.word(), outcome.reason()),
         Lookup::Miss => "nothing was finished".to_owned(),
     };

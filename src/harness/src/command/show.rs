@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::cli::{Format, KeyArgs};
 use crate::exit::{Exit, Failure, OrExit};
 use crate::key::{Key, numerics};
-use crate::store::Store;
+use crate::store::{Problem, Store};
 use crate::table::results::{PAGES, short};
 
 /// The one key that starts with the given digits.
@@ -30,6 +30,7 @@ pub fn show(arguments: &KeyArgs) -> Result<Exit, Failure> {
     let store = Store::at(&arguments.common.store);
     let key = find(&store, &arguments.key)?;
     let mut altered = false;
+    let holder = store.holder(&key).or_exit(Exit::Environment)?;
     let mut attempts = Vec::new();
     for attempt in store.attempts(&key).or_exit(Exit::Environment)? {
         let problems: Vec<String> = attempt.verify().iter().map(ToString::to_string).collect();
@@ -43,11 +44,23 @@ pub fn show(arguments: &KeyArgs) -> Result<Exit, Failure> {
         }));
     }
     let page = attempts.iter().find_map(|attempt| page(&key, &attempt["record"]));
-    let all = json!({ "key": key, "attempts": attempts, "page": page });
+    let claim = holder.as_ref().map(|held| {
+        json!({
+            "file": held.file, "holder": held.holder, "seconds": held.age.as_secs(),
+            "lives_here": held.lives_here,
+        })
+    });
+    let all = json!({ "key": key, "attempts": attempts, "page": page, "claim": claim });
     if arguments.common.format == Format::Json {
         super::answer_json(&all)?;
     } else {
-        super::answer(&describe(&key, page.as_deref(), &attempts));
+        let mut text = describe(&key, page.as_deref(), &attempts);
+        if let Some(held) = &holder {
+            let since = super::progress::human(held.age);
+            let file = held.file.display();
+            text.push_str(&format!("under way: {held} has been at work on it for {since} ({file})\n"));
+        }
+        super::answer(&text);
     }
     Ok(if altered {
         Exit::Altered
@@ -105,20 +118,29 @@ pub fn logs(arguments: &KeyArgs) -> Result<Exit, Failure> {
     let store = Store::at(&arguments.common.store);
     let key = find(&store, &arguments.key)?;
     let mut text = String::new();
+    let mut exit = Exit::Ok;
     for attempt in store.attempts(&key).or_exit(Exit::Environment)? {
         text.push_str(&format!("== attempt {}\n", attempt.short()));
         for name in ["log.txt", "events.jsonl"] {
-            if let Ok(bytes) = attempt.read(name) {
-                text.push_str(&String::from_utf8_lossy(&bytes));
+            match attempt.read(name) {
+                Ok(bytes) => text.push_str(&String::from_utf8_lossy(&bytes)),
+                // Not every stage leaves both.
+                Err(Problem::Unlisted(_)) => {}
+                Err(problem) => {
+                    super::note(&problem.to_string());
+                    exit = if problem.is_damage() { Exit::Altered } else { Exit::Environment };
+                }
             }
         }
     }
-    let work = store.folder(&key).join("work");
-    for name in ["log.txt", "events.jsonl"] {
-        if let Ok(log) = std::fs::read_to_string(work.join(name)) {
-            text.push_str(&format!("== under way: {}\n{log}", work.join(name).display()));
+    for work in store.work_folders(&key) {
+        for name in ["log.txt", "events.jsonl"] {
+            if let Ok(log) = std::fs::read(work.join(name)) {
+                let log = String::from_utf8_lossy(&log);
+                text.push_str(&format!("== under way: {}\n{log}", work.join(name).display()));
+            }
         }
     }
     super::answer(&text);
-    Ok(Exit::Ok)
+    Ok(exit)
 }

@@ -1,15 +1,19 @@
-//! `dygl store list` and `dygl store verify`.
+//! `dygl store list`, `dygl store verify` and `dygl store unlock`.
 
 use serde_json::{Value, json};
 
-use crate::cli::{Common, Format, StoreVerb};
+use super::progress::human;
+use super::show;
+use crate::cli::{Common, Format, KeyArgs, StoreVerb};
 use crate::exit::{Exit, Failure, OrExit};
-use crate::store::{Lookup, Store};
+use crate::key::Key;
+use crate::store::{Attempt, Lookup, Store, StoreError};
 
 pub fn store(verb: &StoreVerb) -> Result<Exit, Failure> {
     match verb {
         StoreVerb::List(common) => list(common),
         StoreVerb::Verify(common) => verify(common),
+        StoreVerb::Unlock(arguments) => unlock(arguments),
     }
 }
 
@@ -20,41 +24,41 @@ fn list(common: &Common) -> Result<Exit, Failure> {
         vec![["key", "kind", "outcome", "model", "dataset", "seed", "attempts"].map(str::to_owned).to_vec()];
     for key in store.keys().or_exit(Exit::Environment)? {
         let attempts = store.attempts(&key).or_exit(Exit::Environment)?;
-        // The attempt that every other verb would take.
-        let (shown, is_conflict) = match store.lookup(&key).or_exit(Exit::Environment)? {
-            Lookup::Hit(attempt) | Lookup::Failed(attempt, _) => {
-                (attempt.read_json::<Value>("record.json"), false)
-            }
-            Lookup::Conflict(all) => {
-                let Some(first) = all.first() else { continue };
-                (first.read_json("record.json"), true)
-            }
-            Lookup::Altered(_, problem) => (Err(problem), false),
-            Lookup::Miss => continue,
-        };
-        let Ok(mut record) = shown else {
-            rows.push(vec![key.short().to_owned(), "?".into(), "altered".into()]);
-            listed.push(json!({ "key": key, "outcome": "altered" }));
+        let running = store.holder(&key).or_exit(Exit::Environment)?;
+        let shown = shown(&store, &key)?;
+        if attempts.is_empty() && running.is_none() {
             continue;
-        };
-        if is_conflict {
-            record["outcome"]["kind"] = "conflict".into();
         }
-        let kind = if record.get("train_key").is_some() { "evaluation" } else { "training" };
-        let word = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        let record = shown.as_ref().and_then(|(attempt, _)| attempt.read_json::<Value>("record.json").ok());
+        let outcome = match (&record, &shown, &running) {
+            (_, Some((_, "altered")), _) => "altered".to_owned(),
+            (_, Some((_, "conflict")), _) => "conflict".to_owned(),
+            (Some(record), ..) => word(&record["outcome"]["kind"]),
+            (None, Some(_), _) => "altered".to_owned(),
+            (None, None, _) => "running".to_owned(),
+        };
+        // An altered record says nothing that could be believed.
+        let record = record.filter(|_| outcome != "altered").unwrap_or_default();
+        let kind = match (record.is_null(), record.get("train_key")) {
+            (true, _) => "?",
+            (false, Some(_)) => "evaluation",
+            (false, None) => "training",
+        };
         let cell = &record["cell"];
+        let field = |value: &Value| if value.is_null() { "-".to_owned() } else { word(value) };
         rows.push(vec![
             key.short().to_owned(),
             kind.to_owned(),
-            word(&record["outcome"]["kind"]),
-            word(&cell["model"]),
-            word(&cell["dataset"]),
-            word(&cell["seed"]),
+            outcome.clone(),
+            field(&cell["model"]),
+            field(&cell["dataset"]),
+            field(&cell["seed"]),
             attempts.len().to_string(),
         ]);
         listed.push(json!({
-            "key": key, "kind": kind, "outcome": record["outcome"]["kind"], "model": cell["model"],
+            "key": key, "kind": (kind != "?").then_some(kind), "outcome": outcome, "model": cell["model"],
             "dataset": cell["dataset"], "seed": cell["seed"], "attempts": attempts.len(),
+            "running": running.map(|held| held.to_string()),
         }));
     }
     if common.format == Format::Json {
@@ -65,24 +69,102 @@ fn list(common: &Common) -> Result<Exit, Failure> {
     Ok(Exit::Ok)
 }
 
+/// The attempt that `dygl status` would show of a key, and how it stands; none
+/// if there is none.
+fn shown(store: &Store, key: &Key) -> Result<Option<(Attempt, &'static str)>, Failure> {
+    Ok(match store.lookup(key).or_exit(Exit::Environment)? {
+        Lookup::Hit(attempt) => Some((attempt, "done")),
+        Lookup::Conflict(attempts) => attempts.into_iter().next().map(|attempt| (attempt, "conflict")),
+        Lookup::Failed(attempt, _) => Some((attempt, "failed")),
+        Lookup::Altered(attempt, _) => Some((attempt, "altered")),
+        Lookup::Miss => None,
+    })
+}
+
+fn word(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+/// Hashes every byte. What was altered is put aside, so that it is missing from
+/// then on, and `dygl run` makes it again.
 fn verify(common: &Common) -> Result<Exit, Failure> {
     let store = Store::at(&common.store);
-    let mut problems = Vec::new();
-    let mut count = 0;
+    let (mut count, mut lines, mut listed) = (0, Vec::new(), Vec::new());
+    let mut exit = Exit::Ok;
     for key in store.keys().or_exit(Exit::Environment)? {
         for attempt in store.attempts(&key).or_exit(Exit::Environment)? {
             count += 1;
-            problems.extend(attempt.verify().iter().map(|p| (key.short().to_owned(), p.to_string())));
+            let problems = attempt.verify();
+            if problems.is_empty() {
+                continue;
+            }
+            let is_damage = problems.iter().any(crate::store::Problem::is_damage);
+            let (moved, told) = if !is_damage {
+                (None, "it cannot be verified; nothing was moved".to_owned())
+            } else {
+                match store.quarantine(&key, &attempt) {
+                    Ok(moved) => {
+                        let told = format!("put aside as {}; `dygl run` runs it again", moved.display());
+                        (Some(moved), told)
+                    }
+                    Err(error) => (None, format!("it cannot be put aside: {error}")),
+                }
+            };
+            if exit != Exit::Altered {
+                exit = if is_damage { Exit::Altered } else { Exit::Environment };
+            }
+            for problem in &problems {
+                lines.push(format!("{}  {problem}", key.short()));
+                listed
+                    .push(json!({ "key": key.short(), "problem": problem.to_string(), "put_aside": moved }));
+            }
+            lines.push(format!("{}  {told}", key.short()));
         }
     }
     if common.format == Format::Json {
-        let listed: Vec<_> = problems.iter().map(|(key, p)| json!({ "key": key, "problem": p })).collect();
         super::answer_json(&json!({ "attempts": count, "problems": listed }))?;
     } else {
-        for (key, problem) in &problems {
-            super::answer(&format!("{key}  {problem}"));
-        }
-        super::answer(&format!("{count} attempts, {} problems", problems.len()));
+        lines.push(format!("{count} attempts, {} problems", listed.len()));
+        super::answer(&lines.join("\n"));
     }
-    Ok(if problems.is_empty() { Exit::Ok } else { Exit::Altered })
+    Ok(exit)
+}
+
+fn unlock(arguments: &KeyArgs) -> Result<Exit, Failure> {
+    let store = Store::at(&arguments.common.store);
+    let key = show::find(&store, &arguments.key)?;
+    let held = match store.unlock(&key) {
+        Err(StoreError::Held { held, .. }) => {
+            let text = format!(
+                "{held} is at work on {} ({}): stop it first; its claim ends with it",
+                key.short(),
+                held.file.display()
+            );
+            return Err(Failure::new(Exit::Usage, text));
+        }
+        other => other.or_exit(Exit::Environment)?,
+    };
+    if arguments.common.format == Format::Json {
+        let taken = held
+            .as_ref()
+            .map(|held| json!({ "claim": held.file, "holder": held.holder, "seconds": held.age.as_secs() }));
+        super::answer_json(&json!({ "key": key, "taken": taken }))?;
+    } else {
+        super::answer(&match held {
+            None => format!("{}: nobody holds it", key.short()),
+            Some(held) => {
+                let resumes = match store.epochs_kept(&key) {
+                    0 => "`dygl run` begins it anew".to_owned(),
+                    epochs => format!("`dygl run` goes on behind epoch {epochs}"),
+                };
+                format!(
+                    "{}: taken from {held}, which held it for {}; {resumes}. If that process is alive after \
+                     all, it publishes nothing.",
+                    key.short(),
+                    human(held.age)
+                )
+            }
+        });
+    }
+    Ok(Exit::Ok)
 }

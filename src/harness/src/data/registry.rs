@@ -16,6 +16,7 @@ use super::files::{Depth, FileEntry, State};
 use super::ingest::{FORMAT, Progress, Registration, extras, ingest};
 use super::manifest::Manifest;
 use super::{DataError, Problem};
+use crate::atomic;
 
 /// What comparing one file gave.
 type Look = io::Result<State>;
@@ -221,7 +222,7 @@ impl Registry {
         let path = self.path(&registration.dataset);
         let write = || -> io::Result<()> {
             fs::create_dir_all(&self.folder)?;
-            let mut file = tempfile::NamedTempFile::new_in(&self.folder)?;
+            let mut file = atomic::temporary(&self.folder)?;
             serde_json::to_writer(io::BufWriter::new(file.as_file_mut()), registration)?;
             file.as_file_mut().write_all(b"\n")?;
             file.as_file().sync_all()?;

@@ -21,6 +21,7 @@ use super::ENVIRONMENT;
 use super::device::Device;
 use super::devices::{Class, Devices};
 use super::local::Local;
+use crate::atomic;
 use crate::key::Preimage;
 use crate::key::numerics::{self, Processor};
 use crate::key::revision::Revisions;
@@ -160,13 +161,8 @@ pub fn note(root: &Path, class: &Class) -> io::Result<()> {
 }
 
 fn write(path: &Path, value: &impl Serialize) -> io::Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    fs::create_dir_all(folder)?;
-    let mut file = tempfile::NamedTempFile::new_in(folder)?;
-    serde_json::to_writer_pretty(&mut file, value)?;
-    file.as_file().sync_all()?;
-    file.persist(path).map_err(|error| error.error)?;
-    Ok(())
+    fs::create_dir_all(atomic::folder_of(path))?;
+    atomic::write(path, &serde_json::to_vec_pretty(value)?)
 }
 
 /// The classes whose results a reading verb looks for, most preferred first:

@@ -12,6 +12,7 @@ use std::process::Command;
 
 use super::ENVIRONMENT;
 use super::local::Local;
+use crate::atomic;
 use crate::key::revision::Revisions;
 use crate::ledger::{Ledger, Size};
 use crate::spec::name::Named;
@@ -82,12 +83,8 @@ fn remembered(path: &Path) -> Option<Ledger> {
 }
 
 fn keep(path: &Path, ledger: &Ledger) -> io::Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    fs::create_dir_all(folder)?;
-    let mut file = tempfile::NamedTempFile::new_in(folder)?;
-    serde_json::to_writer(&mut file, ledger)?;
-    file.persist(path).map_err(|error| error.error)?;
-    Ok(())
+    fs::create_dir_all(atomic::folder_of(path))?;
+    atomic::write(path, &serde_json::to_vec(ledger)?)
 }
 
 fn ask(worker: &Path, models: &[&Named], size: Size, batch: usize) -> Result<Vec<Ledger>, CostError> {

@@ -102,11 +102,21 @@ pub enum RunEvent {
         /// Of a training.
         peak_memory_bytes: Option<u64>,
     },
-    /// Another process is at work on the cell.
+    /// Another process is at work on the cell: told at once, then every ten
+    /// minutes.
     Waiting {
         cell: usize,
         name: String,
+        /// `process 4242 on node017`.
         holder: String,
+        /// What it is at work on.
+        key: String,
+        /// The file that says so.
+        claim: String,
+        /// How long ago that file was made.
+        held_seconds: u64,
+        /// The command that takes the claim away.
+        remedy: String,
     },
     /// A stop was requested: `level` 1 at the next checkpoint, 2 now.
     Stopping {

@@ -5,6 +5,7 @@
 //! here prints.
 
 pub mod ask;
+mod board;
 mod child;
 pub mod cost;
 pub mod device;

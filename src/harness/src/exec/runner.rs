@@ -1,11 +1,12 @@
 //! The runner: decides what has to run, runs it on a number of slots, and
 //! publishes what came out.
 
-use std::collections::VecDeque;
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::board::{Board, Taken};
 use super::event::{RunEvent, Stage};
 use super::inputs::{CellInputs, Inputs};
 use super::job::{Job, Task};
@@ -14,7 +15,7 @@ use crate::key::revision::Revisions;
 use crate::key::{self, Preimage};
 use crate::plan::Cell;
 use crate::store::record::{Outcome, TrainRecord};
-use crate::store::{Attempt, Claim, Lookup, Store, StoreError};
+use crate::store::{Attempt, Claim, Held, Lookup, Store, StoreError};
 
 /// How a run is to be carried out; none of it is keyed.
 #[derive(Debug, Clone)]
@@ -78,12 +79,9 @@ pub struct Runner<'a> {
 enum Step {
     Ended(CellOutcome),
     /// Another process is at work on it: look again later.
-    Held(String),
-}
-
-struct Queue {
-    waiting: VecDeque<usize>,
-    failed: bool,
+    Held(key::Key, Box<Held>),
+    /// What it stands on was altered and is put aside: from the beginning.
+    Again,
 }
 
 impl Runner<'_> {
@@ -92,14 +90,14 @@ impl Runner<'_> {
     pub fn run(&self, cells: &[Cell]) -> Summary {
         (self.tell)(RunEvent::Planned { cells: cells.len(), jobs: self.options.jobs });
         let started = Instant::now();
-        let queue = Mutex::new(Queue { waiting: (0..cells.len()).collect(), failed: false });
+        let board = Board::new(self.shared_trainings(cells));
         let outcomes = Mutex::new(vec![CellOutcome::NotStarted; cells.len()]);
         let over = (Mutex::new(false), Condvar::new());
         std::thread::scope(|scope| {
             scope.spawn(|| self.watch_budget(started, &over));
             // More slots than cells would have nothing to do.
             let slots: Vec<_> = (0..self.options.jobs.clamp(1, cells.len().max(1)))
-                .map(|_| scope.spawn(|| self.slot(cells, &queue, &outcomes)))
+                .map(|_| scope.spawn(|| self.slot(cells, &board, &outcomes)))
                 .collect();
             for slot in slots {
                 // A panicking slot leaves its cell `NotStarted`; the others go on.
@@ -110,6 +108,18 @@ impl Runner<'_> {
         });
         let outcomes = outcomes.into_inner().unwrap_or_else(PoisonError::into_inner);
         Summary { cells: cells.iter().map(Cell::describe).zip(outcomes).collect() }
+    }
+
+    /// The training keys of cells that may share their training with another.
+    fn shared_trainings(&self, cells: &[Cell]) -> Vec<Option<key::Key>> {
+        let of = |cell: &Cell| (cell.model.to_string(), cell.dataset.to_string(), cell.seed);
+        let mut counts = BTreeMap::new();
+        cells.iter().for_each(|cell| *counts.entry(of(cell)).or_insert(0) += 1);
+        let key = |cell: &Cell| {
+            let inputs = self.inputs.of(cell).ok()?;
+            Some(inputs.train_key(cell, &self.options.numerics, self.revisions).key())
+        };
+        cells.iter().map(|cell| if counts[&of(cell)] > 1 { key(cell) } else { None }).collect()
     }
 
     /// Requests a stop when the time is up.
@@ -128,43 +138,54 @@ impl Runner<'_> {
         }
     }
 
-    fn slot(&self, cells: &[Cell], queue: &Mutex<Queue>, outcomes: &Mutex<Vec<CellOutcome>>) {
-        loop {
-            let next = {
-                let mut queue = queue.lock().unwrap_or_else(PoisonError::into_inner);
-                if self.stop.level() > 0 || (queue.failed && !self.options.keep_going) {
-                    return;
-                }
-                queue.waiting.pop_front()
-            };
-            let Some(index) = next else { return };
-            match self.cell(index, &cells[index]) {
+    fn slot(&self, cells: &[Cell], board: &Board, outcomes: &Mutex<Vec<CellOutcome>>) {
+        let is_over = |failed: bool| self.stop.level() > 0 || (failed && !self.options.keep_going);
+        while let Some(mut taken) = board.take(is_over) {
+            let index = taken.index;
+            match self.cell(&cells[index], board, &mut taken) {
                 Step::Ended(outcome) => {
-                    let bad = matches!(outcome, CellOutcome::Failed(_) | CellOutcome::Error(_));
+                    if matches!(outcome, CellOutcome::Failed(_) | CellOutcome::Error(_)) {
+                        board.failed();
+                    }
                     outcomes.lock().unwrap_or_else(PoisonError::into_inner)[index] = outcome;
-                    queue.lock().unwrap_or_else(PoisonError::into_inner).failed |= bad;
                 }
-                Step::Held(holder) => {
-                    (self.tell)(RunEvent::Waiting { cell: index, name: cells[index].describe(), holder });
-                    queue.lock().unwrap_or_else(PoisonError::into_inner).waiting.push_back(index);
-                    std::thread::sleep(Duration::from_millis(500));
+                Step::Held(key, held) => {
+                    if board.is_to_be_told(&key) {
+                        (self.tell)(self.waiting(index, &cells[index], &key, &held));
+                    }
+                    board.put_back(index);
                 }
+                Step::Again => board.again(index),
             }
         }
     }
 
+    fn waiting(&self, index: usize, cell: &Cell, key: &key::Key, held: &Held) -> RunEvent {
+        RunEvent::Waiting {
+            cell: index,
+            name: cell.describe(),
+            holder: held.to_string(),
+            key: key.to_string(),
+            claim: held.file.display().to_string(),
+            held_seconds: held.age.as_secs(),
+            remedy: self.store.unlock_command(key),
+        }
+    }
+
     /// Trains and evaluates one cell, as far as that is not in the store.
-    fn cell(&self, index: usize, cell: &Cell) -> Step {
+    fn cell(&self, cell: &Cell, board: &Board, taken: &mut Taken<'_>) -> Step {
+        let index = taken.index;
         let inputs = match self.inputs.of(cell) {
             Ok(inputs) => inputs,
             Err(error) => return Step::Ended(CellOutcome::Error(error.to_string())),
         };
         let preimage = inputs.train_key(cell, &self.options.numerics, self.revisions);
         let (trained, ran) =
-            match self.stage(index, cell, &inputs, &preimage, Stage::Train, &|| Ok(Task::Train)) {
+            match self.stage(index, cell, &inputs, &preimage, (Stage::Train, board), &|| Ok(Task::Train)) {
                 Ok(done) => done,
                 Err(step) => return step,
             };
+        taken.trained();
         let record: TrainRecord = match trained.read_json("record.json") {
             Ok(record) => record,
             Err(problem) => return Step::Ended(CellOutcome::Error(problem.to_string())),
@@ -174,25 +195,30 @@ impl Runner<'_> {
             key::evaluation(&train_key, &record.weights, cell, &self.options.numerics, self.revisions);
         let task = || {
             let weights = trained.folder().join("model.safetensors");
-            // Weights are large and were not read by the lookup.
+            // The lookup may have looked at large files alone.
             match trained.verify().into_iter().next() {
                 None => Ok(Task::Evaluate {
                     train_key: train_key.as_str().to_owned(),
                     weights,
                     weights_digest: record.weights.clone(),
                 }),
-                Some(problem) => {
-                    let moved = self.quarantine(index, cell, &train_key, &trained, problem.path());
-                    let told = moved.map_or_else(
-                        |error| error.to_string(),
-                        |()| "put aside; run again to retrain".into(),
-                    );
-                    Err(format!("{problem}: {told}"))
+                Some(problem) if problem.is_damage() => {
+                    match self.quarantine(index, cell, &train_key, &trained, problem.path()) {
+                        Ok(()) => Err(Step::Again),
+                        Err(error) => Err(Step::Ended(CellOutcome::Error(format!("{problem}: {error}")))),
+                    }
                 }
+                Some(problem) => Err(Step::Ended(CellOutcome::Error(problem.to_string()))),
             }
         };
-        match self.stage(index, cell, &inputs, &preimage, Stage::Evaluate, &task) {
-            Ok((_, evaluated)) => Step::Ended(CellOutcome::Done { ran: ran || evaluated }),
+        match self.stage(index, cell, &inputs, &preimage, (Stage::Evaluate, board), &task) {
+            Ok((_, evaluated)) => {
+                if ran || evaluated {
+                    // Weights that have rested meanwhile are stamped now, not by the next verb.
+                    let _ = trained.check();
+                }
+                Step::Ended(CellOutcome::Done { ran: ran || evaluated })
+            }
             Err(step) => step,
         }
     }
@@ -204,24 +230,28 @@ impl Runner<'_> {
         cell: &Cell,
         inputs: &CellInputs,
         preimage: &Preimage,
-        stage: Stage,
-        task: &dyn Fn() -> Result<Task, String>,
+        (stage, board): (Stage, &Board),
+        task: &dyn Fn() -> Result<Task, Step>,
     ) -> Result<(Attempt, bool), Step> {
         let failed = |error: &dyn std::fmt::Display| Step::Ended(CellOutcome::Error(error.to_string()));
         let key = preimage.key();
+        // What this run has run itself is as fresh as was asked for.
+        let is_fresh = board.has_run(&key);
+        let force = self.options.force && !is_fresh;
+        let retry = self.options.retry_failed && !is_fresh;
         let mut claim = None;
         // Twice: what was missing may have been published while we claimed.
         loop {
             match self.store.lookup(&key).map_err(|error| failed(&error))? {
-                Lookup::Hit(attempt) if !self.options.force => {
+                Lookup::Hit(attempt) if !force => {
                     let name = cell.describe();
                     (self.tell)(RunEvent::Cached { cell: index, name, stage, key: key.to_string() });
                     return Ok((attempt, false));
                 }
-                Lookup::Conflict(mut attempts) if !self.options.force && !attempts.is_empty() => {
+                Lookup::Conflict(mut attempts) if !force && !attempts.is_empty() => {
                     return Ok((attempts.swap_remove(0), false));
                 }
-                Lookup::Failed(_, outcome) if !self.options.retry_failed && !self.options.force => {
+                Lookup::Failed(_, outcome) if !retry && !force => {
                     return Err(Step::Ended(CellOutcome::Failed(outcome)));
                 }
                 Lookup::Altered(attempt, problem) => {
@@ -232,12 +262,13 @@ impl Runner<'_> {
                 _ => {}
             }
             if let Some(claim) = claim.take() {
-                let task = task().map_err(|error| failed(&error))?;
+                let task = task()?;
+                board.note(&key);
                 return self.work(index, cell, inputs, &claim, stage, task);
             }
             claim = Some(match self.store.claim(preimage) {
                 Ok(claim) => claim,
-                Err(StoreError::Held { holder, .. }) => return Err(Step::Held(holder.to_string())),
+                Err(StoreError::Held { key, held }) => return Err(Step::Held(key, held)),
                 Err(error) => return Err(failed(&error)),
             });
         }

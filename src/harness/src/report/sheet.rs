@@ -1,7 +1,7 @@
 //! Contact sheets: images side by side with the outline of their masks, a
 //! caption below each and a title above all.
 
-use std::io::{self, Write};
+use std::io;
 use std::path::Path;
 
 use image::codecs::png::{CompressionType, FilterType, PngEncoder};
@@ -9,6 +9,7 @@ use image::imageops;
 use image::{ExtendedColorType, GrayImage, ImageEncoder, Rgb, RgbImage};
 
 use super::lettering::{LINE, Weight, shortened, wrapped, write};
+use crate::atomic;
 
 /// Longest side of a picture on the sheet, pixels.
 const TILE: u32 = 224;
@@ -109,13 +110,8 @@ impl Sheet {
         )?;
         let png = crate::signature::signed(png);
         let put = || -> io::Result<()> {
-            let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-            std::fs::create_dir_all(folder)?;
-            let mut file = super::write::builder().tempfile_in(folder)?;
-            file.write_all(&png)?;
-            file.as_file().sync_all()?;
-            file.persist(path).map_err(|error| error.error)?;
-            Ok(())
+            std::fs::create_dir_all(atomic::folder_of(path))?;
+            atomic::write(path, &png)
         };
         put().map_err(|source| SheetError::Write { path: path.to_owned(), source })
     }

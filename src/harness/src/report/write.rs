@@ -1,9 +1,9 @@
 //! Files that appear whole or not at all.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use super::ReportError;
+use crate::atomic;
 
 /// Makes the folder and those above it.
 pub(super) fn folder(path: &Path) -> Result<(), ReportError> {
@@ -18,29 +18,8 @@ pub(super) fn file(folder: &Path, name: &str, content: &str) -> Result<PathBuf, 
 /// Writes a temporary sibling and renames it over `folder/name`.
 pub(super) fn bytes(folder: &Path, name: &str, content: &[u8]) -> Result<PathBuf, ReportError> {
     let path = folder.join(name);
-    let written = || -> std::io::Result<()> {
-        let mut temporary = builder().tempfile_in(folder)?;
-        temporary.write_all(content)?;
-        temporary.as_file().sync_all()?;
-        temporary.persist(&path).map_err(|e| e.error)?;
-        Ok(())
-    };
-    written().map_err(|source| ReportError::Write { path: path.clone(), source })?;
+    atomic::write(&path, content).map_err(|source| ReportError::Write { path: path.clone(), source })?;
     Ok(path)
-}
-
-/// Makers of files that others may read.
-pub(super) fn builder() -> tempfile::Builder<'static, 'static> {
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".report-");
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        // Temporary files are private; a report is for others. The process's
-        // umask still applies.
-        builder.permissions(std::fs::Permissions::from_mode(0o666));
-    }
-    builder
 }
 
 #[cfg(test)]

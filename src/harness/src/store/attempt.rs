@@ -3,12 +3,15 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 
-/// Files above this size are left to `store verify`: a report reads records
-/// and scores, not weights.
+use super::stamp::Stamps;
+
+/// Files up to this size are hashed at every lookup; larger ones where they do
+/// not look as they did when they were last hashed.
 const SMALL: u64 = 4 << 20;
 
 /// What is wrong with a stored file.
@@ -22,6 +25,9 @@ pub enum Problem {
     Unlisted(PathBuf),
     #[error("{path}: cannot be read: {message}")]
     Unreadable { path: PathBuf, message: String },
+    /// The system does not give its bytes, whatever they are: no damage.
+    #[error("{path}: cannot be read: {message}")]
+    Inaccessible { path: PathBuf, message: String },
 }
 
 impl Problem {
@@ -29,7 +35,21 @@ impl Problem {
     pub fn path(&self) -> &Path {
         match self {
             Problem::Altered(path) | Problem::Missing(path) | Problem::Unlisted(path) => path,
-            Problem::Unreadable { path, .. } => path,
+            Problem::Unreadable { path, .. } | Problem::Inaccessible { path, .. } => path,
+        }
+    }
+
+    /// Whether the stored bytes are not what they were. Else nobody can say:
+    /// another user's files, or a disk that does not answer.
+    pub fn is_damage(&self) -> bool {
+        !matches!(self, Problem::Inaccessible { .. })
+    }
+
+    fn reading(path: &Path, error: &io::Error) -> Self {
+        match error.kind() {
+            ErrorKind::NotFound | ErrorKind::NotADirectory => Problem::Missing(path.to_owned()),
+            ErrorKind::IsADirectory => Problem::Altered(path.to_owned()),
+            _ => Problem::Inaccessible { path: path.to_owned(), message: error.to_string() },
         }
     }
 }
@@ -105,52 +125,79 @@ impl Attempt {
             .map_err(|error| Problem::Unreadable { path: self.folder.join(name), message: error.to_string() })
     }
 
-    /// Verifies all files but the large ones.
+    /// Verifies every file at the price of a look: small ones are hashed, large
+    /// ones where their size, times or inode are not as stamped.
     ///
     /// # Errors
     /// The first problem.
-    pub fn verify_small(&self) -> Result<(), Problem> {
-        match self.problems(SMALL)?.into_iter().next() {
+    pub fn check(&self) -> Result<(), Problem> {
+        match self.problems(Depth::Look)?.into_iter().next() {
             None => Ok(()),
             Some(problem) => Err(problem),
         }
     }
 
-    /// Verifies every file: all problems.
+    /// Verifies every byte of every file: all problems.
     pub fn verify(&self) -> Vec<Problem> {
-        self.problems(u64::MAX).unwrap_or_else(|problem| vec![problem])
+        self.problems(Depth::Bytes).unwrap_or_else(|problem| vec![problem])
     }
 
-    fn problems(&self, largest: u64) -> Result<Vec<Problem>, Problem> {
+    fn problems(&self, depth: Depth) -> Result<Vec<Problem>, Problem> {
+        let key = self.folder.ancestors().nth(2).unwrap_or(&self.folder);
+        let mut stamps = Stamps::of(key, &self.digest);
         let mut problems = Vec::new();
         for (name, expected) in self.manifest()? {
             let path = self.folder.join(&name);
-            match fs::metadata(&path) {
-                Err(_) => problems.push(Problem::Missing(path)),
-                Ok(metadata) if metadata.len() > largest => {}
-                Ok(_) => match hash_file(&path) {
-                    Ok(found) if found == expected => {}
-                    Ok(_) => problems.push(Problem::Altered(path)),
-                    Err(problem) => problems.push(problem),
-                },
+            let before = match fs::metadata(&path) {
+                Err(error) => {
+                    problems.push(Problem::reading(&path, &error));
+                    continue;
+                }
+                // Reading something else might never end.
+                Ok(found) if !found.is_file() => {
+                    problems.push(Problem::Altered(path));
+                    continue;
+                }
+                Ok(found) => found,
+            };
+            let is_large = before.len() > SMALL;
+            if is_large && depth == Depth::Look && stamps.vouch(&name, &before, &expected) {
+                continue;
+            }
+            if is_large {
+                stamps.begin();
+            }
+            match hash_file(&path) {
+                Ok(found) if found == expected => {
+                    if is_large && let Ok(after) = fs::metadata(&path) {
+                        stamps.record(&name, &before, &after, &expected);
+                    }
+                }
+                Ok(_) => problems.push(Problem::Altered(path)),
+                Err(problem) => problems.push(problem),
             }
         }
+        stamps.keep();
         Ok(problems)
     }
 }
 
+/// How closely files are looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Depth {
+    Look,
+    Bytes,
+}
+
 /// blake3 of a file, as hex.
 pub(super) fn hash_file(path: &Path) -> Result<String, Problem> {
-    let unreadable =
-        |error: std::io::Error| Problem::Unreadable { path: path.to_owned(), message: error.to_string() };
     let mut hasher = blake3::Hasher::new();
-    hasher.update_reader(fs::File::open(path).map_err(unreadable)?).map_err(unreadable)?;
+    fs::File::open(path)
+        .and_then(|file| hasher.update_reader(file).map(drop))
+        .map_err(|error| Problem::reading(path, &error))?;
     Ok(hasher.finalize().to_hex().to_string())
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Problem> {
-    fs::read(path).map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => Problem::Missing(path.to_owned()),
-        _ => Problem::Unreadable { path: path.to_owned(), message: error.to_string() },
-    })
+    fs::read(path).map_err(|error| Problem::reading(path, &error))
 }

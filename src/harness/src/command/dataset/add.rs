@@ -69,7 +69,7 @@ fn read_own(name: &str, file: &Path) -> Result<(Manifest, String), Failure> {
         return Err(Failure::new(Exit::Usage, refusal));
     }
     let text = std::fs::read_to_string(file)
-        .map_err(|error| Failure::new(Exit::Usage, format!("{}: {error}", file.display())))?;
+        .map_err(|error| Failure::new(Exit::Environment, format!("{}: {error}", file.display())))?;
     let manifest = Manifest::read_user(name, Origin::File(file.to_owned()), &text)
         .map_err(|all| Failure::new(Exit::Usage, all.render(super::super::colour_err())))?;
     Ok((manifest, text))

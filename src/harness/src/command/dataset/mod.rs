@@ -17,7 +17,7 @@ use serde_json::json;
 
 use super::context::Context;
 use crate::cli::{Common, Dataset as Verb, Format};
-use crate::data::{self, DataError, Manifest, Registration, Registry};
+use crate::data::{self, DataError, Manifest, Registration, Registry, SplitError};
 use crate::exit::{Exit, Failure, OrExit};
 use crate::plan::Cell;
 use crate::spec::name::Named;
@@ -46,7 +46,7 @@ pub fn dataset(verb: &Verb) -> Result<Exit, Failure> {
 
 /// The manifest of a built-in dataset or of one of the user's own.
 fn manifest(registry: &Registry, name: &str) -> Result<Cow<'static, Manifest>, Failure> {
-    registry.manifest(name).or_exit(Exit::Altered)?.ok_or_else(|| {
+    registry.manifest(name).map_err(split::failure)?.ok_or_else(|| {
         let folders = data::catalogue_in(registry).into_iter().filter(|entry| !entry.is_phantom);
         let known: Vec<String> = folders.map(|entry| entry.id).collect();
         let near = known
@@ -88,7 +88,7 @@ fn list(common: &Common) -> Result<Exit, Failure> {
     let mut rows = vec![["id", "images", "registered", "title"].map(str::to_owned).to_vec()];
     let mut listed = Vec::new();
     for entry in data::catalogue_in(&registry) {
-        let registration = registry.get(&entry.id).or_exit(Exit::Altered)?;
+        let registration = registry.get(&entry.id).map_err(split::failure)?;
         let state = match &registration {
             Some(found) => format!("{} of {} at {}", found.images, found.expected, found.root.display()),
             None if entry.is_phantom => "built in".to_owned(),
@@ -125,8 +125,8 @@ pub fn prepare(context: &Context, data: &Path, cells: &[Cell], keep_going: bool)
     let mut missing = Vec::new();
     let mut altered = Vec::new();
     for id in ids {
-        let Some(manifest) = registry.manifest(&id.name).or_exit(Exit::Altered)? else { continue };
-        let found = registry.get(&id.name).or_exit(Exit::Altered)?;
+        let Some(manifest) = registry.manifest(&id.name).map_err(split::failure)? else { continue };
+        let found = registry.get(&id.name).map_err(split::failure)?;
         let offered = Some(data.join(&id.name)).filter(|folder| folder.is_dir());
         let registered = match (found, offered) {
             // The layout may have been found in a folder below the offered one.
@@ -179,13 +179,17 @@ pub fn prepare(context: &Context, data: &Path, cells: &[Cell], keep_going: bool)
 /// divisions that leave a rule nothing to select on.
 ///
 /// # Errors
-/// Exit 2 with the reason for each dataset and split.
+/// Exit 2 with the reason for each dataset and split; 3 where a split file cannot be read.
 fn divisible(context: &Context, cells: &[Cell]) -> Result<(), Failure> {
     let mut told = BTreeSet::new();
+    let mut exit = Exit::Usage;
     for cell in cells {
         match context.inputs.of(cell) {
             Err(error) => {
-                if let DataError::Split(_) = *error.0 {
+                if let DataError::Split(split) = &*error.0 {
+                    if matches!(split, SplitError::Read { .. }) {
+                        exit = Exit::Environment;
+                    }
                     told.insert(error.to_string());
                 }
             }
@@ -207,7 +211,7 @@ fn divisible(context: &Context, cells: &[Cell]) -> Result<(), Failure> {
     }
     let reasons: Vec<String> = told.into_iter().map(|reason| format!("  {reason}")).collect();
     let text = format!("datasets cannot be divided as asked; nothing was run\n{}", reasons.join("\n"));
-    Err(Failure::new(Exit::Usage, text))
+    Err(Failure::new(exit, text))
 }
 
 fn allows_partial(context: &Context) -> bool {

@@ -21,7 +21,7 @@ pub fn offer(context: &Context) -> Result<(), Failure> {
         let name = &choice.used.name;
         let Some(manifest) = Manifest::find(name).or_exit(Exit::Usage)? else { continue };
         let folder = Some(data.join(name)).filter(|folder| folder.is_dir());
-        if let (Some(folder), None) = (folder, registry.get(name).or_exit(Exit::Altered)?) {
+        if let (Some(folder), None) = (folder, registry.get(name).map_err(super::split::failure)?) {
             add(registry, manifest, &folder, allows_partial(context))?;
         }
     }

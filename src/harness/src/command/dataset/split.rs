@@ -8,7 +8,7 @@ use crate::audit::{self, Groups};
 use crate::cli::{Common, Division, Format};
 use crate::command;
 use crate::data::split::Grouping;
-use crate::data::{DataError, Dataset, Partition, Registry, split};
+use crate::data::{DataError, Dataset, Partition, Registry, SplitError, split};
 use crate::exit::{Exit, Failure, OrExit};
 use crate::spec::name::Named;
 use crate::spec::project;
@@ -146,6 +146,7 @@ fn resolve(standard: Split, given: &Division) -> Result<Split, Failure> {
 /// The error with the exit code of its kind.
 pub(super) fn failure(error: DataError) -> Failure {
     let exit = match &error {
+        DataError::Split(SplitError::Read { .. }) => Exit::Environment,
         DataError::UnknownDataset { .. }
         | DataError::UnknownOption { .. }
         | DataError::BadOption { .. }

@@ -50,7 +50,7 @@ pub fn verify(name: &str, against: Option<&Path>, common: &Common) -> Result<Exi
 fn list(manifest: &Manifest, against: Option<&Path>) -> Result<Option<List>, Failure> {
     let Some(path) = against else { return List::built_in(&manifest.id).or_exit(Exit::Environment) };
     let text = std::fs::read_to_string(path)
-        .map_err(|error| Failure::new(Exit::Usage, format!("{}: {error}", path.display())))?;
+        .map_err(|error| Failure::new(Exit::Environment, format!("{}: {error}", path.display())))?;
     List::sha256sum(manifest, path, &text).map(Some).or_exit(Exit::Usage)
 }
 

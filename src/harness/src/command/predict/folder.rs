@@ -266,12 +266,7 @@ fn csv<'a>(rows: impl Iterator<Item = &'a Row> + Clone) -> Result<Vec<u8>, csv::
 
 /// Replaces a file by one rename.
 fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let mut file = tempfile::Builder::new().prefix(".new-").tempfile_in(folder)?;
-    file.write_all(bytes)?;
-    file.as_file().sync_all()?;
-    file.persist(path).map_err(|error| error.error)?;
-    Ok(())
+    crate::atomic::write(path, bytes)
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use crate::spec::protocol::{Evaluate, Image};
 use crate::spec::schema;
 use crate::spec::{self};
 use crate::store::record::{EvalRecord, TrainRecord};
-use crate::store::{Attempt, Lookup, Store};
+use crate::store::{Attempt, Lookup, Problem, Store};
 
 /// A network with everything that decides its masks.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -108,7 +108,7 @@ fn digest(path: &Path) -> std::io::Result<String> {
 /// The weights of a training or of an evaluation's training, every byte verified.
 fn of_run(store: &Store, digits: &str) -> Result<Predictor, Failure> {
     let key = show::find(store, digits)?;
-    let mut attempts = finished(store, &key)?;
+    let attempts = finished(store, &key)?;
     let evaluations: Vec<EvalRecord> =
         attempts.iter().filter_map(|attempt| attempt.read_json("record.json").ok()).collect();
     // An evaluation names its training, its weights and its threshold.
@@ -119,40 +119,7 @@ fn of_run(store: &Store, digits: &str) -> Result<Predictor, Failure> {
         })?,
         None => key,
     };
-    if evaluation.is_some() {
-        attempts = finished(store, &train_key)?;
-    }
-    let mut trained: Vec<(TrainRecord, Attempt)> = Vec::new();
-    for attempt in attempts {
-        let record: TrainRecord = attempt.read_json("record.json").or_exit(Exit::Altered)?;
-        let wanted = evaluation.as_ref().is_none_or(|evaluation| evaluation.weights == record.weights);
-        if wanted && trained.iter().all(|(other, _)| other.weights != record.weights) {
-            trained.push((record, attempt));
-        }
-    }
-    let (record, attempt) = match trained.len() {
-        1 => trained.remove(0),
-        0 => {
-            let text = format!("the weights of {} are not in the store any more", train_key.short());
-            return Err(Failure::new(Exit::Missing, text));
-        }
-        count => {
-            let text = format!(
-                "{} has {count} finished trainings with different weights; give the key of an evaluation",
-                train_key.short()
-            );
-            return Err(Failure::new(Exit::Failed, text));
-        }
-    };
-    let problems: Vec<String> = attempt.verify().iter().map(|problem| format!("  {problem}")).collect();
-    if !problems.is_empty() {
-        let text = format!(
-            "{} was altered; `dygl run` puts it aside and trains again\n{}",
-            train_key.short(),
-            problems.join("\n")
-        );
-        return Err(Failure::new(Exit::Altered, text));
-    }
+    let (record, attempt) = trained(store, &train_key, evaluation.as_ref())?;
     let today = Revisions::of_this_build();
     let then = read::preimage(store, &train_key).or_exit(Exit::Environment)?;
     let network = then.as_ref().and_then(|then| then.fields.get("revision.network"));
@@ -173,19 +140,92 @@ fn of_run(store: &Store, digits: &str) -> Result<Predictor, Failure> {
     })
 }
 
-/// The finished attempts of a key.
+/// The one training whose weights are meant, every byte verified. Altered
+/// attempts are put aside; a sound one beside them predicts in their place.
+fn trained(
+    store: &Store,
+    key: &Key,
+    evaluation: Option<&EvalRecord>,
+) -> Result<(TrainRecord, Attempt), Failure> {
+    let mut aside = Vec::new();
+    loop {
+        let attempts = match finished(store, key) {
+            Err(failure) if failure.exit == Exit::Missing && !aside.is_empty() => {
+                return Err(Failure::new(Exit::Altered, aside.join("\n")));
+            }
+            other => other?,
+        };
+        let mut trained: Vec<(TrainRecord, Attempt)> = Vec::new();
+        for attempt in attempts {
+            let record: TrainRecord = attempt.read_json("record.json").or_exit(Exit::Altered)?;
+            let wanted = evaluation.is_none_or(|evaluation| evaluation.weights == record.weights);
+            if wanted && trained.iter().all(|(other, _)| other.weights != record.weights) {
+                trained.push((record, attempt));
+            }
+        }
+        let (record, attempt) = match trained.len() {
+            1 => trained.remove(0),
+            0 if !aside.is_empty() => return Err(Failure::new(Exit::Altered, aside.join("\n"))),
+            0 => {
+                let text = format!(
+                    "the weights of {} are not in the store any more; `dygl run` trains them again",
+                    key.short()
+                );
+                return Err(Failure::new(Exit::Missing, text));
+            }
+            count => {
+                let text = format!(
+                    "{} has {count} finished trainings with different weights; give the key of an evaluation",
+                    key.short()
+                );
+                return Err(Failure::new(Exit::Failed, text));
+            }
+        };
+        let problems = attempt.verify();
+        if let Some(unread) = problems.iter().find(|problem| !problem.is_damage()) {
+            return Err(Failure::new(Exit::Environment, unread));
+        }
+        let Some(problem) = problems.first() else {
+            aside.iter().for_each(|text| note(&format!("note: {text}")));
+            return Ok((record, attempt));
+        };
+        aside.push(put_aside(store, key, &attempt, problem)?);
+    }
+}
+
+/// Puts an altered attempt aside; says so.
+fn put_aside(store: &Store, key: &Key, attempt: &Attempt, problem: &Problem) -> Result<String, Failure> {
+    let moved = store.quarantine(key, attempt).map_err(|error| {
+        Failure::new(Exit::Altered, format!("{problem}\n  it cannot be put aside: {error}"))
+    })?;
+    Ok(format!(
+        "{} was altered and is put aside as {}; `dygl run` runs it again\n  {problem}",
+        key.short(),
+        moved.display()
+    ))
+}
+
+/// The finished attempts of a key. Altered ones are put aside.
 fn finished(store: &Store, key: &Key) -> Result<Vec<Attempt>, Failure> {
-    match store.lookup(key).or_exit(Exit::Environment)? {
-        Lookup::Hit(attempt) => Ok(vec![attempt]),
-        Lookup::Conflict(attempts) => Ok(attempts),
-        Lookup::Altered(_, problem) => {
-            let text = format!("{problem}\n  `dygl run` puts it aside and runs it again");
-            Err(Failure::new(Exit::Altered, text))
-        }
-        Lookup::Failed(_, outcome) => {
-            let text = format!("{} has no weights: {}: {}", key.short(), outcome.word(), outcome.reason());
-            Err(Failure::new(Exit::Failed, text))
-        }
-        Lookup::Miss => Err(Failure::new(Exit::Missing, format!("{} has no finished result", key.short()))),
+    let mut aside: Vec<String> = Vec::new();
+    loop {
+        return match store.lookup(key).or_exit(Exit::Environment)? {
+            Lookup::Hit(attempt) => Ok(vec![attempt]),
+            Lookup::Conflict(attempts) => Ok(attempts),
+            Lookup::Altered(attempt, problem) => {
+                aside.push(put_aside(store, key, &attempt, &problem)?);
+                continue;
+            }
+            Lookup::Failed(_, outcome) => {
+                aside.iter().for_each(|text| note(&format!("note: {text}")));
+                let text =
+                    format!("{} has no weights: {}: {}", key.short(), outcome.word(), outcome.reason());
+                Err(Failure::new(Exit::Failed, text))
+            }
+            Lookup::Miss if !aside.is_empty() => Err(Failure::new(Exit::Altered, aside.join("\n"))),
+            Lookup::Miss => {
+                Err(Failure::new(Exit::Missing, format!("{} has no finished result", key.short())))
+            }
+        };
     }
 }

@@ -20,6 +20,7 @@ use tempfile::NamedTempFile;
 
 use super::PackError;
 use super::file::{self, Pack, Writer};
+use crate::atomic;
 use crate::data::ingest::Progress;
 use crate::data::prepare::{self, Form, Resized};
 use crate::data::{DataError, Dataset, Sample};
@@ -107,7 +108,7 @@ fn make_part(
     done: &AtomicUsize,
 ) -> Result<(), PackError> {
     let failed = failed(path);
-    let temporary = NamedTempFile::new_in(folder).map_err(failed)?;
+    let temporary = atomic::temporary(folder).map_err(failed)?;
     let mut writer = Writer::begin(BufWriter::new(temporary), plan.name).map_err(failed)?;
     for some in ids.chunks(rayon::current_num_threads()) {
         let decoded: Vec<Decoded> = some
@@ -147,7 +148,7 @@ fn decode(plan: &Plan<'_>, id: &str) -> Result<Decoded, DataError> {
 /// the pack is not written.
 fn assemble(plan: &Plan<'_>, folder: &Path, parts: &[&[String]]) -> Result<(), PackError> {
     let failed = failed(plan.path);
-    let temporary = NamedTempFile::new_in(folder).map_err(failed)?;
+    let temporary = atomic::temporary(folder).map_err(failed)?;
     let mut writer =
         Writer::begin(BufWriter::with_capacity(1 << 20, temporary), plan.name).map_err(failed)?;
     for (place, ids) in parts.iter().enumerate() {
@@ -167,7 +168,9 @@ fn assemble(plan: &Plan<'_>, folder: &Path, parts: &[&[String]]) -> Result<(), P
     let written = writer.finish().and_then(|buffer| buffer.into_inner().map_err(|e| e.into_error()));
     let temporary = written.map_err(failed)?;
     let seal = |temporary: NamedTempFile| -> io::Result<()> {
-        temporary.as_file().set_permissions(Permissions::from_mode(0o444))?;
+        // Nobody writes to a pack again; who may read it is the umask's to say.
+        let mode = temporary.as_file().metadata()?.permissions().mode();
+        temporary.as_file().set_permissions(Permissions::from_mode(mode & 0o444))?;
         temporary.as_file().sync_all()?;
         temporary.persist(plan.path).map_err(|error| error.error)?;
         plan.path.parent().map_or(Ok(()), |parent| File::open(parent)?.sync_all())

@@ -281,7 +281,7 @@ pub fn write(
     };
     let written = || -> io::Result<()> {
         fs::create_dir_all(folder)?;
-        let mut file = tempfile::Builder::new().prefix(".split-").tempfile_in(folder)?;
+        let mut file = crate::atomic::temporary(folder)?;
         file.write_all(text.as_bytes())?;
         file.as_file().sync_all()?;
         file.persist(path).map_err(|error| error.error)?;

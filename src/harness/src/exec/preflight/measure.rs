@@ -1,7 +1,6 @@
 //! Measuring a step: the worker trains a few, and the result is remembered.
 
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -9,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::{Stop, child, local};
 use super::{Preflight, Surveyed};
+use crate::atomic;
 use crate::key::{Key, Preimage};
 use crate::plan::Cell;
 
@@ -140,13 +140,8 @@ struct Memo {
 }
 
 fn remember(path: &Path, memo: &Memo) -> std::io::Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    fs::create_dir_all(folder)?;
-    let mut file = tempfile::Builder::new().prefix(".new-").tempfile_in(folder)?;
-    file.write_all(&serde_json::to_vec_pretty(memo)?)?;
-    file.as_file().sync_all()?;
-    file.persist(path).map_err(|error| error.error)?;
-    Ok(())
+    fs::create_dir_all(atomic::folder_of(path))?;
+    atomic::write(path, &serde_json::to_vec_pretty(memo)?)
 }
 
 /// Times on average, memory at its highest.

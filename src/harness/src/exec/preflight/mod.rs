@@ -134,7 +134,7 @@ impl Preflight<'_> {
 
     fn need(&self, cell: &Cell, train: &Preimage) -> Result<Need, StoreError> {
         let key = train.key();
-        let again = || Need::Training { epochs_done: self.store.checkpoint(&key).unwrap_or(0) };
+        let again = || Need::Training { epochs_done: self.store.epochs_kept(&key) };
         if self.options.force {
             return Ok(again());
         }

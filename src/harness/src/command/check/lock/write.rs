@@ -128,10 +128,7 @@ fn toml_value(value: &Json) -> String {
 fn replace(place: &Place, text: &str) -> Result<(), Failure> {
     let folder = place.path.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(folder).map_err(|error| at(place, &error))?;
-    let file = tempfile::NamedTempFile::new_in(folder).map_err(|error| at(place, &error))?;
-    fs::write(file.path(), text).map_err(|error| at(place, &error))?;
-    file.persist(&place.path).map_err(|error| at(place, &error.error))?;
-    Ok(())
+    crate::atomic::write(&place.path, text.as_bytes()).map_err(|error| at(place, &error))
 }
 
 fn at(place: &Place, error: &std::io::Error) -> Failure {
