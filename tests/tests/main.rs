@@ -10,6 +10,7 @@ mod devices;
 mod forward;
 mod import;
 mod malformed;
+mod masks;
 mod matrix;
 mod official;
 mod ops;

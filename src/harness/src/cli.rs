@@ -10,6 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub use check::{Against, Check, Require, ToleranceRule};
 pub use dataset::{Dataset, Division, FailOn, PartName, Preview};
 
+use crate::data::mask::MaskRule;
 use crate::exec::device::Device;
 use crate::spec::ops::PreflightMode;
 
@@ -279,9 +280,13 @@ pub struct Predict {
     /// Write no overlays
     #[arg(long)]
     pub no_overlay: bool,
-    /// Folder of true masks (grey, foreground above 127) by the images' names: adds scores
+    /// Folder of true masks by the images' names: adds scores
     #[arg(long, value_name = "DIR")]
     pub truth: Option<PathBuf>,
+    /// What of the true masks is foreground: `grey > 127`, `alpha > 127`, `instances`, or as a manifest
+    /// has it (default: the rule of the run's dataset; with --model `grey > 127`)
+    #[arg(long, value_name = "RULE", requires = "truth")]
+    pub truth_rule: Option<MaskRule>,
     /// Overwrite what an earlier call left in --out
     #[arg(long)]
     pub force: bool,

@@ -23,7 +23,7 @@ use image::{DynamicImage, GrayImage, ImageDecoder, ImageFormat, ImageReader, Lim
 use tiff::tags::Tag;
 
 use super::DataError;
-use super::manifest::MaskRule;
+use super::mask::{MaskRule, Reading, Scale, Stored};
 
 /// Longest side, pixels.
 const MAX_SIDE: u32 = 16_384;
@@ -47,29 +47,25 @@ pub fn rgb(bytes: &[u8], path: &Path) -> Result<RgbImage, DataError> {
     guarded(path, || Ok(decode(bytes, path)?.into_rgb8()))
 }
 
-/// Decodes a mask to the scale 0..=255: grey values as stored (colour by the
-/// BT.601 weights, 16 bit scaled to 8), labels of objects as 0 and 255.
+/// Decodes a mask to levels over the whole scale; see [`mask`](super::mask).
+///
+/// # Errors
+/// As [`rgb`], and a mask without the channel that the rule is about.
+pub fn mask(bytes: &[u8], path: &Path, rule: MaskRule) -> Result<GrayImage, DataError> {
+    super::mask::read(bytes, path, &Reading::new(rule, Scale::WHOLE))
+}
+
+/// Decodes a mask in the depth and with the channels of its file.
 ///
 /// # Errors
 /// As [`rgb`].
-pub fn mask(bytes: &[u8], path: &Path, rule: MaskRule) -> Result<GrayImage, DataError> {
-    guarded(path, || Ok(grey(decode(bytes, path)?, rule)))
+pub(super) fn stored(bytes: &[u8], path: &Path) -> Result<Stored, DataError> {
+    guarded(path, || Ok(Stored::of(decode(bytes, path)?)))
 }
 
-fn grey(decoded: DynamicImage, rule: MaskRule) -> GrayImage {
-    match rule {
-        MaskRule::Grey { .. } => match decoded {
-            DynamicImage::ImageLuma8(grey) => grey,
-            DynamicImage::ImageLuma16(_) | DynamicImage::ImageLumaA8(_) | DynamicImage::ImageLumaA16(_) => {
-                decoded.into_luma8()
-            }
-            coloured => map(&coloured.into_rgb8(), |[r, g, b]: [u8; 3]| luma(r, g, b)),
-        },
-        MaskRule::Instances => {
-            let labels = decoded.into_rgb16();
-            map(&labels, |pixel: [u16; 3]| if pixel.iter().any(|v| *v > 0) { 255 } else { 0 })
-        }
-    }
+/// Whether the bytes begin as a JPEG does.
+pub(super) fn is_jpeg(bytes: &[u8]) -> bool {
+    image::guess_format(bytes).is_ok_and(|format| format == ImageFormat::Jpeg)
 }
 
 /// Turns a decoder's panic into an error. The crates promise none, but each
@@ -81,25 +77,6 @@ fn guarded<T>(path: &Path, work: impl FnOnce() -> Result<T, DataError>) -> Resul
         let message = format!("the decoder gave up: {told}");
         Err(DataError::Decode { path: path.to_owned(), message })
     })
-}
-
-/// BT.601 luma, rounded; equal channels give their value.
-fn luma(r: u8, g: u8, b: u8) -> u8 {
-    ((299 * u32::from(r) + 587 * u32::from(g) + 114 * u32::from(b) + 500) / 1000) as u8
-}
-
-fn map<T: image::Primitive>(
-    from: &image::ImageBuffer<image::Rgb<T>, Vec<T>>,
-    value: impl Fn([T; 3]) -> u8,
-) -> GrayImage
-where
-    image::Rgb<T>: image::Pixel<Subpixel = T>,
-{
-    let mut to = GrayImage::new(from.width(), from.height());
-    for (into, pixel) in to.pixels_mut().zip(from.pixels()) {
-        into.0 = [value(pixel.0)];
-    }
-    to
 }
 
 fn decode(bytes: &[u8], path: &Path) -> Result<DynamicImage, DataError> {

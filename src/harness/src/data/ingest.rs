@@ -8,8 +8,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use super::facts::{Concern, Facts, Looked};
 use super::files::FileEntry;
 use super::manifest::{Keep, Manifest};
+use super::mask::{self, Case};
 use super::scan::{Pair, PartName, Tree, scan, scan_layout};
 use super::{DataError, Problem, decode};
 use crate::archive::ArchiveError;
@@ -18,8 +20,19 @@ use crate::spec::protocol::Part;
 /// Called with (pairs done, pairs in all), from several threads.
 pub type Progress<'a> = &'a (dyn Fn(usize, usize) + Sync);
 
+/// What is accepted of a dataset, and what ends its registration.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Terms {
+    /// Fewer images than the dataset has are accepted.
+    pub partial: bool,
+    /// Masks that the rule does not fit are accepted; they are told.
+    pub accept_masks: bool,
+    /// Whatever would only be told ends the registration.
+    pub strict: bool,
+}
+
 /// A dataset's folder as it was when it was registered.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Registration {
     /// Version of this file format.
@@ -47,6 +60,9 @@ pub struct Registration {
     /// Pairs of the files that the manifest's `keep` leaves out, sorted by id.
     #[serde(default)]
     pub left_out: Vec<Entry>,
+    /// What was found in the files; none in registrations of earlier versions.
+    #[serde(default)]
+    pub facts: Option<Facts>,
 }
 
 /// An archive as it was when its files were unpacked.
@@ -83,6 +99,11 @@ impl Registration {
         self.images < self.expected
     }
 
+    /// What speaks against the dataset as it was registered.
+    pub fn concerns(&self) -> &[Concern] {
+        self.facts.as_ref().map_or(&[], |facts| &facts.concerns)
+    }
+
     /// `62 of 612`, or `612` when whole.
     pub fn coverage(&self) -> String {
         if self.is_partial() {
@@ -107,7 +128,7 @@ impl Registration {
 /// then for each pair in order of id: id, part, group, hash of the image, hash
 /// of the mask. Each word is preceded by its length.
 fn digest(manifest: &Manifest, entries: &[Entry]) -> String {
-    let rule = manifest.mask.words();
+    let rule = manifest.mask.to_string();
     let mut words = vec![manifest.id.as_str(), rule.as_str()];
     for entry in entries {
         let part = entry.part.map_or("", PartName::name);
@@ -118,14 +139,13 @@ fn digest(manifest: &Manifest, entries: &[Entry]) -> String {
     super::digest_of("dygl dataset 2", words)
 }
 
-/// Reads the folder. Problems of any kind end it, all listed at once; with
-/// `partial` a smaller count is none. The registration names the folder in
-/// which the layout was found, which may lie below `path`. Setting `stop` ends
-/// the reading.
+/// Reads the folder. Problems of any kind end it, all listed at once, but for what
+/// the terms accept. The registration names the folder in which the layout was
+/// found, which may lie below `path`. Setting `stop` ends the reading.
 pub(super) fn ingest(
     manifest: &Manifest,
     path: &Path,
-    partial: bool,
+    terms: Terms,
     progress: Progress<'_>,
     stop: &AtomicBool,
 ) -> Result<Registration, DataError> {
@@ -140,41 +160,47 @@ pub(super) fn ingest(
 
     let total = scan.pairs.len();
     let done = AtomicUsize::new(0);
-    let read: Vec<Result<(Entry, bool), Vec<Problem>>> = scan
+    let read: Vec<Result<Looked, Vec<Problem>>> = scan
         .pairs
         .into_par_iter()
         .map(|pair| {
             if stop.load(Ordering::Relaxed) {
                 return Err(Vec::new());
             }
-            let entry = read_pair(manifest, &root, pair);
+            let looked = read_pair(manifest, &root, pair);
             progress(done.fetch_add(1, Ordering::Relaxed) + 1, total);
-            entry
+            looked
         })
         .collect();
     if stop.load(Ordering::Relaxed) {
         return Err(ArchiveError::Stopped.into());
     }
-    let (mut entries, mut left_out) = (Vec::with_capacity(total), Vec::new());
+    let mut all = Vec::with_capacity(total);
     for result in read {
         match result {
-            Ok((entry, true)) => entries.push(entry),
-            Ok((entry, false)) => left_out.push(entry),
+            Ok(looked) => all.push(looked),
             Err(found) => problems.extend(found),
         }
     }
-    problems.extend(read_groups(manifest, &root, &mut entries));
-    let found = total - left_out.len();
+    problems.extend(read_groups(manifest, &root, &mut all));
+    let left_out = all.iter().filter(|looked| !looked.kept).count();
+    let found = total - left_out;
     let expected = if manifest.images == Manifest::ANY { found } else { manifest.images };
-    if found > expected || (found != expected && !partial) {
+    if found > expected || (found != expected && !terms.partial) {
         problems.push(Problem::WrongCount { found, expected });
     }
+    let (refused, concerns) = concerns(manifest, terms, &all);
+    problems.extend(refused);
     if found == 0 && problems.is_empty() {
-        problems.push(Problem::NothingKept { left_out: left_out.len() });
+        problems.push(Problem::NothingKept { left_out });
     }
     if !problems.is_empty() {
         return Err(DataError::Problems { name: manifest.id.clone(), path: root, problems });
     }
+    let facts = Facts::of(manifest, &all).map(|facts| Facts { concerns, ..facts });
+    let (kept, left_out): (Vec<Looked>, Vec<Looked>) = all.into_iter().partition(|looked| looked.kept);
+    let entries = |of: Vec<Looked>| of.into_iter().map(|looked| looked.entry).collect::<Vec<Entry>>();
+    let (entries, left_out) = (entries(kept), entries(left_out));
     Ok(Registration {
         format: FORMAT,
         dataset: manifest.id.clone(),
@@ -187,28 +213,57 @@ pub(super) fn ingest(
         digest: digest(manifest, &entries),
         entries,
         left_out,
+        facts,
     })
 }
 
+/// What ends the registration under the terms, and what is told.
+fn concerns(manifest: &Manifest, terms: Terms, looked: &[Looked]) -> (Vec<Problem>, Vec<Concern>) {
+    let cases: Vec<Case<'_>> = looked.iter().map(Looked::case).collect();
+    let (mut refused, mut told) = (Vec::new(), Vec::new());
+    for sign in mask::signs(manifest.mask, &cases, !manifest.is_own()) {
+        let message = sign.in_manifest(manifest.place(sign.key));
+        if sign.is_certain && !terms.accept_masks {
+            refused.push(Problem::UnfitMasks { message });
+        } else {
+            told.push(Concern { key: sign.key.to_owned(), accepted: sign.is_certain, message });
+        }
+    }
+    let unknown = looked.iter().filter(|looked| looked.kept && looked.entry.group.is_none()).count();
+    if manifest.group.is_some() && unknown > 0 {
+        let at = manifest.place("group").map_or_else(String::new, |place| format!(" ({place})"));
+        let message = format!(
+            "the group (patient, slide, video) of {unknown} of {} images is not known{at}",
+            looked.len()
+        );
+        told.push(Concern { key: "group".to_owned(), accepted: false, message });
+    }
+    if terms.strict {
+        let strict = told.iter().filter(|concern| !concern.accepted);
+        refused.extend(strict.map(|concern| Problem::Strict { message: concern.message.clone() }));
+    }
+    (refused, told)
+}
+
 /// Gives each pair its group; returns what stands in the way.
-fn read_groups(manifest: &Manifest, root: &Path, entries: &mut [Entry]) -> Vec<Problem> {
+fn read_groups(manifest: &Manifest, root: &Path, all: &mut [Looked]) -> Vec<Problem> {
     let groups = match manifest.group.as_ref().map(|rule| rule.read(root)) {
         None => return Vec::new(),
         Some(Ok(groups)) => groups,
         Some(Err(problem)) => return vec![problem],
     };
     let mut problems = Vec::new();
-    for entry in entries {
-        match groups.of(&entry.id) {
-            Ok(group) => entry.group = group,
+    for looked in all.iter_mut().filter(|looked| looked.kept) {
+        match groups.of(&looked.entry.id) {
+            Ok(group) => looked.entry.group = group,
             Err(problem) => problems.push(problem),
         }
     }
     problems
 }
 
-/// Hashes and decodes both files of a pair, and says whether the dataset keeps it.
-fn read_pair(manifest: &Manifest, root: &Path, pair: Pair) -> Result<(Entry, bool), Vec<Problem>> {
+/// Hashes and decodes both files of a pair and looks at them.
+fn read_pair(manifest: &Manifest, root: &Path, pair: Pair) -> Result<Looked, Vec<Problem>> {
     let take = |path: &str| {
         FileEntry::take(root, path)
             .map_err(|e| Problem::Unreadable { file: path.to_owned(), message: e.to_string() })
@@ -225,19 +280,19 @@ fn read_pair(manifest: &Manifest, root: &Path, pair: Pair) -> Result<(Entry, boo
         Ok((entry, decoded.dimensions()))
     });
     let mask = take(&pair.mask).and_then(|(entry, bytes)| {
-        let decoded = decode::mask(&bytes, Path::new(&pair.mask), manifest.mask)
+        let (size, found) = mask::look(&bytes, Path::new(&pair.mask), manifest.mask)
             .map_err(|e| undecodable(&pair.mask, e))?;
-        let threshold = manifest.mask.threshold();
-        let kept = manifest.keep == Keep::All || decoded.pixels().any(|pixel| pixel.0[0] > threshold);
-        Ok((entry, decoded.dimensions(), kept))
+        Ok((entry, size, found))
     });
     match (image, mask) {
-        (Ok((image, image_size)), Ok((mask, mask_size, kept))) => {
+        (Ok((image, image_size)), Ok((mask, mask_size, found))) => {
             if image_size != mask_size {
                 let (image, mask) = (pair.image, pair.mask);
                 return Err(vec![Problem::SizeMismatch { image, image_size, mask, mask_size }]);
             }
-            Ok((Entry { id: pair.id, part: pair.part, group: None, image, mask }, kept))
+            let kept = manifest.keep == Keep::All || !found.is_empty();
+            let entry = Entry { id: pair.id, part: pair.part, group: None, image, mask };
+            Ok(Looked { entry, size: image_size, mask: found, kept })
         }
         (image, mask) => Err([image.err(), mask.err()].into_iter().flatten().collect()),
     }

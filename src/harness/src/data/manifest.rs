@@ -1,10 +1,12 @@
 //! What is known of a dataset before any file is seen: `datasets/*.toml`.
 
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use serde::Deserialize;
 
 use super::DataError;
+pub use super::mask::MaskRule;
 use super::pattern::Pattern;
 use super::rules::{GroupRule, PartRule};
 
@@ -64,6 +66,10 @@ pub struct Manifest {
     /// Where files stand below the dataset's folder; the first that fits is used.
     #[serde(rename = "layout")]
     pub layouts: Vec<Layout>,
+    /// Where the keys of a user's own manifest stand, `my-polyps.toml:4`; under no
+    /// key the file.
+    #[serde(skip)]
+    pub places: BTreeMap<String, String>,
 }
 
 /// Images of each part.
@@ -73,35 +79,6 @@ pub struct Counts {
     pub train: usize,
     pub validation: usize,
     pub test: usize,
-}
-
-/// How stored mask values become foreground.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
-pub enum MaskRule {
-    /// Grey values; foreground is `> above` on the scale 0..=255.
-    Grey { above: u8 },
-    /// Labels of objects, 8 or 16 bit; foreground is `> 0`.
-    Instances,
-}
-
-impl MaskRule {
-    /// The rule in words, for digests: `grey > 127`, `instances > 0`.
-    pub(super) fn words(self) -> String {
-        match self {
-            MaskRule::Grey { above } => format!("grey > {above}"),
-            MaskRule::Instances => "instances > 0".to_owned(),
-        }
-    }
-
-    /// The threshold for masks as [`super::Sample`] holds them: foreground is
-    /// what is greater.
-    pub fn threshold(self) -> u8 {
-        match self {
-            MaskRule::Grey { above } => above,
-            MaskRule::Instances => 127,
-        }
-    }
 }
 
 /// Which pairs of the files belong to the dataset.
@@ -188,6 +165,17 @@ impl Manifest {
         self.used.unwrap_or(self.paper)
     }
 
+    /// Where a key of a user's own manifest stands, file and line, or would stand;
+    /// `None` for built-in manifests.
+    pub fn place(&self, key: &str) -> Option<&str> {
+        self.places.get(key).or_else(|| self.places.get("")).map(String::as_str)
+    }
+
+    /// Whether the user wrote it.
+    pub fn is_own(&self) -> bool {
+        !self.places.is_empty()
+    }
+
     /// Reads a manifest and checks what TOML cannot say.
     fn parse(id: &str, text: &str) -> Result<Self, String> {
         let manifest: Self = toml::from_str(text).map_err(|e| e.to_string())?;
@@ -209,6 +197,9 @@ impl Manifest {
         let mut say = |key: &str, message: &str| found.push((key.to_owned(), message.to_owned()));
         if self.layouts.is_empty() || self.images == 0 {
             say("layout", "it needs a layout and images");
+        }
+        if let Some(message) = self.mask.contradiction() {
+            say("mask", &message);
         }
         if let Some(message) = self.group.as_ref().and_then(GroupRule::contradiction) {
             say("group", message);

@@ -7,6 +7,7 @@
 
 pub mod decode;
 pub mod manifest;
+pub mod mask;
 pub mod pack;
 pub mod phantom;
 pub mod prepare;
@@ -14,6 +15,7 @@ pub mod resize;
 
 mod dataset;
 mod error;
+mod facts;
 mod files;
 mod ingest;
 mod lanczos;
@@ -34,8 +36,9 @@ pub mod vector;
 
 pub use dataset::{CatalogueEntry, Dataset, Sample, catalogue, catalogue_in};
 pub use error::DataError;
+pub use facts::{Concern, Extreme, Facts, MaskFacts, Sizes};
 pub use files::FileEntry;
-pub use ingest::{ArchiveFacts, Entry, Progress, Registration};
+pub use ingest::{ArchiveFacts, Entry, Progress, Registration, Terms};
 pub use manifest::{Counts, Manifest};
 pub use names::KnownDatasets;
 pub use problem::Problem;

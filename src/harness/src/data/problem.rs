@@ -29,6 +29,10 @@ pub enum Problem {
     WrongCount { found: usize, expected: usize },
     /// Every pair was left out by the manifest's `keep`.
     NothingKept { left_out: usize },
+    /// The rule does not fit the masks.
+    UnfitMasks { message: String },
+    /// What would only be told, had everything not been asked to be right.
+    Strict { message: String },
     /// The content is not what was registered.
     Altered { file: String },
     /// A registered file is gone.
@@ -51,8 +55,18 @@ impl Problem {
             | Problem::Missing { file }
             | Problem::Extra { file } => Some(file),
             Problem::NoGroup { table, .. } => Some(table),
-            Problem::NoFolder { .. } | Problem::WrongCount { .. } | Problem::NothingKept { .. } => None,
+            Problem::NoFolder { .. }
+            | Problem::WrongCount { .. }
+            | Problem::NothingKept { .. }
+            | Problem::UnfitMasks { .. }
+            | Problem::Strict { .. } => None,
         }
+    }
+
+    /// Whether the files are sound and it is the manifest, or how they were
+    /// saved, that has to change.
+    pub fn is_of_the_rules(&self) -> bool {
+        matches!(self, Problem::UnfitMasks { .. } | Problem::Strict { .. })
     }
 }
 
@@ -84,6 +98,10 @@ impl fmt::Display for Problem {
                     "{found} pairs found, the dataset has {expected} (--partial registers what is there)"
                 )
             }
+            Problem::UnfitMasks { message } => {
+                write!(f, "{message} (--accept-masks registers them all the same)")
+            }
+            Problem::Strict { message } => write!(f, "{message} (--strict)"),
             Problem::Altered { file } => write!(f, "{file}: altered since it was registered"),
             Problem::Missing { file } => write!(f, "{file}: missing"),
             Problem::Extra { file } => write!(f, "{file}: was not there when the dataset was registered"),

@@ -77,7 +77,7 @@ fn a_registered_folder_opens_loads_and_splits() {
     let registration = bench.add().expect("registered");
     assert_eq!(registration.coverage(), "20 of 612");
     let dataset = Dataset::open(&named, &bench.registry).expect("opens");
-    assert_eq!((dataset.images(), dataset.expected(), dataset.mask_threshold()), (20, 612, 127));
+    assert_eq!((dataset.images(), dataset.expected()), (20, 612));
     assert_eq!(dataset.ids()[..3], ["0", "1", "10"]);
     assert_eq!(dataset.digest(), registration.digest);
     let sample = dataset.load("7").expect("loads");
@@ -291,7 +291,7 @@ fn the_real_datasets_register() {
         let (train, validation, test) = counts;
         assert_eq!(split.counts(), Counts { train, validation, test });
         let sample = dataset.load(&split.part(Part::Test)[0]).expect("loads");
-        let share = sample.mask.pixels().filter(|p| p.0[0] > dataset.mask_threshold()).count() as f64
+        let share = sample.mask.pixels().filter(|p| mask::is_foreground(p.0[0])).count() as f64
             / f64::from(sample.mask.width() * sample.mask.height());
         assert!((0.001..0.95).contains(&share), "{id}: {share}");
     }

@@ -1,6 +1,8 @@
 //! Datasets of the user's own: a manifest as a file, with every mistake at its
 //! place. `datasets/own-dataset.example` documents the keys.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 use serde_json::Value as Json;
 
@@ -40,11 +42,19 @@ impl Manifest {
     /// Every mistake, each with its place.
     pub fn read_user(id: &str, origin: Origin, text: &str) -> Result<Self, Diagnostics> {
         let mut sources = SourceMap::default();
+        let file = origin.to_string();
         let source = sources.add(origin, text);
         let mut list = Vec::new();
-        let manifest = tree::parse(&sources, source, &mut list).and_then(|top| read(id, &top, &mut list));
+        let top = tree::parse(&sources, source, &mut list);
+        let manifest = top.as_ref().and_then(|top| read(id, top, &mut list));
         match manifest {
-            Some(manifest) if list.is_empty() => Ok(manifest),
+            Some(mut manifest) if list.is_empty() => {
+                let entries = top.iter().filter_map(Node::entries).flatten();
+                let line = |at: At| format!("{file}:{}", sources.position(at).0);
+                manifest.places = entries.map(|entry| (entry.key.clone(), line(entry.key_at))).collect();
+                manifest.places.insert(String::new(), file);
+                Ok(manifest)
+            }
             _ => {
                 let mut diagnostics = Diagnostics { sources, list };
                 diagnostics.sort();
@@ -77,11 +87,14 @@ fn read(id: &str, top: &Node, found: &mut Vec<Diagnostic>) -> Option<Manifest> {
     let redistributable = fields.value("redistributable", Kind::Flag, found).is_some_and(|flag| flag == true);
     let count = Kind::Count { low: 1, high: 100_000_000 };
     let images = fields.value("images", count, found).and_then(|n| n.as_u64());
-    let help = "add mask = { kind = \"grey\", above = 127 } or mask = { kind = \"instances\" }";
-    let mask: Option<MaskRule> =
-        fields.require("mask", help, found).and_then(|entry| rule("mask", &entry.node, found));
-    let mut places = vec![("mask", top.at)];
+    let help = "add mask = { kind = \"grey\", above = 127 }, { kind = \"alpha\", above = 127 } or \
+                { kind = \"instances\" }";
+    let mut places = Vec::new();
     let mut place = |key: &'static str, at: At| places.push((key, at));
+    let mask: Option<MaskRule> = fields.require("mask", help, found).and_then(|entry| {
+        place("mask", entry.node.at);
+        rule("mask", &entry.node, found)
+    });
     let keep: Option<Keep> = fields.get("keep").and_then(|entry| rule("keep", &entry.node, found));
     let split: Option<SplitKind> = fields.get("split").and_then(|entry| {
         place("split", entry.node.at);
@@ -131,6 +144,7 @@ fn read(id: &str, top: &Node, found: &mut Vec<Diagnostic>) -> Option<Manifest> {
         parts,
         split: split.unwrap_or(SplitKind::Seeded),
         layouts: layouts.iter().map(|(layout, _)| layout.clone()).collect(),
+        places: BTreeMap::new(),
     };
     for (key, message) in manifest.contradictions() {
         let of_layout =

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::child;
 use super::local::Local;
 use super::{Stop, machine};
+use crate::data::mask::MaskRule;
 use crate::metric::Metric;
 use crate::spec::name::Named;
 use crate::spec::protocol::{Evaluate, Image};
@@ -26,6 +27,8 @@ pub struct Job {
     pub image: Image,
     /// The threshold, and how scores treat empty masks.
     pub evaluate: Evaluate,
+    /// What of the true masks is foreground.
+    pub truth_rule: MaskRule,
     /// Images of one forward pass.
     pub batch_size: usize,
     /// `auto`, `flex`, ...

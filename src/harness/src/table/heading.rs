@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::model::Block;
 use super::results::{CellResult, CellState, Finished, Results};
+use super::warnings;
 use crate::plan::Cell;
 use crate::spec::protocol::{Exposure, Part, SplitSource};
 
@@ -104,6 +105,7 @@ pub(super) fn heading(results: &Results, shows_reported: bool) -> Vec<String> {
         lines.push(format!("Image size {sizes} (paper: {PAPER_SIZE} x {PAPER_SIZE})."));
     }
     lines.extend(dataset_lines(results));
+    lines.extend(warnings::lines(results));
     lines.extend(scoring_lines(results));
     lines.extend(origin_lines(results));
     if let Some(table) = results.paper_table.filter(|_| !shows_reported) {

@@ -16,6 +16,7 @@ mod rank;
 pub mod results;
 #[cfg(test)]
 pub(crate) mod samples;
+pub(crate) mod warnings;
 
 pub use build::build;
 pub(crate) use heading::{PAPER_SIZE, part_name};

@@ -16,12 +16,11 @@ pub(super) fn dice(
     scored: &[ScoredImage],
     protocol: &Protocol,
 ) -> Result<Trivial, EvaluateError> {
-    let threshold = dataset.mask_threshold();
     let plane = protocol.image.size * protocol.image.size;
     let training: Vec<Vec<bool>> = images
         .ids()
         .par_iter()
-        .map(|id| Ok(dataset.resized(id, &protocol.image)?.truth(threshold)))
+        .map(|id| Ok(dataset.resized(id, &protocol.image)?.truth()))
         .collect::<Result<_, DataError>>()?;
     let mut frequency = vec![0.0; plane];
     for mask in &training {
@@ -29,7 +28,7 @@ pub(super) fn dice(
             *count += f64::from(u8::from(*is_foreground)) / training.len() as f64;
         }
     }
-    let truths: Vec<Vec<bool>> = scored.iter().map(|image| image.resized.truth(threshold)).collect();
+    let truths: Vec<Vec<bool>> = scored.iter().map(|image| image.resized.truth()).collect();
     let mut best = (vec![false; plane], f64::NEG_INFINITY);
     for tenths in 1..10 {
         let mask: Vec<bool> = frequency.iter().map(|f| *f > f64::from(tenths) / 10.0).collect();

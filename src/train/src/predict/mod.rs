@@ -17,7 +17,7 @@ use std::time::Instant;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use dygl::data::prepare::Resized;
-use dygl::data::{decode, manifest::MaskRule, resize};
+use dygl::data::{decode, mask, resize};
 use dygl::exec::predict::{Event, Job, Picture, Prediction};
 use dygl::exit::Exit;
 use dygl::metric::{self, Counts};
@@ -31,9 +31,6 @@ use crate::work;
 
 /// Images with more pixels than this are read and written one at a time.
 const LARGE: u64 = 1 << 25;
-
-/// Masks of datasets in this field are grey images of 0 and 255.
-const TRUTH: MaskRule = MaskRule::Grey { above: 127 };
 
 /// Why nothing could be predicted; completes "failed to".
 #[derive(Debug, thiserror::Error)]
@@ -216,7 +213,7 @@ fn write(
         return Err(format!("{}: the network gives NaN for it", read.picture.file.display()));
     }
     let mask: Vec<u8> =
-        probabilities.iter().map(|p| if f64::from(*p) > job.evaluate.threshold { 255 } else { 0 }).collect();
+        probabilities.iter().map(|p| mask::level(f64::from(*p) > job.evaluate.threshold)).collect();
     let pixels = probabilities.len() as f64;
     let foreground = mask.iter().filter(|value| **value > 0).count() as f64 / pixels;
     let mean_probability = probabilities.iter().map(|p| f64::from(*p)).sum::<f64>() / pixels;
@@ -263,20 +260,17 @@ fn write(
 fn truth(read: &Read<'_>, job: &Job, size: (u32, u32)) -> Result<Option<GrayImage>, String> {
     let Some(path) = &read.picture.truth else { return Ok(None) };
     let bytes = std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
-    let mask = decode::mask(&bytes, path, TRUTH).map_err(|error| error.to_string())?;
-    if mask.dimensions() != (read.width, read.height) {
+    let truth = decode::mask(&bytes, path, job.truth_rule).map_err(|error| error.to_string())?;
+    if truth.dimensions() != (read.width, read.height) {
         return Err(format!(
             "{}: is {}x{}, but its image is {}x{}",
             path.display(),
-            mask.width(),
-            mask.height(),
+            truth.width(),
+            truth.height(),
             read.width,
             read.height
         ));
     }
-    let mut mask = if job.outputs.at_network_size { resize::mask(&mask, size.0) } else { mask };
-    for value in mask.iter_mut() {
-        *value = if *value > TRUTH.threshold() { 255 } else { 0 };
-    }
-    Ok(Some(mask))
+    let truth = if job.outputs.at_network_size { resize::mask(&truth, size.0) } else { truth };
+    Ok(Some(mask::hard(&truth)))
 }

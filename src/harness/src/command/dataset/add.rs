@@ -6,18 +6,18 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use serde_json::json;
 
+use super::summary;
 use crate::archive::{ArchiveError, Watch};
 use crate::cli::{Common, Format};
-use crate::data::{Addition, DataError, Manifest, Registration, Registry, user};
+use crate::data::{Addition, DataError, Manifest, Problem, Registration, Registry, Terms, user};
 use crate::exit::{Exit, Failure, OrExit};
 use crate::spec::Origin;
 
 pub fn add(
     name: &str,
     paths: &[PathBuf],
-    partial: bool,
+    terms: Terms,
     file: Option<&Path>,
     common: &Common,
 ) -> Result<Exit, Failure> {
@@ -42,21 +42,22 @@ pub fn add(
             manifest: &manifest,
             own,
             sources: paths,
-            partial,
+            terms,
             progress: &told,
             watch,
         })
     });
     unpacking.finish_and_clear();
     let registration = registration.map_err(|error| failure(&error))?;
-    tell(&manifest, &registration, common)?;
+    tell(&registration, common)?;
     Ok(Exit::Ok)
 }
 
-fn failure(error: &DataError) -> Failure {
+pub(super) fn failure(error: &DataError) -> Failure {
     let exit = match error {
         DataError::Archive(ArchiveError::Stopped) => Exit::Interrupted,
         DataError::Sources { .. } => Exit::Usage,
+        DataError::Problems { problems, .. } if problems.iter().all(Problem::is_of_the_rules) => Exit::Usage,
         _ => Exit::Environment,
     };
     Failure::new(exit, error.in_full())
@@ -74,32 +75,13 @@ fn read_own(name: &str, file: &Path) -> Result<(Manifest, String), Failure> {
     Ok((manifest, text))
 }
 
-fn tell(manifest: &Manifest, found: &Registration, common: &Common) -> Result<(), Failure> {
-    let name = &found.dataset;
-    let grouped = found.entries.iter().filter(|entry| entry.group.is_some()).count();
-    if manifest.group.is_some() && grouped < found.images {
-        super::super::note(&format!(
-            "note: {name}: the group (patient, slide, video) of {} of {} images is not known",
-            found.images - grouped,
-            found.images
-        ));
-    }
+/// The summary; what speaks against the dataset goes to standard error.
+fn tell(found: &Registration, common: &Common) -> Result<(), Failure> {
+    summary::concerns(found).iter().for_each(|line| super::super::note(line));
     if common.format == Format::Json {
-        return super::super::answer_json(&json!({
-            "id": name, "images": found.images, "expected": found.expected, "left_out": found.left_out.len(),
-            "grouped": grouped, "digest": found.digest, "root": found.root, "archives": found.archives,
-        }));
+        return super::super::answer_json(&summary::json(found));
     }
-    let left_out = match found.left_out.len() {
-        0 => String::new(),
-        count => format!(" ({count} more have empty masks and are left out)"),
-    };
-    super::super::answer(&format!(
-        "{name}: {} of {} images{left_out}, digest {}",
-        found.images,
-        found.expected,
-        &found.digest[..12]
-    ));
+    super::super::answer(&summary::text(found));
     Ok(())
 }
 

@@ -5,6 +5,7 @@ mod inputs;
 mod pattern;
 mod progress;
 mod source;
+mod truth;
 
 use std::io::Write;
 use std::sync::Arc;
@@ -37,6 +38,7 @@ pub fn predict(arguments: &Predict) -> Result<Exit, Failure> {
     let device = devices.choose(arguments.device, predict::threads()).or_exit(Exit::Environment)?;
     let predictor = source::find(arguments)?;
     let found = inputs::collect(&arguments.images, &arguments.out, arguments.truth.as_deref())?;
+    truth::check(&found.pictures, predictor.truth_rule)?;
     if found.ignored > 0 {
         super::note(&format!("note: {} files of the folders are no images", found.ignored));
     }
@@ -60,6 +62,7 @@ pub fn predict(arguments: &Predict) -> Result<Exit, Failure> {
             weights_digest: predictor.weights_digest.clone(),
             image: predictor.image.clone(),
             evaluate: predictor.evaluate.clone(),
+            truth_rule: predictor.truth_rule,
             batch_size: predictor.batch_size,
             device: device.name.clone(),
             pictures: todo,
@@ -121,6 +124,7 @@ fn identity(
     identity["device"] = device.class.numerics.clone().into();
     identity["libtorch"] = device.class.libtorch.clone().into();
     identity["truth"] = arguments.truth.as_ref().map(|folder| folder.display().to_string()).into();
+    identity["truth_rule"] = arguments.truth.as_ref().map(|_| predictor.truth_rule.to_string()).into();
     Ok(identity)
 }
 

@@ -6,6 +6,8 @@ use serde::Serialize;
 
 use super::super::{note, read, show};
 use crate::cli::Predict;
+use crate::data::Registry;
+use crate::data::mask::MaskRule;
 use crate::exit::{Exit, Failure, OrExit};
 use crate::key::Key;
 use crate::key::revision::Revisions;
@@ -28,6 +30,9 @@ pub(super) struct Predictor {
     pub(super) weights_digest: String,
     pub(super) image: Image,
     pub(super) evaluate: Evaluate,
+    /// What of true masks is foreground.
+    #[serde(skip)]
+    pub(super) truth_rule: MaskRule,
     #[serde(skip)]
     pub(super) batch_size: usize,
 }
@@ -44,6 +49,9 @@ pub(super) fn find(arguments: &Predict) -> Result<Predictor, Failure> {
         _ => return Err(Failure::new(Exit::Usage, "give --run KEY, or --model M with --weights W")),
     };
     let mut mistakes = Vec::new();
+    if let Some(rule) = arguments.truth_rule {
+        predictor.truth_rule = rule;
+    }
     if let Some(size) = arguments.size {
         predictor.image.size = size;
     }
@@ -90,6 +98,7 @@ fn of_file(model: &str, weights: &Path) -> Result<Predictor, Failure> {
         weights_digest,
         image: protocol.image,
         evaluate: protocol.evaluate,
+        truth_rule: MaskRule::OF_LEVELS,
         batch_size: protocol.train.batch_size,
     })
 }
@@ -156,6 +165,7 @@ fn of_run(store: &Store, digits: &str) -> Result<Predictor, Failure> {
             "note: the network's sources changed since this run; its masks may differ from those it was scored by",
         );
     }
+    let truth_rule = rule_of(store, &record)?;
     let protocol = record.cell.protocol;
     Ok(Predictor {
         run: Some(record.key),
@@ -164,8 +174,21 @@ fn of_run(store: &Store, digits: &str) -> Result<Predictor, Failure> {
         weights_digest: record.weights,
         image: protocol.image,
         evaluate: evaluation.map_or(protocol.evaluate, |record| record.cell.protocol.evaluate),
+        truth_rule,
         batch_size: protocol.train.batch_size,
     })
+}
+
+/// The rule that a run's own masks were read by: that of the record, or, for records
+/// of earlier versions, that of the dataset as it is registered now.
+fn rule_of(store: &Store, record: &TrainRecord) -> Result<MaskRule, Failure> {
+    let stated = record.dataset.as_ref().map(|facts| facts.mask_rule.as_str()).unwrap_or_default();
+    if !stated.is_empty() {
+        return stated.parse().or_exit(Exit::Altered);
+    }
+    let manifest =
+        Registry::at(store.root()).manifest(&record.cell.dataset.name).or_exit(Exit::Environment)?;
+    Ok(manifest.map_or(MaskRule::OF_LEVELS, |manifest| manifest.mask))
 }
 
 /// The finished attempts of a key.

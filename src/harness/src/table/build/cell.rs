@@ -5,6 +5,7 @@ use super::super::heading::is_comparable;
 use super::super::model::{Emphasis, Entry, TableCell};
 use super::super::rank::percent;
 use super::super::results::{CellResult, CellState, Finished, Reported, Results, short};
+use super::super::warnings;
 use super::Footnotes;
 use crate::metric::Metric;
 use crate::stats;
@@ -130,6 +131,7 @@ fn entries(member: &CellResult, metric: Metric) -> Vec<Entry> {
         numerics: None,
         commit: None,
         dirty: None,
+        warnings: Vec::new(),
     };
     match &member.state {
         CellState::Failed { attempt, .. } => vec![Entry { attempt: attempt.clone(), ..blank }],
@@ -145,6 +147,7 @@ fn entries(member: &CellResult, metric: Metric) -> Vec<Entry> {
                 numerics: Some(finished.eval.provenance.numerics.clone()),
                 commit: Some(finished.eval.provenance.commit.clone()),
                 dirty: Some(finished.eval.provenance.dirty),
+                warnings: warnings::of(finished),
                 ..blank.clone()
             })
             .collect(),

@@ -9,7 +9,7 @@ use super::MarkupError;
 
 type Writer = csv::Writer<Vec<u8>>;
 
-const HEADER: [&str; 19] = [
+const HEADER: [&str; 20] = [
     "table",
     "profile",
     "dataset_asked",
@@ -29,6 +29,7 @@ const HEADER: [&str; 19] = [
     "eval_key",
     "attempt",
     "numerics",
+    "warning",
 ];
 
 /// The table as CSV. `value` is in 0..1; `printed` and `reported` in percent.
@@ -74,6 +75,7 @@ fn scores(writer: &mut Writer, table: &Table) -> Result<(), MarkupError> {
                             entry.eval_key.as_deref().unwrap_or_default(),
                             entry.attempt.as_deref().unwrap_or_default(),
                             entry.numerics.as_deref().unwrap_or_default(),
+                            &entry.warnings.join(" "),
                         ])?;
                     }
                 }
