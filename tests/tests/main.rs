@@ -12,6 +12,7 @@ mod import;
 mod malformed;
 mod masks;
 mod matrix;
+mod names;
 mod official;
 mod ops;
 mod own;

@@ -73,7 +73,8 @@ pub enum Verb {
     /// Predict masks of images with a trained network
     #[command(after_help = "Example:\n  dygl predict --run 3fa9c2d1 ~/frames --out masks\n  \
                       dygl predict --model dyglnet --weights w.safetensors 'frames/**/*.png' --out masks\n  \
-                      dygl predict --run 3fa9c2d1 images --truth masks --out out")]
+                      dygl predict --run 3fa9c2d1 images --truth masks --out out\n  \
+                      dygl predict --run 3fa9c2d1 images --truth 'masks/{id}_anno.bmp' --out out")]
     Predict(Predict),
     /// What networks cost: parameters, operations and memory, truly and as published
     #[command(
@@ -280,7 +281,7 @@ pub struct Predict {
     /// Write no overlays
     #[arg(long)]
     pub no_overlay: bool,
-    /// Folder of true masks by the images' names: adds scores
+    /// Folder of true masks by the images' names, or where each lies (`'masks/{id}_anno.bmp'`): adds scores
     #[arg(long, value_name = "DIR")]
     pub truth: Option<PathBuf>,
     /// What of the true masks is foreground: `grey > 127`, `alpha > 127`, `instances`, or as a manifest

@@ -11,8 +11,16 @@ use super::limits::bytes;
 pub enum ArchiveError {
     #[error("{}: {source}", .archive.display())]
     Read { archive: PathBuf, source: io::Error },
-    #[error("{}: is neither a folder nor a zip, tar, tar.gz or rar archive", .archive.display())]
-    Unknown { archive: PathBuf },
+    #[error(
+        "{}: is {found}; what is read is a folder, or zip, tar, tar.gz and rar archives: {}",
+        .archive.display(), .remedy
+    )]
+    Unknown {
+        archive: PathBuf,
+        /// What its first bytes say that it is.
+        found: &'static str,
+        remedy: &'static str,
+    },
     #[error("{}: the archive is damaged: {message}; fetch it again", .archive.display())]
     Damaged { archive: PathBuf, message: String },
     #[error("{}: refused, nothing was unpacked:{}", .archive.display(), list(.faults))]
@@ -65,6 +73,10 @@ pub enum Fault {
     Method(String),
     /// The name stands in the archive twice.
     Twice,
+    /// Another archive of the same dataset holds a member of the name.
+    InBoth {
+        other: PathBuf,
+    },
     TooLarge {
         size: u64,
         limit: u64,
@@ -81,16 +93,17 @@ impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Fault::Escapes => f.write_str("the path leads out of its folder"),
-            Fault::ForeignPath => f.write_str("the path holds a backslash or a drive letter"),
+            Fault::ForeignPath => {
+                f.write_str("the path holds a drive letter, or a backslash in an archive not made on Windows")
+            }
             Fault::BadName => f.write_str("the name is empty or holds control characters"),
             Fault::NotUtf8 => f.write_str("the name is not UTF-8"),
             Fault::Link => f.write_str("is a link"),
             Fault::Special => f.write_str("is neither a plain file nor a folder"),
-            Fault::Encrypted => f.write_str("is encrypted; unpack it yourself and give the folder"),
-            Fault::Method(method) => {
-                write!(f, "is packed by {method}, which is not read; unpack it yourself and give the folder")
-            }
+            Fault::Encrypted => f.write_str("is encrypted"),
+            Fault::Method(method) => write!(f, "is packed by {method}, which is not read"),
             Fault::Twice => f.write_str("stands in the archive twice"),
+            Fault::InBoth { other } => write!(f, "stands in {} too", other.display()),
             Fault::TooLarge { size, limit } => {
                 write!(f, "unpacks to {}, more than the {} allowed for one file", bytes(*size), bytes(*limit))
             }

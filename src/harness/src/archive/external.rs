@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use super::{ArchiveError, Census, Fault, Limits, Member, Watch, Writer};
+use super::{ArchiveError, Census, Fault, Limits, Maker, Member, Watch, Writer};
 
 /// The programs that are looked for, best first.
 const PROGRAMS: [&str; 5] = ["unar", "bsdtar", "unrar", "7z", "7zz"];
@@ -147,7 +147,7 @@ fn visit(folder: &Path, prefix: &str, census: &mut Census, limits: &Limits) -> i
         } else if found.is_symlink() {
             census.fault(&name, Fault::Link);
         } else if found.is_file() {
-            census.file(name.as_bytes(), found.len(), None, limits);
+            census.file(name.as_bytes(), Maker::Unix, found.len(), None, limits);
         } else {
             census.fault(&name, Fault::Special);
         }

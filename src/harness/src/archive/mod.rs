@@ -28,6 +28,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 pub use error::{ArchiveError, Fault};
 pub use limits::Limits;
+use name::Maker;
 
 /// The kinds that can be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,7 +77,7 @@ pub struct Archive {
 impl Archive {
     /// Whether a file is an archive that can be read, by its first bytes.
     pub fn is_one(path: &Path) -> bool {
-        path.is_file() && matches!(kind(path), Ok(Some(_)))
+        path.is_file() && matches!(kind(path), Ok(Ok(_)))
     }
 
     /// Looks at every member. `scratch` is an empty folder of the caller's, on
@@ -87,7 +88,7 @@ impl Archive {
     pub fn open(path: &Path, scratch: &Path, limits: Limits, watch: Watch<'_>) -> Result<Self, ArchiveError> {
         let kind = kind(path)
             .map_err(|source| ArchiveError::Read { archive: path.to_owned(), source })?
-            .ok_or_else(|| ArchiveError::Unknown { archive: path.to_owned() })?;
+            .map_err(|(found, remedy)| ArchiveError::Unknown { archive: path.to_owned(), found, remedy })?;
         let mut unpacked = None;
         let members = match kind {
             Kind::Zip => zip::list(path, &limits)?,
@@ -155,16 +156,51 @@ impl Archive {
     }
 }
 
-/// What the first bytes say; `None` for anything else.
-fn kind(path: &Path) -> io::Result<Option<Kind>> {
+/// What the first bytes say; of what is not read its name, and what to do.
+fn kind(path: &Path) -> io::Result<Result<Kind, (&'static str, &'static str)>> {
     let mut head = Vec::new();
     File::open(path)?.take(512).read_to_end(&mut head)?;
     Ok(match &head[..] {
-        [b'P', b'K', 3, 4, ..] | [b'P', b'K', 5, 6, ..] => Some(Kind::Zip),
-        [0x1f, 0x8b, ..] => Some(Kind::TarGz),
-        [b'R', b'a', b'r', b'!', 0x1a, 7, ..] => Some(Kind::Rar),
-        head if head.get(257..262) == Some(b"ustar") => Some(Kind::Tar),
-        _ => None,
+        [b'P', b'K', 3, 4, ..] | [b'P', b'K', 5, 6, ..] => Ok(Kind::Zip),
+        [0x1f, 0x8b, ..] => Ok(Kind::TarGz),
+        [b'R', b'a', b'r', b'!', 0x1a, 7, ..] => Ok(Kind::Rar),
+        head if head.get(257..262) == Some(b"ustar") => Ok(Kind::Tar),
+        head => Err(foreign(head)),
+    })
+}
+
+/// Formats that are known by their first bytes and not read.
+fn foreign(head: &[u8]) -> (&'static str, &'static str) {
+    const UNPACK: &str = "unpack it yourself and give the folder";
+    const FOLDER: &str = "give the folder that the picture lies in";
+    let known: [(&[u8], &str, &str); 20] = [
+        (b"\xfd7zXZ\0", "a file packed by xz (.xz, .tar.xz)", UNPACK),
+        (b"BZh", "a file packed by bzip2 (.bz2, .tar.bz2)", UNPACK),
+        (b"7z\xbc\xaf\x27\x1c", "a 7z archive", UNPACK),
+        (b"\x28\xb5\x2f\xfd", "a file packed by Zstandard (.zst, .tar.zst)", UNPACK),
+        (b"\x04\x22\x4d\x18", "a file packed by LZ4", UNPACK),
+        (b"\x1f\x9d", "a file packed by compress (.Z)", UNPACK),
+        (b"LZIP", "a file packed by lzip", UNPACK),
+        (b"]\0\0", "a file packed by LZMA", UNPACK),
+        (b"MSCF", "a cabinet archive (.cab)", UNPACK),
+        (b"PK\x07\x08", "the first part of a split zip archive", UNPACK),
+        (b"MZ", "a program, perhaps an archive that unpacks itself", UNPACK),
+        (b"\x89HDF", "an HDF5 file", "write its images and masks as PNG files and give their folder"),
+        (b"\x93NUMPY", "an array of NumPy", "write its images and masks as PNG files and give their folder"),
+        (b"\x89PNG", "a single PNG picture", FOLDER),
+        (b"\xff\xd8\xff", "a single JPEG picture", FOLDER),
+        (b"II*\0", "a single TIFF picture", FOLDER),
+        (b"MM\0*", "a single TIFF picture", FOLDER),
+        (b"BM", "a single BMP picture", FOLDER),
+        (b"%PDF", "a PDF", UNPACK),
+        (b"<", "a web page or other markup, perhaps instead of the archive", "fetch the archive again"),
+    ];
+    if head.is_empty() {
+        return ("an empty file", "fetch it again");
+    }
+    let found = known.iter().find(|(magic, ..)| head.starts_with(magic));
+    found.map_or(("neither a folder nor an archive of a known format", UNPACK), |(_, name, remedy)| {
+        (*name, *remedy)
     })
 }
 
@@ -182,9 +218,9 @@ impl Census {
     }
 
     /// A file; `packed` are its bytes in the archive, where they are known.
-    fn file(&mut self, raw: &[u8], size: u64, packed: Option<u64>, limits: &Limits) {
+    fn file(&mut self, raw: &[u8], from: Maker, size: u64, packed: Option<u64>, limits: &Limits) {
         let shown = String::from_utf8_lossy(raw).into_owned();
-        match name::checked(raw) {
+        match name::checked(raw, from) {
             Err(fault) => self.fault(&shown, fault),
             Ok(name) => {
                 if let Some(fault) = limits.fault(size, packed) {
@@ -200,8 +236,8 @@ impl Census {
     }
 
     /// A folder: only its name can be at fault.
-    fn folder(&mut self, raw: &[u8]) {
-        if let Err(fault) = name::checked(raw) {
+    fn folder(&mut self, raw: &[u8], from: Maker) {
+        if let Err(fault) = name::checked(raw, from) {
             self.fault(&String::from_utf8_lossy(raw), fault);
         }
     }

@@ -2,10 +2,21 @@
 
 use super::Fault;
 
+/// Whose habits the names of an archive follow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Maker {
+    /// A backslash is a letter like any other.
+    Unix,
+    /// A backslash parts folders, as some packers of Windows write it.
+    Windows,
+}
+
 /// The name as a relative path, without `./` before and `/` behind it; or what
 /// is wrong with it.
-pub(super) fn checked(raw: &[u8]) -> Result<String, Fault> {
+pub(super) fn checked(raw: &[u8], from: Maker) -> Result<String, Fault> {
     let text = std::str::from_utf8(raw).map_err(|_| Fault::NotUtf8)?;
+    let parted = text.replace('\\', "/");
+    let text = if from == Maker::Windows { parted.as_str() } else { text };
     if text.contains('\\') || text.as_bytes().get(1) == Some(&b':') {
         return Err(Fault::ForeignPath);
     }
@@ -25,6 +36,27 @@ pub(super) fn checked(raw: &[u8]) -> Result<String, Fault> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn checked(raw: &[u8]) -> Result<String, Fault> {
+        super::checked(raw, Maker::Unix)
+    }
+
+    #[test]
+    fn backslashes_of_windows_part_folders_and_lead_nowhere_else() {
+        let of_windows = |raw: &[u8]| super::checked(raw, Maker::Windows);
+        assert_eq!(of_windows(b"data\\images\\0.png"), Ok("data/images/0.png".to_owned()));
+        assert_eq!(of_windows(b".\\a/b\\"), Ok("a/b".to_owned()));
+        for (raw, fault) in [
+            (&b"..\\a"[..], Fault::Escapes),
+            (b"a\\..\\..\\b", Fault::Escapes),
+            (b"\\a", Fault::Escapes),
+            (b"\\\\host\\share\\a", Fault::Escapes),
+            (b"C:\\a", Fault::ForeignPath),
+            (b"a\\\x07", Fault::BadName),
+        ] {
+            assert_eq!(of_windows(raw), Err(fault), "{raw:?}");
+        }
+    }
 
     #[test]
     fn only_relative_paths_inside_are_let_through() {

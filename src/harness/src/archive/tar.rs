@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use flate2::bufread::MultiGzDecoder;
 use tar::EntryType;
 
-use super::{ArchiveError, Census, Fault, Limits, Member, Watch, Writer};
+use super::{ArchiveError, Census, Fault, Limits, Maker, Member, Watch, Writer};
 
 /// Looks at every member.
 pub(super) fn list(
@@ -28,11 +28,13 @@ pub(super) fn list(
         let raw = entry.path_bytes().into_owned();
         let shown = String::from_utf8_lossy(&raw).into_owned();
         match entry.header().entry_type() {
-            EntryType::Regular | EntryType::Continuous => census.file(&raw, entry.size(), None, limits),
+            EntryType::Regular | EntryType::Continuous => {
+                census.file(&raw, Maker::Unix, entry.size(), None, limits);
+            }
             EntryType::Directory => {
                 // `tar -C folder .` begins with the folder itself.
                 if raw != b"./" && raw != b"." {
-                    census.folder(&raw);
+                    census.folder(&raw, Maker::Unix);
                 }
             }
             EntryType::XGlobalHeader => {}
@@ -54,7 +56,7 @@ pub(super) fn extract(
     let mut written = 0;
     let watch = writer.watch;
     walk(path, gzipped, limits, watch, |entry| {
-        let Ok(name) = super::name::checked(&entry.path_bytes()) else { return Ok(()) };
+        let Ok(name) = super::name::checked(&entry.path_bytes(), Maker::Unix) else { return Ok(()) };
         let is_file = matches!(entry.header().entry_type(), EntryType::Regular | EntryType::Continuous);
         if let Some(into) = wanted.get(&name).filter(|_| is_file) {
             let size = entry.size();

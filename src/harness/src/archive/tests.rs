@@ -172,6 +172,55 @@ fn names_that_lead_out_are_refused_all_at_once() {
     assert_eq!(Bench::new().faults(&absolute), [("/etc/x".to_owned(), Fault::Escapes)]);
 }
 
+/// The zip as a packer of Windows writes it, with backslashes for `/`.
+fn of_windows(mut bytes: Vec<u8>) -> Vec<u8> {
+    let places: Vec<usize> = (0..bytes.len()).filter(|at| bytes[*at..].starts_with(b"PK\x01\x02")).collect();
+    places.iter().for_each(|at| bytes[at + 5] = 0);
+    for at in 0..bytes.len() {
+        if bytes[at..].starts_with(b"~") {
+            bytes[at] = b'\\';
+        }
+    }
+    bytes
+}
+
+#[test]
+fn backslashes_of_a_zip_made_on_windows_part_folders() {
+    let bench = Bench::new();
+    let bytes = of_windows(zip_of(&[("data~images~0.png", b"one"), ("data~masks~0.png", b"two")]));
+    let archive = bench.open(&bytes).expect("sound");
+    let names: Vec<&str> = archive.members().iter().map(|member| member.name.as_str()).collect();
+    assert_eq!(names, ["data/images/0.png", "data/masks/0.png"]);
+    bench.take(&archive, &["data/images/0.png"]).expect("taken");
+    assert_eq!(fs::read(bench.path("out/in/data/images/0.png")).expect("there"), b"one");
+    assert_eq!(archive.read("data/masks/0.png").expect("there"), b"two");
+    // They lead out of the folder no more than slashes do, and two spellings are one name.
+    let hostile =
+        of_windows(zip_of(&[("..~evil.png", b"x"), ("a~..~..~evil.png", b"x"), ("C:~a.png", b"x")]));
+    let kinds: Vec<Fault> = Bench::new().faults(&hostile).into_iter().map(|(_, fault)| fault).collect();
+    assert_eq!(kinds, [Fault::Escapes, Fault::Escapes, Fault::ForeignPath]);
+    let twice = of_windows(zip_of(&[("a~1.png", b"x"), ("a/1.png", b"y")]));
+    assert_eq!(Bench::new().faults(&twice), [("a/1.png".to_owned(), Fault::Twice)]);
+}
+
+#[test]
+fn what_is_not_read_is_named_with_a_remedy() {
+    for (bytes, told) in [
+        (&b"\xfd7zXZ\0 and so on"[..], "xz"),
+        (b"BZh91AY", "bzip2"),
+        (b"7z\xbc\xaf\x27\x1c", "7z archive"),
+        (b"\x28\xb5\x2f\xfd", "Zstandard"),
+        (b"\x89PNG\r\n", "single PNG"),
+        (b"", "empty file"),
+        (b"words", "neither a folder nor an archive"),
+    ] {
+        let error = Bench::new().open(bytes).expect_err("refused").to_string();
+        assert!(error.contains(told) && error.contains("zip, tar, tar.gz and rar"), "{error}");
+        let remedies = ["unpack it yourself and give the folder", "give the folder that", "fetch it again"];
+        assert!(remedies.iter().any(|remedy| error.contains(remedy)), "{error}");
+    }
+}
+
 #[test]
 fn links_and_devices_are_refused() {
     let tar =

@@ -1,6 +1,6 @@
 //! zip: stored and deflated members.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
@@ -8,7 +8,7 @@ use std::path::Path;
 use zip::CompressionMethod;
 use zip::result::ZipError;
 
-use super::{ArchiveError, Census, Fault, Limits, Member, Writer};
+use super::{ArchiveError, Census, Fault, Limits, Maker, Member, Writer};
 
 /// Largest central directory, bytes: 200 000 members with long names.
 const MAX_DIRECTORY: u64 = 64 << 20;
@@ -27,15 +27,16 @@ pub(super) fn list(path: &Path, limits: &Limits) -> Result<Vec<Member>, ArchiveE
         return Err(ArchiveError::TooMany { archive: path.to_owned(), limit: limits.members });
     }
     let mut census = Census::default();
-    let mut seen = BTreeSet::new();
-    for name in &names {
-        if !seen.insert(name) {
+    let mut makers = BTreeMap::new();
+    for (name, maker) in &names {
+        if makers.insert(name.as_slice(), *maker).is_some() {
             census.fault(&String::from_utf8_lossy(name), Fault::Twice);
         }
     }
     for index in 0..archive.len() {
         let member = archive.by_index_raw(index).map_err(|error| damaged(path, &error))?;
         let raw = member.name_raw();
+        let maker = makers.get(raw).copied().unwrap_or(Maker::Unix);
         let shown = String::from_utf8_lossy(raw).into_owned();
         let mode = member.unix_mode().unwrap_or(0) & TYPE;
         if member.is_symlink() {
@@ -45,11 +46,11 @@ pub(super) fn list(path: &Path, limits: &Limits) -> Result<Vec<Member>, ArchiveE
         } else if member.encrypted() {
             census.fault(&shown, Fault::Encrypted);
         } else if member.is_dir() {
-            census.folder(raw);
+            census.folder(raw, maker);
         } else {
             match member.compression() {
                 CompressionMethod::Stored | CompressionMethod::Deflated => {
-                    census.file(raw, member.size(), Some(member.compressed_size()), limits);
+                    census.file(raw, maker, member.size(), Some(member.compressed_size()), limits);
                 }
                 other => census.fault(&shown, Fault::Method(format!("{other:?}").to_lowercase())),
             }
@@ -64,10 +65,12 @@ pub(super) fn extract(
     writer: &mut Writer<'_>,
 ) -> Result<(), ArchiveError> {
     let mut archive = open(path)?;
+    let makers = makers(path, &archive)?;
     let mut written = 0;
     for index in 0..archive.len() {
         let mut member = archive.by_index(index).map_err(|error| damaged(path, &error))?;
-        let Ok(name) = super::name::checked(member.name_raw()) else { continue };
+        let maker = makers.get(member.name_raw()).copied().unwrap_or(Maker::Unix);
+        let Ok(name) = super::name::checked(member.name_raw(), maker) else { continue };
         let Some(into) = wanted.get(&name).filter(|_| !member.is_dir()) else { continue };
         let size = member.size();
         // The crate checks the CRC at the member's end.
@@ -84,7 +87,11 @@ pub(super) fn read(path: &Path, member: &Member) -> Result<Vec<u8>, ArchiveError
         message: format!("`{}`: {message}", member.name),
     };
     let mut archive = open(path)?;
-    let found = archive.by_name(&member.name).map_err(|error| failed(error.to_string()))?;
+    // As it is written, or as Windows writes it.
+    let place = archive.index_for_name(&member.name);
+    let place = place.or_else(|| archive.index_for_name(&member.name.replace('/', "\\")));
+    let place = place.ok_or_else(|| failed("there is no such member".to_owned()))?;
+    let found = archive.by_index(place).map_err(|error| failed(error.to_string()))?;
     let mut bytes = Vec::new();
     // The crate checks the CRC at the member's end, so it is read to there.
     let more = member.size.saturating_add(1);
@@ -105,11 +112,21 @@ fn damaged(path: &Path, error: &ZipError) -> ArchiveError {
     ArchiveError::Damaged { archive: path.to_owned(), message: error.to_string() }
 }
 
-/// The names as they stand in the central directory, one for each record.
-fn raw_names(path: &Path, start: u64, most: usize) -> Result<Vec<Vec<u8>>, ArchiveError> {
+/// Who made each member.
+fn makers(path: &Path, archive: &Zip) -> Result<BTreeMap<Vec<u8>, Maker>, ArchiveError> {
+    let names = raw_names(path, archive.central_directory_start(), archive.len())?;
+    Ok(names.into_iter().collect())
+}
+
+/// The names as they stand in the central directory, one for each record, and
+/// whose habits they follow.
+fn raw_names(path: &Path, start: u64, most: usize) -> Result<Vec<(Vec<u8>, Maker)>, ArchiveError> {
     const SIGNATURE: &[u8] = b"PK\x01\x02";
     /// Bytes of a record before the name.
     const FIXED: usize = 46;
+    /// Where the system stands that made the member, and those of Windows: FAT, HPFS, NTFS, VFAT.
+    const SYSTEM: usize = 5;
+    const OF_WINDOWS: [u8; 4] = [0, 6, 10, 14];
     let read = |source: io::Error| ArchiveError::Read { archive: path.to_owned(), source };
     let mut file = File::open(path).map_err(read)?;
     file.seek(SeekFrom::Start(start)).map_err(read)?;
@@ -121,7 +138,8 @@ fn raw_names(path: &Path, start: u64, most: usize) -> Result<Vec<Vec<u8>>, Archi
         let length = |at: usize| usize::from(u16::from_le_bytes([rest[at], rest[at + 1]]));
         let (name, extra, comment) = (length(28), length(30), length(32));
         let Some(record) = rest.get(FIXED..FIXED + name) else { break };
-        names.push(record.to_vec());
+        let maker = if OF_WINDOWS.contains(&rest[SYSTEM]) { Maker::Windows } else { Maker::Unix };
+        names.push((record.to_vec(), maker));
         rest = rest.get(FIXED + name + extra + comment..).unwrap_or_default();
     }
     Ok(names)

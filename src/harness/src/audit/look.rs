@@ -4,7 +4,7 @@
 use image::{GrayImage, RgbImage};
 
 use super::near::{Bits, Detail, Thumbnail};
-use crate::data::{DataError, Dataset, Partition, mask};
+use crate::data::{DataError, Dataset, Entry, Partition, mask};
 use crate::spec::protocol::Part;
 
 /// What is kept of an image and its mask.
@@ -77,7 +77,7 @@ impl Look {
             channels: equal(&sample.image),
             is_blank: sample.image.pixels().all(|pixel| Some(*pixel) == first),
             mask: MaskLook {
-                file: entry.map(|entry| entry.mask.blake3.clone()),
+                file: entry.map(Entry::mask_digest),
                 ..MaskLook::of(&sample.mask)
             },
         })

@@ -21,7 +21,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use rayon::prelude::*;
 use serde::Serialize;
 
-use crate::data::split::{Straddle, straddling};
+use crate::data::split::{Grouping, Straddle, straddling};
 use crate::data::{DataError, Dataset, Partition, Progress};
 use crate::spec::protocol::{Part, Split};
 pub use channels::Channels;
@@ -97,9 +97,11 @@ impl Division {
 /// Groups (patients, slides, videos) and how the split treats them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Groups {
-    /// Whether it is known which images belong together.
+    /// Whether images were seen to belong together.
     pub known: bool,
     pub count: usize,
+    /// Images whose group is not known.
+    pub unknown: usize,
     /// Images in groups that lie in several parts.
     pub images_straddling: usize,
     /// Groups that lie in several parts, all of them.
@@ -110,7 +112,34 @@ impl Groups {
     pub fn of(dataset: &Dataset, partition: &Partition) -> Self {
         let (count, straddling) = straddling(partition, |id| dataset.group(id));
         let images_straddling = straddling.iter().map(|s| s.train + s.validation + s.test).sum();
-        Self { known: dataset.has_groups(), count, images_straddling, straddling }
+        let Grouping { unknown, .. } = dataset.grouping();
+        Self { known: dataset.grouping().is_known(), count, unknown, images_straddling, straddling }
+    }
+
+    /// What is known of them, in a sentence. That groups lie in one part each is
+    /// said only where the dataset's rule was seen to group.
+    pub fn words(&self, images: usize) -> String {
+        if !self.known {
+            return match self.count {
+                0 => "It is not known which images belong together.".to_owned(),
+                groups => format!(
+                    "It is not known which images belong together: each of the {groups} groups is one image."
+                ),
+            };
+        }
+        let torn = self.straddling.len();
+        let known = match (torn, self.count) {
+            (0, 1) => "The one group lies in one part".to_owned(),
+            (0, all) => format!("Each of the {all} groups lies in one part"),
+            (torn, all) => format!(
+                "{torn} of {all} groups (patients, slides, videos) lie in several parts, with {} of {images} images",
+                self.images_straddling
+            ),
+        };
+        match self.unknown {
+            0 => format!("{known}."),
+            unknown => format!("{known}; of {unknown} of {images} images the group is not known."),
+        }
     }
 }
 
@@ -174,6 +203,11 @@ pub fn audit(
             Err(error) => return Err(error),
         }
     }
+    let groups = Groups::of(dataset, partition);
+    if !groups.known {
+        // Where groups of one image each stand for no knowledge, no pair is "of other groups".
+        looks.iter_mut().for_each(|look| look.group = None);
+    }
     Ok(Audit {
         dataset: dataset.id().to_string(),
         title: dataset.title().to_owned(),
@@ -182,7 +216,7 @@ pub fn audit(
         expected: dataset.expected(),
         redistributable: dataset.redistributable(),
         split: Division::of(split, partition, total),
-        groups: Groups::of(dataset, partition),
+        groups,
         duplicates: pairs::of_images(&looks),
         mask_duplicates: pairs::of_masks(&looks),
         masks: masks::of(&looks, dataset.mask_rule()),

@@ -145,6 +145,7 @@ pub(crate) fn sample() -> Audit {
     audit.groups = Groups {
         known: true,
         count: 3,
+        unknown: 0,
         images_straddling: 5,
         straddling: vec![Straddle { group: "a".into(), train: 3, validation: 1, test: 1 }],
     };

@@ -17,8 +17,8 @@ use super::pack::Pack;
 use super::phantom::{Family, Phantom};
 use super::prepare::{self, Form, Picture, Resized};
 use super::registry::Registry;
-use super::split::{self, Partition, SplitError};
-use super::{DataError, Problem, decode, unknown_dataset};
+use super::split::{self, Grouping, Partition, SplitError};
+use super::{DataError, Problem, decode, merge, unknown_dataset};
 use crate::spec::name::Named;
 use crate::spec::protocol::{Image, Part, Split, SplitSource};
 
@@ -229,12 +229,17 @@ impl Dataset {
                 let entry = &registration.entries[*places.get(id).ok_or_else(unknown)?];
                 let (path, bytes) = self.read(&registration.root, &entry.image.path, &entry.image.blake3)?;
                 let image = decode::rgb(&bytes, &path)?;
-                let (path, bytes) = self.read(&registration.root, &entry.mask.path, &entry.mask.blake3)?;
-                let mask = mask::read(&bytes, &path, reading)?;
-                if image.dimensions() != mask.dimensions() {
-                    let (mask_size, image_size) = (mask.dimensions(), image.dimensions());
-                    return Err(DataError::SizeMismatch { mask: path, mask_size, image_size });
+                let mut masks = Vec::new();
+                for file in entry.masks() {
+                    let (path, bytes) = self.read(&registration.root, &file.path, &file.blake3)?;
+                    let mask = mask::read(&bytes, &path, reading)?;
+                    if image.dimensions() != mask.dimensions() {
+                        let (mask_size, image_size) = (mask.dimensions(), image.dimensions());
+                        return Err(DataError::SizeMismatch { mask: path, mask_size, image_size });
+                    }
+                    masks.push(mask);
                 }
+                let mask = merge::union(masks).ok_or_else(unknown)?;
                 Ok(Sample { image, mask })
             }
         }
@@ -302,9 +307,9 @@ impl Dataset {
         }
     }
 
-    /// Whether it is known which images belong together.
-    pub fn has_groups(&self) -> bool {
-        self.ids().iter().any(|id| self.group(id).is_some())
+    /// What is known of which images belong together.
+    pub fn grouping(&self) -> Grouping {
+        Grouping::of(self.ids().iter().map(|id| self.group(id)))
     }
 
     /// Images of each part according to the paper; phantoms are divided 80:10:10.
@@ -354,12 +359,40 @@ impl Dataset {
     }
 
     fn groups(&self, wanted: &'static str) -> Result<Vec<Vec<String>>, SplitError> {
-        if !self.has_groups() {
-            let dataset = self.inner.id.name.clone();
+        let grouping = self.grouping();
+        let dataset = || self.inner.id.name.clone();
+        let rule = match &self.inner.source {
+            Source::Folder { manifest, .. } => manifest.group.as_ref(),
+            Source::Phantom(_) => None,
+        };
+        if let Some(doubt) =
+            rule.and_then(|rule| rule.doubt(self.ids().iter().map(|id| (id.as_str(), self.group(id)))))
+        {
+            return Err(SplitError::DoubtfulGroups { dataset: dataset(), wanted, doubt });
+        }
+        if grouping.groups == 0 {
             let have = ids_where(|manifest| manifest.group.is_some());
-            return Err(SplitError::NoGroups { dataset, wanted, have });
+            return Err(SplitError::NoGroups {
+                dataset: dataset(),
+                wanted,
+                remedy: self.remedy_for_groups(),
+                have,
+            });
         }
         Ok(split::grouped(self.ids(), |id| self.group(id)))
+    }
+
+    /// What the owner of a dataset writes so that its groups are known.
+    fn remedy_for_groups(&self) -> Option<String> {
+        let is_own = matches!(Manifest::find(&self.inner.id.name), Ok(None)) && self.registration().is_some();
+        is_own.then(|| {
+            format!(
+                "write group = {{ kind = \"start\", before = \"_\" }} or another rule into its manifest \
+                 (`dygl dataset template` shows all) and register it anew: dygl dataset add {} PATH \
+                 --manifest FILE",
+                self.inner.id.name
+            )
+        })
     }
 
     /// The split that the dataset's authors made.

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use super::{Problem, SplitError};
+use super::{LeftOver, Problem, SplitError};
 use crate::archive::ArchiveError;
 
 /// An error of this room.
@@ -27,8 +27,17 @@ pub enum DataError {
     BadOption { dataset: String, option: String, value: String, expected: String },
     #[error("dataset `{name}` is not registered: dygl dataset add {name} PATH")]
     NotRegistered { name: String },
-    #[error("{}: no files of dataset `{name}` found; looked for {}", .path.display(), .looked_for.join(", or "))]
-    NoLayout { name: String, path: PathBuf, looked_for: Vec<String> },
+    #[error(
+        "{}: no files of dataset `{name}` found; looked for {}{}",
+        .path.display(), .looked_for.join(", or "), instead_of_these(.there)
+    )]
+    NoLayout {
+        name: String,
+        path: PathBuf,
+        looked_for: Vec<String>,
+        /// The pictures that are there instead.
+        there: Vec<LeftOver>,
+    },
     #[error(
         "{}: holds no files of dataset `{name}`, but archives: {}; \
          take them out and give them all: dygl dataset add {name} ARCHIVE...",
@@ -37,7 +46,7 @@ pub enum DataError {
     Nested { name: String, path: PathBuf, inner: Vec<String> },
     #[error("dataset `{name}`: give one folder that holds it, or one or more archives, not both")]
     Sources { name: String },
-    #[error(transparent)]
+    #[error("{}{}", .0, instead(.0))]
     Archive(#[from] ArchiveError),
     #[error("{}", .place)]
     List { place: String },
@@ -94,6 +103,14 @@ impl DataError {
         }
     }
 
+    /// Whether the manifest or the command line is to be changed, and not the files.
+    pub fn is_of_the_manifest(&self) -> bool {
+        match self {
+            DataError::Problems { problems, .. } => problems.iter().all(Problem::is_of_the_manifest),
+            _ => false,
+        }
+    }
+
     /// The word of the dataset's name (`NAME,option=value`) that is wrong: the
     /// name, an option or a value; empty for errors that are not about one.
     pub fn word(&self) -> &str {
@@ -104,6 +121,28 @@ impl DataError {
             _ => "",
         }
     }
+}
+
+/// What to do with an archive that is refused though it may be sound.
+fn instead(error: &ArchiveError) -> &'static str {
+    match error {
+        ArchiveError::Refused { .. } => {
+            "\n  if the archive is sound all the same, unpack it yourself into an empty folder, look at what \
+             came out, and give that folder"
+        }
+        ArchiveError::Bomb { .. } | ArchiveError::Program { .. } => {
+            "; if it is sound all the same, unpack it yourself and give the folder"
+        }
+        _ => "",
+    }
+}
+
+/// The pictures that a folder holds instead, one reason a line.
+fn instead_of_these(left: &[LeftOver]) -> String {
+    if left.is_empty() {
+        return "; it holds no pictures at all".to_owned();
+    }
+    left.iter().map(|left| format!("\n  {left}")).collect()
 }
 
 /// The names that look like `wanted`, best first.

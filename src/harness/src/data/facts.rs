@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use super::mask::{Case, Found, Scale};
-use super::{Entry, Manifest};
+use super::{Entry, FileEntry, Manifest};
 
 /// Images that a list names.
 const NAMED: usize = 12;
@@ -87,14 +87,38 @@ pub(super) struct Looked {
     pub entry: Entry,
     /// Of the image, pixels.
     pub size: (u32, u32),
-    pub mask: Found,
+    /// In the order of the entry's masks; at least one.
+    pub masks: Vec<Found>,
+    /// Pixels that any of them marks.
+    pub foreground: u64,
     /// Whether the manifest's `keep` takes it.
     pub kept: bool,
 }
 
 impl Looked {
-    pub fn case(&self) -> Case<'_> {
-        Case { file: &self.entry.mask.path, found: &self.mask, left_out: !self.kept }
+    pub fn cases(&self) -> impl Iterator<Item = Case<'_>> {
+        let case = |(file, found): (_, _)| {
+            let file: &FileEntry = file;
+            Case { file: &file.path, found, left_out: !self.kept }
+        };
+        self.entry.masks().zip(&self.masks).map(case)
+    }
+
+    fn pixels(&self) -> u64 {
+        u64::from(self.size.0) * u64::from(self.size.1)
+    }
+
+    /// Foreground, 0..=1.
+    fn share(&self) -> f64 {
+        self.foreground as f64 / self.pixels().max(1) as f64
+    }
+
+    fn is_empty(&self) -> bool {
+        self.foreground == 0
+    }
+
+    fn is_full(&self) -> bool {
+        self.foreground == self.pixels()
     }
 }
 
@@ -123,32 +147,33 @@ impl Facts {
 
 impl MaskFacts {
     fn of(manifest: &Manifest, kept: &[&Looked]) -> Option<Self> {
-        let extreme = |looked: &&Looked| Extreme { id: looked.entry.id.clone(), share: looked.mask.share() };
-        let by_share = |a: &&&Looked, b: &&&Looked| a.mask.share().total_cmp(&b.mask.share());
-        let ids = |is: fn(&Found) -> bool| {
+        let extreme = |looked: &&Looked| Extreme { id: looked.entry.id.clone(), share: looked.share() };
+        let by_share = |a: &&&Looked, b: &&&Looked| a.share().total_cmp(&b.share());
+        let ids = |is: fn(&Looked) -> bool| {
             let found: Vec<&str> = kept
                 .iter()
-                .filter(|looked| is(&looked.mask))
+                .filter(|looked| is(looked))
                 .map(|looked| looked.entry.id.as_str())
                 .collect();
             (found.len(), found.iter().take(NAMED).map(|id| (*id).to_owned()).collect())
         };
-        let values: Option<BTreeSet<u32>> = kept.iter().try_fold(BTreeSet::new(), |mut all, looked| {
-            all.extend(looked.mask.values.as_ref()?);
+        let masks = || kept.iter().flat_map(|looked| &looked.masks);
+        let values: Option<BTreeSet<u32>> = masks().try_fold(BTreeSet::new(), |mut all, mask| {
+            all.extend(mask.values.as_ref()?);
             (all.len() <= LISTED).then_some(all)
         });
-        let (empty, empty_ids) = ids(Found::is_empty);
-        let (full, full_ids) = ids(Found::is_full);
+        let (empty, empty_ids) = ids(Looked::is_empty);
+        let (full, full_ids) = ids(Looked::is_full);
         Some(Self {
             rule: manifest.mask.to_string(),
-            scale: Scale::of(kept.iter().map(|looked| &looked.mask)),
+            scale: Scale::of(masks()),
             values: values.map(|values| values.into_iter().collect()),
             range: (
-                kept.iter().map(|looked| looked.mask.least()).min()?,
-                kept.iter().map(|looked| looked.mask.greatest()).max()?,
+                masks().map(Found::least).min()?,
+                masks().map(Found::greatest).max()?,
             ),
-            most_values: kept.iter().map(|looked| looked.mask.distinct).max()?,
-            mean: kept.iter().map(|looked| looked.mask.share()).sum::<f64>() / kept.len() as f64,
+            most_values: masks().map(|mask| mask.distinct).max()?,
+            mean: kept.iter().map(|looked| looked.share()).sum::<f64>() / kept.len() as f64,
             least: kept.iter().min_by(by_share).map(extreme)?,
             greatest: kept.iter().max_by(by_share).map(extreme)?,
             empty,

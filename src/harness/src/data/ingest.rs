@@ -11,9 +11,9 @@ use serde::{Deserialize, Serialize};
 use super::facts::{Concern, Facts, Looked};
 use super::files::FileEntry;
 use super::manifest::{Keep, Manifest};
-use super::mask::{self, Case};
-use super::scan::{Pair, PartName, Tree, scan, scan_layout};
-use super::{DataError, Problem, decode};
+use super::mask::{self, Case, Found, Reading, Scale};
+use super::scan::{Pair, PartName, Tree, scan, scan_again};
+use super::{DataError, LeftOver, Problem, decode, merge};
 use crate::archive::ArchiveError;
 use crate::spec::protocol::Part;
 
@@ -63,6 +63,17 @@ pub struct Registration {
     /// What was found in the files; none in registrations of earlier versions.
     #[serde(default)]
     pub facts: Option<Facts>,
+    /// Pictures of the folder or archives that are in no pair, as they were registered.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_over: Vec<LeftOver>,
+    /// Files of pairs whose names hold accents in another form than the one that
+    /// names are compared in (Unicode NFC).
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub recomposed: usize,
+}
+
+fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 /// An archive as it was when its files were unpacked.
@@ -88,6 +99,31 @@ pub struct Entry {
     pub group: Option<String>,
     pub image: FileEntry,
     pub mask: FileEntry,
+    /// Further masks, where several mark the foreground together.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub more_masks: Vec<FileEntry>,
+}
+
+impl Entry {
+    /// Every mask; at least one.
+    pub fn masks(&self) -> impl Iterator<Item = &FileEntry> {
+        std::iter::once(&self.mask).chain(&self.more_masks)
+    }
+
+    /// The image, then the masks.
+    pub fn files(&self) -> impl Iterator<Item = &FileEntry> {
+        std::iter::once(&self.image).chain(self.masks())
+    }
+
+    pub(super) fn files_mut(&mut self) -> impl Iterator<Item = &mut FileEntry> {
+        [&mut self.image, &mut self.mask].into_iter().chain(&mut self.more_masks)
+    }
+
+    /// What the content of the masks is known by: the hash of one, or those of several.
+    pub fn mask_digest(&self) -> String {
+        let hashes: Vec<&str> = self.masks().map(|mask| mask.blake3.as_str()).collect();
+        hashes.join("+")
+    }
 }
 
 /// Version of [`Registration`] as written.
@@ -129,12 +165,13 @@ impl Registration {
 /// of the mask. Each word is preceded by its length.
 fn digest(manifest: &Manifest, entries: &[Entry]) -> String {
     let rule = manifest.mask.to_string();
+    let masks: Vec<String> = entries.iter().map(Entry::mask_digest).collect();
     let mut words = vec![manifest.id.as_str(), rule.as_str()];
-    for entry in entries {
+    for (entry, mask) in entries.iter().zip(&masks) {
         let part = entry.part.map_or("", PartName::name);
         let group = entry.group.as_deref().unwrap_or("");
         words.extend([entry.id.as_str(), part, group]);
-        words.extend([entry.image.blake3.as_str(), entry.mask.blake3.as_str()]);
+        words.extend([entry.image.blake3.as_str(), mask.as_str()]);
     }
     super::digest_of("dygl dataset 2", words)
 }
@@ -156,7 +193,8 @@ pub(super) fn ingest(
     }
     let scan = scan(manifest, Tree::Folder(&root))?;
     let root = root.join(scan.base.trim_end_matches('/'));
-    let mut problems = scan.problems;
+    let mut problems = scan.problems.clone();
+    problems.extend(scan.objections(manifest, terms.partial));
 
     let total = scan.pairs.len();
     let done = AtomicUsize::new(0);
@@ -213,13 +251,15 @@ pub(super) fn ingest(
         digest: digest(manifest, &entries),
         entries,
         left_out,
+        left_over: scan.left_over,
+        recomposed: scan.recomposed,
         facts,
     })
 }
 
 /// What ends the registration under the terms, and what is told.
 fn concerns(manifest: &Manifest, terms: Terms, looked: &[Looked]) -> (Vec<Problem>, Vec<Concern>) {
-    let cases: Vec<Case<'_>> = looked.iter().map(Looked::case).collect();
+    let cases: Vec<Case<'_>> = looked.iter().flat_map(Looked::cases).collect();
     let (mut refused, mut told) = (Vec::new(), Vec::new());
     for sign in mask::signs(manifest.mask, &cases, !manifest.is_own()) {
         let message = sign.in_manifest(manifest.place(sign.key));
@@ -229,14 +269,11 @@ fn concerns(manifest: &Manifest, terms: Terms, looked: &[Looked]) -> (Vec<Proble
             told.push(Concern { key: sign.key.to_owned(), accepted: sign.is_certain, message });
         }
     }
-    let unknown = looked.iter().filter(|looked| looked.kept && looked.entry.group.is_none()).count();
-    if manifest.group.is_some() && unknown > 0 {
+    let kept = looked.iter().filter(|looked| looked.kept).map(|looked| &looked.entry);
+    let groups = kept.map(|entry| (entry.id.as_str(), entry.group.as_deref()));
+    if let Some(doubt) = manifest.group.as_ref().and_then(|rule| rule.doubt(groups)) {
         let at = manifest.place("group").map_or_else(String::new, |place| format!(" ({place})"));
-        let message = format!(
-            "the group (patient, slide, video) of {unknown} of {} images is not known{at}",
-            looked.len()
-        );
-        told.push(Concern { key: "group".to_owned(), accepted: false, message });
+        told.push(Concern { key: "group".to_owned(), accepted: false, message: format!("{doubt}{at}") });
     }
     if terms.strict {
         let strict = told.iter().filter(|concern| !concern.accepted);
@@ -247,19 +284,19 @@ fn concerns(manifest: &Manifest, terms: Terms, looked: &[Looked]) -> (Vec<Proble
 
 /// Gives each pair its group; returns what stands in the way.
 fn read_groups(manifest: &Manifest, root: &Path, all: &mut [Looked]) -> Vec<Problem> {
+    let folders: Vec<Option<String>> = all.iter_mut().map(|looked| looked.entry.group.take()).collect();
     let groups = match manifest.group.as_ref().map(|rule| rule.read(root)) {
         None => return Vec::new(),
         Some(Ok(groups)) => groups,
-        Some(Err(problem)) => return vec![problem],
+        Some(Err(problems)) => return problems,
     };
-    let mut problems = Vec::new();
-    for looked in all.iter_mut().filter(|looked| looked.kept) {
-        match groups.of(&looked.entry.id) {
-            Ok(group) => looked.entry.group = group,
-            Err(problem) => problems.push(problem),
-        }
+    // Of those that are left out no table need know.
+    let kept = || all.iter().filter(|looked| looked.kept);
+    let problems = groups.unnamed(kept().map(|looked| looked.entry.id.as_str()));
+    for (looked, folder) in all.iter_mut().zip(folders).filter(|(looked, _)| looked.kept) {
+        looked.entry.group = groups.of(&looked.entry.id, folder.as_deref());
     }
-    problems
+    groups.unnamed(entries.iter().map(|entry| entry.id.as_str()))
 }
 
 /// Hashes and decodes both files of a pair and looks at them.
@@ -279,37 +316,67 @@ fn read_pair(manifest: &Manifest, root: &Path, pair: Pair) -> Result<Looked, Vec
         let decoded = decode::rgb(&bytes, Path::new(&pair.image)).map_err(|e| undecodable(&pair.image, e))?;
         Ok((entry, decoded.dimensions()))
     });
-    let mask = take(&pair.mask).and_then(|(entry, bytes)| {
-        let (size, found) = mask::look(&bytes, Path::new(&pair.mask), manifest.mask)
-            .map_err(|e| undecodable(&pair.mask, e))?;
-        Ok((entry, size, found))
-    });
-    match (image, mask) {
-        (Ok((image, image_size)), Ok((mask, mask_size, found))) => {
-            if image_size != mask_size {
-                let (image, mask) = (pair.image, pair.mask);
-                return Err(vec![Problem::SizeMismatch { image, image_size, mask, mask_size }]);
-            }
-            let kept = manifest.keep == Keep::All || !found.is_empty();
-            let entry = Entry { id: pair.id, part: pair.part, group: None, image, mask };
-            Ok(Looked { entry, size: image_size, mask: found, kept })
+    let (mut problems, mut masks, mut sound) = (Vec::new(), Vec::new(), None);
+    for file in &pair.masks {
+        let mask = take(file).and_then(|(entry, bytes)| {
+            let looked = mask::look(&bytes, Path::new(file), manifest.mask);
+            let (size, found) = looked.map_err(|e| undecodable(file, e))?;
+            Ok((entry, bytes, size, found))
+        });
+        match mask {
+            Ok(mask) => masks.push(mask),
+            Err(problem) => problems.push(problem),
         }
-        (image, mask) => Err([image.err(), mask.err()].into_iter().flatten().collect()),
     }
+    match image {
+        Err(problem) => problems.insert(0, problem),
+        Ok((image, image_size)) => {
+            for (mask, _, mask_size, _) in &masks {
+                if *mask_size != image_size {
+                    let (image, mask, mask_size) = (pair.image.clone(), mask.path.clone(), *mask_size);
+                    problems.push(Problem::SizeMismatch { image, image_size, mask, mask_size });
+                }
+            }
+            sound = Some((image, image_size)).filter(|_| problems.is_empty());
+        }
+    }
+    let Some((image, size)) = sound else { return Err(problems) };
+    let foreground = match &masks[..] {
+        [(.., found)] => found.foreground,
+        several => marked(several.iter().map(|(entry, bytes, ..)| (entry.path.as_str(), bytes.as_slice())), manifest)
+            .map_err(|error| vec![undecodable(&pair.image, error)])?,
+    };
+    let kept = manifest.keep == Keep::All || foreground > 0;
+    let (mut entries, masks): (Vec<FileEntry>, Vec<Found>) =
+        masks.into_iter().map(|(entry, _, _, found)| (entry, found)).unzip();
+    if entries.is_empty() {
+        return Err(problems);
+    }
+    let mask = entries.remove(0);
+    let Pair { id, part, group, .. } = pair;
+    let entry = Entry { id, part, group, image, mask, more_masks: entries };
+    Ok(Looked { entry, size, masks, foreground, kept })
+}
+
+/// Pixels that any of several masks marks.
+fn marked<'a>(
+    masks: impl Iterator<Item = (&'a str, &'a [u8])>,
+    manifest: &Manifest,
+) -> Result<u64, DataError> {
+    let reading = Reading::new(manifest.mask, Scale::WHOLE);
+    let levels =
+        masks.map(|(path, bytes)| mask::read(bytes, Path::new(path), &reading)).collect::<Result<Vec<_>, _>>()?;
+    let union = merge::union(levels).unwrap_or_default();
+    Ok(union.pixels().filter(|pixel| mask::is_foreground(pixel.0[0])).count() as u64)
 }
 
 /// Files of the layout that are not registered.
 pub(super) fn extras(manifest: &Manifest, registration: &Registration) -> Result<Vec<Problem>, DataError> {
-    let scan = scan_layout(manifest, registration.layout, Tree::Folder(&registration.root), "")?;
+    let scan = scan_again(manifest, registration.layout, Tree::Folder(&registration.root))?;
     let known: BTreeSet<&str> =
-        registration.all_entries().flat_map(|e| [e.image.path.as_str(), e.mask.path.as_str()]).collect();
-    let paired = scan.pairs.iter().flat_map(|p| [p.image.as_str(), p.mask.as_str()]);
-    let lonely = scan.problems.iter().filter_map(|p| match p {
-        Problem::MissingMask { image: file, .. }
-        | Problem::MissingImage { mask: file, .. }
-        | Problem::Duplicate { file, .. } => Some(file.as_str()),
-        _ => None,
-    });
+        registration.all_entries().flat_map(Entry::files).map(|file| file.path.as_str()).collect();
+    let paired = scan.pairs.iter().flat_map(Pair::files);
+    let lonely = scan.problems.iter().flat_map(Problem::files);
     let extra: BTreeSet<&str> = paired.chain(lonely).filter(|f| !known.contains(f)).collect();
     Ok(extra.into_iter().map(|file| Problem::Extra { file: file.to_owned() }).collect())
 }

@@ -63,13 +63,27 @@ pub struct Manifest {
     /// Which official part an image belongs to, where there are official parts.
     pub parts: Option<PartRule>,
     pub split: SplitKind,
-    /// Where files stand below the dataset's folder; the first that fits is used.
+    /// What several layouts are to each other.
+    #[serde(rename = "layouts", default)]
+    pub taken: Taken,
+    /// Where files stand below the dataset's folder.
     #[serde(rename = "layout")]
     pub layouts: Vec<Layout>,
     /// Where the keys of a user's own manifest stand, `my-polyps.toml:4`; under no
     /// key the file.
     #[serde(skip)]
     pub places: BTreeMap<String, String>,
+}
+
+/// Which of its layouts a dataset is read by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Taken {
+    /// They are one dataset as several publishers pack it: the first with a pair.
+    #[default]
+    First,
+    /// They are parts of one dataset: what all find together.
+    All,
 }
 
 /// Images of each part.
@@ -108,7 +122,24 @@ pub enum SplitKind {
 pub struct Layout {
     pub name: String,
     pub(super) image: String,
-    pub(super) mask: String,
+    pub(super) mask: OneOrMore,
+}
+
+/// Patterns of the masks: one, or several whose masks are merged.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
+pub(super) enum OneOrMore {
+    One(String),
+    More(Vec<String>),
+}
+
+impl OneOrMore {
+    fn texts(&self) -> &[String] {
+        match self {
+            OneOrMore::One(text) => std::slice::from_ref(text),
+            OneOrMore::More(texts) => texts,
+        }
+    }
 }
 
 impl Layout {
@@ -117,23 +148,32 @@ impl Layout {
         &self.image
     }
 
-    /// Pattern of the masks, as written.
-    pub fn mask(&self) -> &str {
-        &self.mask
+    /// Patterns of the masks, as written; at least one.
+    pub fn masks(&self) -> &[String] {
+        self.mask.texts()
     }
 
-    pub(super) fn patterns(&self) -> Result<(Pattern, Pattern), String> {
-        Ok((Pattern::parse(&self.image)?, Pattern::parse(&self.mask)?))
+    /// The patterns of the images and of the masks, of which there is at least one.
+    pub(super) fn patterns(&self) -> Result<(Pattern, Vec<Pattern>), String> {
+        let masks: Vec<Pattern> =
+            self.masks().iter().map(|text| Pattern::parse(text)).collect::<Result<_, _>>()?;
+        if masks.is_empty() {
+            return Err(format!("layout `{}`: its list of masks is empty", self.name));
+        }
+        Ok((Pattern::parse(&self.image)?, masks))
     }
 
     /// Whether both patterns fit each other and the rule for the parts.
-    fn check(&self, parts_by_folder: bool) -> Result<(), String> {
-        let (image, mask) = self.patterns()?;
-        if image.placeholders() != mask.placeholders() {
+    fn check(&self, parts_by_folder: bool, needs_group: bool) -> Result<(), String> {
+        let (image, masks) = self.patterns()?;
+        if masks.iter().any(|mask| image.placeholders() != mask.placeholders()) {
             return Err(format!("layout `{}`: image and mask use different placeholders", self.name));
         }
-        if image.text() == mask.text() {
+        if masks.iter().any(|mask| image.text() == mask.text()) {
             return Err(format!("layout `{}`: image and mask are the same files", self.name));
+        }
+        if needs_group && !image.placeholders().contains(&"group") {
+            return Err(format!("layout `{}`: has no {{group}}, which the rule of `group` needs", self.name));
         }
         if image.placeholders().contains(&"part") != parts_by_folder {
             return Err(format!("layout `{}`: {{part}} goes with [parts] from = \"folder\"", self.name));
@@ -211,8 +251,9 @@ impl Manifest {
         if self.split == SplitKind::Folders && !by_folder {
             say("split", "split = \"folders\" needs parts from folders: {part} in the layouts and [parts]");
         }
+        let needs_group = self.group.as_ref().is_some_and(GroupRule::needs_placeholder);
         for (place, layout) in self.layouts.iter().enumerate() {
-            if let Err(message) = layout.check(by_folder) {
+            if let Err(message) = layout.check(by_folder, needs_group) {
                 say(&format!("layout.{place}"), &message);
             }
         }

@@ -15,6 +15,7 @@ use rayon::prelude::*;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
+use super::files::FileEntry;
 use super::ingest::{Entry, Progress, Registration};
 use super::manifest::{Keep, Manifest};
 use super::{DataError, hex};
@@ -144,22 +145,23 @@ impl List {
     ) -> Result<Comparison, DataError> {
         let total = registration.entries.len();
         let done = AtomicUsize::new(0);
-        let verdicts: Vec<[Verdict; 2]> = registration
+        let verdicts: Vec<Vec<Verdict>> = registration
             .entries
             .par_iter()
             .map(|entry| {
-                let found = [
-                    self.judge(registration, entry, Role::Image)?,
-                    self.judge(registration, entry, Role::Mask)?,
-                ];
+                let roles = std::iter::once(Role::Image).chain(std::iter::repeat(Role::Mask));
+                let found = entry.files().zip(roles);
+                let found = found
+                    .map(|(file, role)| self.judge(registration, entry, file, role))
+                    .collect::<Result<Vec<_>, _>>()?;
                 progress(done.fetch_add(1, Ordering::Relaxed) + 1, total);
                 Ok(found)
             })
             .collect::<Result<_, DataError>>()?;
         let mut comparison = Comparison { expected: registration.expected, ..Comparison::default() };
         for (entry, verdicts) in registration.entries.iter().zip(verdicts) {
-            comparison.official += usize::from(verdicts == [Verdict::Official; 2]);
-            for (verdict, file) in verdicts.iter().zip([&entry.image, &entry.mask]) {
+            comparison.official += usize::from(verdicts.iter().all(|found| *found == Verdict::Official));
+            for (verdict, file) in verdicts.iter().zip(entry.files()) {
                 match verdict {
                     Verdict::Official => {}
                     Verdict::Differs => comparison.differing.push(file.path.clone()),
@@ -171,9 +173,14 @@ impl List {
         Ok(comparison)
     }
 
-    fn judge(&self, of: &Registration, entry: &Entry, role: Role) -> Result<Verdict, DataError> {
+    fn judge(
+        &self,
+        of: &Registration,
+        entry: &Entry,
+        file: &FileEntry,
+        role: Role,
+    ) -> Result<Verdict, DataError> {
         let Some(known) = self.known.get(&(entry.id.clone(), role)) else { return Ok(Verdict::Unknown) };
-        let file = if role == Role::Image { &entry.image } else { &entry.mask };
         let path = of.root.join(&file.path);
         let read = |source| DataError::Read { path: path.clone(), source };
         let mut hasher = Sha256::new();
@@ -212,9 +219,10 @@ fn places(manifest: &Manifest, path: &str) -> BTreeSet<(String, Role)> {
         let mut found = BTreeSet::new();
         for (images, masks) in manifest.layouts.iter().filter_map(|layout| layout.patterns().ok()) {
             // As in a folder: what is named as a mask is no image.
-            let (role, captures) = match masks.captures(tail) {
+            let mask = masks.iter().find_map(|pattern| pattern.captures(tail).into_iter().next());
+            let (role, captures) = match mask {
                 Some(captures) => (Role::Mask, captures),
-                None => match images.captures(tail) {
+                None => match images.captures(tail).into_iter().next() {
                     Some(captures) => (Role::Image, captures),
                     None => continue,
                 },

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::Serialize;
 
+use super::LeftOver;
+
 /// One thing wrong with a dataset on disk. File names are relative to the
 /// dataset's folder, with `/` between parts.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -16,7 +18,13 @@ pub enum Problem {
     /// A mask without its image.
     MissingImage { mask: String, expected: String },
     /// Two files claim the same image id.
-    Duplicate { id: String, file: String },
+    Duplicate { id: String, file: String, other: String, remedy: String },
+    /// An image has several masks, and nothing says that they are one.
+    SeveralMasks { image: String, masks: Vec<String>, remedy: String },
+    /// One file is claimed for two ids.
+    Shared { file: String, ids: [String; 2] },
+    /// Pictures that no layout took, beside the pairs that were found.
+    LeftOver { left: LeftOver, pairs: usize },
     /// The file does not decode.
     Undecodable { file: String, message: String },
     /// The file cannot be read.
@@ -25,6 +33,10 @@ pub enum Problem {
     SizeMismatch { image: String, image_size: (u32, u32), mask: String, mask_size: (u32, u32) },
     /// A table that names groups does not know the image.
     NoGroup { id: String, table: String },
+    /// A table gives one image two groups.
+    TwoGroups { table: String, id: String, lines: [usize; 2], groups: [String; 2] },
+    /// A table spells ids with the endings of their files.
+    IdsWithEnding { table: String, written: String, id: String, count: usize },
     /// Not the number of pairs that the manifest states.
     WrongCount { found: usize, expected: usize },
     /// Every pair was left out by the manifest's `keep`.
@@ -53,8 +65,13 @@ impl Problem {
             | Problem::Unreadable { file, .. }
             | Problem::Altered { file }
             | Problem::Missing { file }
+            | Problem::SeveralMasks { image: file, .. }
+            | Problem::Shared { file, .. }
             | Problem::Extra { file } => Some(file),
-            Problem::NoGroup { table, .. } => Some(table),
+            Problem::NoGroup { table, .. }
+            | Problem::TwoGroups { table, .. }
+            | Problem::IdsWithEnding { table, .. } => Some(table),
+            Problem::LeftOver { left, .. } => left.examples.first().map(String::as_str),
             Problem::NoFolder { .. }
             | Problem::WrongCount { .. }
             | Problem::NothingKept { .. }
@@ -63,10 +80,29 @@ impl Problem {
         }
     }
 
-    /// Whether the files are sound and it is the manifest, or how they were
-    /// saved, that has to change.
-    pub fn is_of_the_rules(&self) -> bool {
-        matches!(self, Problem::UnfitMasks { .. } | Problem::Strict { .. })
+    /// Every file of a claim: that of [`Problem::file`], and those that it stands against.
+    pub(super) fn files(&self) -> Vec<&str> {
+        let mut files: Vec<&str> = self.file().into_iter().collect();
+        match self {
+            Problem::Duplicate { other, .. } => files.push(other),
+            Problem::SeveralMasks { masks, .. } => files.extend(masks.iter().map(String::as_str)),
+            _ => {}
+        }
+        files
+    }
+
+    /// Whether it is about what the manifest or the command line says, and not
+    /// about a file that is missing or broken.
+    pub fn is_of_the_manifest(&self) -> bool {
+        matches!(
+            self,
+            Problem::LeftOver { .. }
+                | Problem::Duplicate { .. }
+                | Problem::SeveralMasks { .. }
+                | Problem::Shared { .. }
+                | Problem::UnfitMasks { .. }
+                | Problem::Strict { .. }
+        )
     }
 }
 
@@ -80,7 +116,19 @@ impl fmt::Display for Problem {
             Problem::MissingImage { mask, expected } => {
                 write!(f, "{mask}: is a mask without image (expected {expected})")
             }
-            Problem::Duplicate { id, file } => write!(f, "{file}: the id `{id}` is taken by another file"),
+            Problem::Duplicate { id, file, other, remedy } => {
+                write!(f, "{file}: the id `{id}` is {other}'s too ({remedy})")
+            }
+            Problem::SeveralMasks { image, masks, remedy } => {
+                write!(f, "{image}: has {} masks: {} ({remedy})", masks.len(), masks.join(", "))
+            }
+            Problem::Shared { file, ids: [one, other] } => {
+                write!(f, "{file}: is claimed for the image `{one}` and for `{other}`; a file is of one pair")
+            }
+            Problem::LeftOver { left, pairs } => write!(
+                f,
+                "{left}; --partial registers without them, and so does images = {pairs} in the manifest"
+            ),
             Problem::Undecodable { file, message } => write!(f, "{file}: does not decode: {message}"),
             Problem::Unreadable { file, message } => write!(f, "{file}: cannot be read: {message}"),
             Problem::SizeMismatch { image, image_size, mask, mask_size } => write!(
@@ -89,6 +137,14 @@ impl fmt::Display for Problem {
                 mask_size.0, mask_size.1, image_size.0, image_size.1
             ),
             Problem::NoGroup { id, table } => write!(f, "{table}: does not name the image `{id}`"),
+            Problem::TwoGroups { table, id, lines: [first, second], groups: [one, other] } => write!(
+                f,
+                "{table}: gives the image `{id}` two groups: `{one}` in line {first}, `{other}` in line {second}"
+            ),
+            Problem::IdsWithEnding { table, written, id, count } => write!(
+                f,
+                "{table}: names {count} images with their endings (`{written}`); ids have none: write `{id}`"
+            ),
             Problem::NothingKept { left_out } => {
                 write!(f, "none of the {left_out} masks holds foreground, so no image is kept")
             }

@@ -157,10 +157,10 @@ impl Registry {
         let all: Vec<_> = registration.all_entries().collect();
         let total = all.len();
         let done = AtomicUsize::new(0);
-        let looked: Vec<[(Look, &FileEntry); 2]> = all
+        let looked: Vec<Vec<(Look, &FileEntry)>> = all
             .par_iter()
             .map(|entry| {
-                let found = [&entry.image, &entry.mask].map(|file| (file.state(root, depth), file));
+                let found = entry.files().map(|file| (file.state(root, depth), file)).collect();
                 progress(done.fetch_add(1, Ordering::Relaxed) + 1, total);
                 found
             })
@@ -171,7 +171,7 @@ impl Registry {
         let mut problems = Vec::new();
         let into = refreshed.entries.iter_mut().chain(&mut refreshed.left_out);
         for (entry, states) in into.zip(looked) {
-            for ((state, file), into) in states.into_iter().zip([&mut entry.image, &mut entry.mask]) {
+            for ((state, file), into) in states.into_iter().zip(entry.files_mut()) {
                 let name = file.path.clone();
                 match state {
                     Ok(State::Unchanged) => {}

@@ -5,8 +5,9 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::Problem;
 use super::pattern::Captures;
+use super::split::Grouping;
+use super::{Problem, group_table, text};
 use crate::spec::protocol::Part;
 
 /// Which images share a patient, slide or video.
@@ -18,13 +19,26 @@ pub enum GroupRule {
         before: String,
         #[serde(default)]
         last: bool,
+        #[serde(default)]
+        in_id: bool,
     },
     /// Ids are numbers; each range (first and last) is a group, named by its
     /// place from 1. A number in no range has no group.
     Ranges { ranges: Vec<[u64; 2]> },
     /// A column of a table (CSV) in the dataset's folder; `id` is the column
     /// that names the image.
-    Table { file: String, id: String, group: String },
+    Table {
+        file: String,
+        id: String,
+        group: String,
+        #[serde(default)]
+        in_id: bool,
+    },
+    /// What `{group}` stands for in the layout.
+    Folder {
+        #[serde(default)]
+        in_id: bool,
+    },
 }
 
 impl GroupRule {
@@ -44,6 +58,22 @@ impl GroupRule {
         }
     }
 
+    /// Whether what `{group}` stands for is put before the id (`p1/3`), because
+    /// names repeat in the folders.
+    pub(super) fn in_id(&self) -> bool {
+        match self {
+            GroupRule::Start { in_id, .. } | GroupRule::Table { in_id, .. } | GroupRule::Folder { in_id } => {
+                *in_id
+            }
+            GroupRule::Ranges { .. } => false,
+        }
+    }
+
+    /// Whether the layouts have to hold `{group}`.
+    pub(super) fn needs_placeholder(&self) -> bool {
+        self.in_id() || matches!(self, GroupRule::Folder { .. })
+    }
+
     /// The table that the rule reads, if it reads one.
     pub(super) fn table(&self) -> Option<&str> {
         match self {
@@ -54,12 +84,57 @@ impl GroupRule {
 
     /// The groups of ids by this rule. A table that is not in the folder gives
     /// none: copies of a dataset often lack it, and their pixels are as good.
-    pub(super) fn read(&self, root: &Path) -> Result<Groups<'_>, Problem> {
+    pub(super) fn read(&self, root: &Path) -> Result<Groups<'_>, Vec<Problem>> {
         let table = match self {
-            GroupRule::Table { file, id, group } => read_table(root, file, id, group)?,
+            GroupRule::Table { file, id, group, .. } => group_table::read(root, file, id, group)?,
             _ => None,
         };
         Ok(Groups { rule: self, table })
+    }
+
+    /// What speaks against the rule once the images are seen: that it leaves
+    /// some without a group, or groups nothing. `None` where it groups them all.
+    pub fn doubt<'a>(
+        &self,
+        images: impl Iterator<Item = (&'a str, Option<&'a str>)> + Clone,
+    ) -> Option<String> {
+        let grouping = Grouping::of(images.clone().map(|(_, group)| group));
+        let all = images.clone().count();
+        let first = images.clone().find(|(_, group)| group.is_none()).map_or("", |(id, _)| id);
+        if grouping.unknown == 0 {
+            return (grouping.largest == 1 && all > 1)
+                .then(|| format!("every group is one image ({}): the rule groups nothing", self.words()));
+        }
+        let whose = format!(
+            "the group (patient, slide, video) of {} of {all} images is not known, for example of `{first}`",
+            grouping.unknown
+        );
+        let why = match self {
+            GroupRule::Start { before, .. } if grouping.unknown == all => {
+                format!("`{before}` of group.before is in no id; write what stands behind the group's name")
+            }
+            GroupRule::Start { before, .. } => format!("`{before}` of group.before is not in such an id"),
+            GroupRule::Ranges { .. } => {
+                "it is in none of group.ranges, which are of ids that are numbers".to_owned()
+            }
+            GroupRule::Table { file, .. } if grouping.unknown == all => {
+                format!("the table {file} is not in the dataset's folder, or names no group")
+            }
+            GroupRule::Table { file, group, .. } => format!("the column `{group}` of {file} is blank there"),
+            GroupRule::Folder { .. } => "the layout has no {group}".to_owned(),
+        };
+        Some(format!("{whose}: {why}"))
+    }
+
+    /// The rule as the manifest writes it, in short.
+    fn words(&self) -> String {
+        match self {
+            GroupRule::Start { before, last: false, .. } => format!("before = \"{before}\""),
+            GroupRule::Start { before, .. } => format!("before = \"{before}\", last = true"),
+            GroupRule::Ranges { ranges } => format!("{} ranges", ranges.len()),
+            GroupRule::Table { file, group, .. } => format!("the column `{group}` of {file}"),
+            GroupRule::Folder { .. } => "the folder {group}".to_owned(),
+        }
     }
 }
 
@@ -67,65 +142,39 @@ impl GroupRule {
 #[derive(Debug)]
 pub(super) struct Groups<'a> {
     rule: &'a GroupRule,
-    table: Option<BTreeMap<String, String>>,
+    table: Option<group_table::Table>,
 }
 
 impl Groups<'_> {
-    /// The group of an image; an error where the rule should know it and does not.
-    pub(super) fn of(&self, id: &str) -> Result<Option<String>, Problem> {
-        match self.rule {
-            GroupRule::Start { before, last } => {
-                let parts = if *last { id.rsplit_once(before) } else { id.split_once(before) };
-                Ok(Some(parts.map_or(id, |(group, _)| group).to_owned()))
+    /// The group of an image, of whose layout `{group}` stands for `folder`; none
+    /// where it is not known.
+    pub(super) fn of(&self, id: &str, folder: Option<&str>) -> Option<String> {
+        let found = match self.rule {
+            GroupRule::Start { before, last, .. } => {
+                let before = text::nfc(before);
+                let parts = if *last { id.rsplit_once(&*before) } else { id.split_once(&*before) };
+                parts.map(|(group, _)| group.to_owned())
             }
             GroupRule::Ranges { ranges } => {
                 let number: Option<u64> = id.parse().ok();
                 let place = number
                     .and_then(|n| ranges.iter().position(|[first, last]| (*first..=*last).contains(&n)));
-                Ok(place.map(|place| (place + 1).to_string()))
+                place.map(|place| (place + 1).to_string())
             }
-            GroupRule::Table { file, .. } => match &self.table {
-                Some(table) => match table.get(id) {
-                    Some(group) => Ok(Some(group.clone())),
-                    None => Err(Problem::NoGroup { id: id.to_owned(), table: file.clone() }),
-                },
-                None => Ok(None),
-            },
-        }
+            GroupRule::Table { .. } => self.table.as_ref().and_then(|table| table.group(id)),
+            GroupRule::Folder { .. } => folder.map(str::to_owned),
+        };
+        // What has no name is nobody's group.
+        found.filter(|group| !group.trim().is_empty())
     }
-}
 
-/// Image id -> group; `None` if the table is not there. Records may end in CR
-/// alone, and blanks around values do not count: both occur in Grade.csv.
-fn read_table(
-    root: &Path,
-    file: &str,
-    id: &str,
-    group: &str,
-) -> Result<Option<BTreeMap<String, String>>, Problem> {
-    let wrong = |message: String| Problem::Unreadable { file: file.to_owned(), message };
-    let bytes = match std::fs::read(root.join(file)) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(wrong(error.to_string())),
-    };
-    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).flexible(true).from_reader(&bytes[..]);
-    let headers = reader.headers().map_err(|e| wrong(e.to_string()))?.clone();
-    let column = |name: &str| {
-        let found = headers.iter().position(|header| header.trim_start_matches('\u{feff}') == name);
-        found.ok_or_else(|| wrong(format!("it has no column `{name}`")))
-    };
-    let (id, group) = (column(id)?, column(group)?);
-    let mut table = BTreeMap::new();
-    for record in reader.records() {
-        let record = record.map_err(|e| wrong(e.to_string()))?;
-        if let (Some(id), Some(group)) = (record.get(id), record.get(group))
-            && !id.is_empty()
-        {
-            table.insert(id.to_owned(), group.to_owned());
+    /// The images that a table should name and does not.
+    pub(super) fn unnamed<'a>(&self, ids: impl Iterator<Item = &'a str>) -> Vec<Problem> {
+        match (self.rule, &self.table) {
+            (GroupRule::Table { file, .. }, Some(table)) => table.unnamed(file, ids),
+            _ => Vec::new(),
         }
     }
-    Ok(Some(table))
 }
 
 /// Where the official part of an image is written.
@@ -165,11 +214,17 @@ impl PartRule {
 
     /// The part that a file's captures tell; `None` if the file is not the dataset's.
     pub(super) fn part(&self, captures: &Captures) -> Option<Part> {
-        let word = match self.from {
-            PartSource::Folder => captures.get("part")?.as_str(),
-            PartSource::Id => captures.get("id")?.split('_').next()?,
-        };
-        self.names.get(word).copied()
+        let word = self.word(captures)?;
+        let known = self.names.get(word).copied();
+        known.or_else(|| self.names.iter().find(|(name, _)| text::nfc(name) == word).map(|(_, part)| *part))
+    }
+
+    /// The word that tells the part.
+    pub(super) fn word<'a>(&self, captures: &'a Captures) -> Option<&'a str> {
+        match self.from {
+            PartSource::Folder => captures.get("part").map(String::as_str),
+            PartSource::Id => captures.get("id")?.split('_').next(),
+        }
     }
 }
 
@@ -177,41 +232,51 @@ impl PartRule {
 mod tests {
     use super::*;
 
-    fn group(rule: &GroupRule, id: &str) -> Result<Option<String>, Problem> {
-        rule.read(Path::new("/nonexistent")).expect("needs no file").of(id)
+    fn group(rule: &GroupRule, id: &str) -> Option<String> {
+        rule.read(Path::new("/nonexistent")).expect("needs no file").of(id, Some("p1"))
+    }
+
+    fn start(before: &str, last: bool) -> GroupRule {
+        GroupRule::Start { before: before.into(), last, in_id: false }
     }
 
     #[test]
     fn the_group_is_the_start_of_the_id() {
-        let rule = |last| GroupRule::Start { before: "_".into(), last };
-        assert_eq!(group(&rule(false), "04_3"), Ok(Some("04".into())));
-        assert_eq!(group(&rule(false), "7"), Ok(Some("7".into())));
+        assert_eq!(group(&start("_", false), "04_3"), Some("04".into()));
         let slice = "TCGA_CS_4941_19960909_14";
-        assert_eq!(group(&rule(true), slice), Ok(Some("TCGA_CS_4941_19960909".into())));
+        assert_eq!(group(&start("_", true), slice), Some("TCGA_CS_4941_19960909".into()));
+        // Without the separator, or with nothing before it, there is no group.
+        for id in ["7", "p0-0", "_7"] {
+            assert_eq!(group(&start("_", false), id), None, "{id}");
+        }
+        assert_eq!(group(&GroupRule::Folder { in_id: true }, "p1/3"), Some("p1".into()));
     }
 
     #[test]
     fn ranges_name_video_sequences() {
         let rule = GroupRule::Ranges { ranges: vec![[1, 25], [26, 50]] };
-        assert_eq!(group(&rule, "25"), Ok(Some("1".into())));
-        assert_eq!(group(&rule, "26"), Ok(Some("2".into())));
-        assert_eq!(group(&rule, "51"), Ok(None));
+        assert_eq!(group(&rule, "25"), Some("1".into()));
+        assert_eq!(group(&rule, "26"), Some("2".into()));
+        assert_eq!((group(&rule, "51"), group(&rule, "frame_3")), (None, None));
         assert!(GroupRule::Ranges { ranges: vec![[1, 5], [5, 9]] }.contradiction().is_some());
     }
 
     #[test]
-    fn tables_may_end_their_lines_in_cr_alone() {
-        let root = tempfile::tempdir().expect("folder");
-        let rule = GroupRule::Table { file: "G.csv".into(), id: "name".into(), group: "patient ID".into() };
-        assert_eq!(rule.read(root.path()).expect("absent").of("a"), Ok(None));
-        std::fs::write(root.path().join("G.csv"), "name,patient ID, grade\ra,4, benign\rb,10, malignant\r")
-            .expect("written");
-        let groups = rule.read(root.path()).expect("a table");
-        assert_eq!(groups.of("b"), Ok(Some("10".into())));
-        assert!(groups.of("c").is_err());
-        std::fs::write(root.path().join("G.csv"), "name\ra\r").expect("written");
-        let problem = rule.read(root.path()).expect_err("no column");
-        assert!(problem.to_string().contains("patient ID"), "{problem}");
+    fn a_rule_that_does_not_group_is_doubted() {
+        let doubt = |rule: &GroupRule, ids: &[&str]| {
+            let groups: Vec<Option<String>> = ids.iter().map(|id| group(rule, id)).collect();
+            rule.doubt(ids.iter().copied().zip(groups.iter().map(Option::as_deref)))
+        };
+        let none = doubt(&start("_", false), &["p0-0", "p0-1"]).expect("a doubt");
+        assert!(
+            none.contains("of 2 of 2 images") && none.contains("`_` of group.before is in no id"),
+            "{none}"
+        );
+        let some = doubt(&start("_", false), &["a_1", "a_2", "b"]).expect("a doubt");
+        assert!(some.contains("of 1 of 3 images") && some.contains("`b`"), "{some}");
+        let single = doubt(&start("_", true), &["a_1_x", "a_2_x"]).expect("a doubt");
+        assert!(single.contains("every group is one image (before = \"_\", last = true)"), "{single}");
+        assert_eq!(doubt(&start("_", false), &["a_1_x", "a_2_x", "b_1"]), None);
     }
 
     #[test]

@@ -1,116 +1,106 @@
 //! Finding the image/mask pairs of a dataset in a folder or an archive's list.
+//!
+//! Every picture below the folder ends in one of three places: in a pair, in a
+//! problem that names it, or among those left over, which are counted with their
+//! reasons. A pairing is one to one: a second claim on an image, a mask or an id
+//! is a problem that names both claimants.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+mod claims;
 
-use super::manifest::{Layout, Manifest};
+use std::collections::BTreeSet;
+
+use claims::Claims;
+
+use super::left_over::{self, Heap, LeftOver, Reason};
+use super::manifest::{Layout, Manifest, Taken};
+use super::outputs::{self, Folders};
 use super::pattern::{Captures, Pattern};
-use super::{DataError, Problem};
+pub(super) use super::tree::Tree;
+use super::tree::{Listing, is_hidden};
+use super::{DataError, Problem, text};
 use crate::spec::protocol::Part;
 
-/// One image with its mask; paths relative to the dataset's folder.
+/// One image with its masks; paths relative to the dataset's folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Pair {
     pub id: String,
     pub part: Option<Part>,
+    /// What `{group}` stands for in the layout.
+    pub group: Option<String>,
     pub image: String,
-    pub mask: String,
+    /// One, or several that together mark the foreground; sorted.
+    pub masks: Vec<String>,
 }
 
-/// What a tree holds under one layout.
+/// What a tree holds of a dataset.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Scan {
     /// The folder of the tree that the paths are relative to: empty, or with `/` at its end.
     pub base: String,
-    /// Place of the layout in its manifest.
+    /// Place in the manifest of the first layout with a pair.
     pub layout: usize,
     /// Sorted by id, in byte order.
     pub pairs: Vec<Pair>,
     pub problems: Vec<Problem>,
+    /// Pictures in no pair and no problem.
+    pub left_over: Vec<LeftOver>,
+    /// Files of pairs whose names were not in the form that names are compared in.
+    pub recomposed: usize,
 }
 
-/// Where files are looked for.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Tree<'a> {
-    Folder(&'a Path),
-    /// Files of an archive: relative paths with `/` between parts.
-    Names {
-        archive: &'a Path,
-        names: &'a [String],
-    },
+/// A layout with its patterns read.
+#[derive(Debug)]
+pub(super) struct Reader {
+    /// In the manifest.
+    pub(super) place: usize,
+    pub(super) name: String,
+    images: Pattern,
+    masks: Vec<Pattern>,
 }
 
-/// How many folders around the dataset are looked through, each the only one
-/// in its place.
-const WRAPPERS: usize = 3;
-
-impl Tree<'_> {
-    fn path(&self) -> PathBuf {
-        match self {
-            Tree::Folder(root) => root.to_path_buf(),
-            Tree::Names { archive, .. } => archive.to_path_buf(),
-        }
-    }
-
-    /// Every file below `base` that fits, with its path relative to `base`.
-    fn find(&self, base: &str, pattern: &Pattern) -> Result<Vec<(Captures, String)>, DataError> {
-        match self {
-            Tree::Folder(root) => pattern
-                .find(&root.join(base))
-                .map_err(|source| DataError::Read { path: root.join(base), source }),
-            Tree::Names { names, .. } => {
-                let inside = names.iter().filter_map(|name| name.strip_prefix(base));
-                let seen = inside.filter(|name| !name.split('/').any(|part| part.starts_with('.')));
-                Ok(seen.filter_map(|n| Some((pattern.captures(n)?, n.to_owned()))).collect())
-            }
-        }
-    }
-
-    /// The folders in which the layouts are tried: the tree itself, then its
-    /// only subfolder, and so on.
-    fn bases(&self) -> Vec<String> {
-        let mut bases = vec![String::new()];
-        while bases.len() <= WRAPPERS {
-            let last = &bases[bases.len() - 1];
-            let mut below = self.subfolders(last);
-            below.retain(|name| !name.starts_with('.') && name != "__MACOSX");
-            let [only] = &below[..] else { break };
-            bases.push(format!("{last}{only}/"));
-        }
-        bases
-    }
-
-    fn subfolders(&self, base: &str) -> Vec<String> {
-        let mut found: Vec<String> = match self {
-            Tree::Folder(root) => std::fs::read_dir(root.join(base))
-                .into_iter()
-                .flatten()
-                .flatten()
-                .filter(|entry| entry.path().is_dir())
-                .filter_map(|entry| entry.file_name().into_string().ok())
-                .collect(),
-            Tree::Names { names, .. } => names
-                .iter()
-                .filter_map(|name| Some(name.strip_prefix(base)?.split_once('/')?.0.to_owned()))
-                .collect(),
+impl Reader {
+    fn all(manifest: &Manifest) -> Result<Vec<Self>, DataError> {
+        let invalid = |message: String| DataError::Manifest { name: manifest.id.clone(), message };
+        let read = |(place, layout): (usize, &Layout)| {
+            let (images, masks) = layout.patterns().map_err(invalid)?;
+            Ok(Self { place, name: layout.name.clone(), images, masks })
         };
-        found.sort_unstable();
-        found.dedup();
-        found
+        manifest.layouts.iter().enumerate().map(read).collect()
+    }
+
+    /// Of the images, then of the masks.
+    pub(super) fn patterns(&self) -> impl Iterator<Item = &Pattern> {
+        std::iter::once(&self.images).chain(&self.masks)
+    }
+
+    /// Whether several masks of one image are meant, and not a mistake.
+    fn merges(&self) -> bool {
+        self.masks.len() > 1 || self.masks[0].has_star()
     }
 }
 
-/// The first layout with a pair, or else the first with any file of its own.
+/// The pairs of the tree: where the manifest takes its first layout alone, those
+/// of the first with a pair; where it joins its layouts, those of all. Wrapping
+/// folders are looked through. Where there are none, the first problems that were met.
+///
+/// # Errors
+/// Nothing of the dataset is there, or the folder cannot be read.
 pub(super) fn scan(manifest: &Manifest, tree: Tree<'_>) -> Result<Scan, DataError> {
+    let listing = tree.list()?;
+    let readers = Reader::all(manifest)?;
+    let choices: Vec<Vec<usize>> = match manifest.taken {
+        Taken::First => (0..readers.len()).map(|place| vec![place]).collect(),
+        Taken::All => vec![(0..readers.len()).collect()],
+    };
     let mut broken = None;
-    for base in tree.bases() {
-        for place in 0..manifest.layouts.len() {
-            let scan = scan_layout(manifest, place, tree, &base)?;
-            if !scan.pairs.is_empty() {
-                return Ok(scan);
+    for base in listing.bases() {
+        for taken in &choices {
+            let found = find(manifest, &readers, taken, &listing, &base);
+            if !found.pairs.is_empty() {
+                return Ok(finish(manifest, &readers, taken, tree, &listing, found));
             }
-            if !scan.problems.is_empty() && broken.is_none() {
-                broken = Some(scan);
+            if !found.problems.is_empty() && broken.is_none() {
+                broken = Some(finish(manifest, &readers, taken, tree, &listing, found));
             }
         }
     }
@@ -118,58 +108,138 @@ pub(super) fn scan(manifest: &Manifest, tree: Tree<'_>) -> Result<Scan, DataErro
         name: manifest.id.clone(),
         path: tree.path(),
         looked_for: manifest.layouts.iter().map(|l| l.image().to_owned()).collect(),
+        there: what_is_there(manifest, &readers, &listing),
     })
 }
 
-/// What the tree holds below `base` under the layout at `place` of the manifest.
-pub(super) fn scan_layout(
-    manifest: &Manifest,
-    place: usize,
-    tree: Tree<'_>,
-    base: &str,
-) -> Result<Scan, DataError> {
-    let invalid = |message: String| DataError::Manifest { name: manifest.id.clone(), message };
-    let layout: &Layout =
-        manifest.layouts.get(place).ok_or_else(|| invalid(format!("it has no layout number {place}")))?;
-    let (images, masks) = layout.patterns().map_err(invalid)?;
-    let part = |captures: &Captures| manifest.parts.as_ref().and_then(|rule| rule.part(captures));
-    let find = |pattern: &Pattern| -> Result<BTreeMap<Captures, String>, DataError> {
-        let found = tree.find(base, pattern)?;
-        let known = |(captures, _): &(Captures, String)| manifest.parts.is_none() || part(captures).is_some();
-        Ok(found.into_iter().filter(known).collect())
+/// What the tree holds now of a dataset that was registered by `layout`.
+pub(super) fn scan_again(manifest: &Manifest, layout: usize, tree: Tree<'_>) -> Result<Scan, DataError> {
+    let listing = tree.list()?;
+    let readers = Reader::all(manifest)?;
+    let taken: Vec<usize> = match manifest.taken {
+        Taken::First => vec![layout],
+        Taken::All => (0..readers.len()).collect(),
     };
-    let mut masks_found = find(&masks)?;
-    let mut images_found = find(&images)?;
-    // Where both lie in one folder, what is named as a mask is no image.
-    images_found.retain(|_, path| !masks.matches(path));
+    if taken.iter().any(|place| *place >= readers.len()) {
+        let (name, message) = (manifest.id.clone(), format!("it has no layout number {layout}"));
+        return Err(DataError::Manifest { name, message });
+    }
+    Ok(find(manifest, &readers, &taken, &listing, ""))
+}
 
-    let mut problems = Vec::new();
-    let mut pairs: BTreeMap<String, Pair> = BTreeMap::new();
-    for (captures, image) in images_found {
-        let Some(mask) = masks_found.remove(&captures) else {
-            problems.push(Problem::MissingMask { image, expected: masks.fill(&captures) });
-            continue;
+/// Pairs and problems below `base`.
+fn find(manifest: &Manifest, readers: &[Reader], taken: &[usize], listing: &Listing, base: &str) -> Scan {
+    let predicted = Folders::of(&listing.files);
+    let mut claims = Claims::default();
+    for reader in readers.iter().filter(|reader| taken.contains(&reader.place)) {
+        // Who names predictions in a layout means them: pseudo-labels are trained on.
+        let means_predictions = reader.patterns().any(|pattern| outputs::is_named_so(pattern.text()));
+        let inside = listing.files.iter().filter_map(|file| Some((file, file.strip_prefix(base)?)));
+        let inside = inside.filter(|(_, path)| !is_hidden(path));
+        let inside = inside.filter(|(file, _)| means_predictions || !predicted.wrote(file));
+        claims.take(manifest, reader, inside.map(|(_, path)| path));
+    }
+    let (pairs, layout, problems) = claims.settle();
+    let layout = layout.or(taken.first().copied()).unwrap_or_default();
+    let files = pairs.iter().flat_map(Pair::files);
+    let recomposed = files.filter(|file| text::nfc(file) != *file).count();
+    Scan { base: base.to_owned(), layout, pairs, problems, left_over: Vec::new(), recomposed }
+}
+
+/// Adds the pictures that are in no pair and no problem.
+fn finish(
+    manifest: &Manifest,
+    readers: &[Reader],
+    taken: &[usize],
+    tree: Tree<'_>,
+    listing: &Listing,
+    found: Scan,
+) -> Scan {
+    let base = found.base.as_str();
+    let of_pairs = found.pairs.iter().flat_map(Pair::files);
+    let of_problems = found.problems.iter().flat_map(Problem::files);
+    let known: BTreeSet<String> = of_pairs.chain(of_problems).map(|file| format!("{base}{file}")).collect();
+    let is_picture = |file: &&String| text::is_picture(file) || tree.is_picture_inside(file);
+    let unknown = listing.files.iter().filter(|file| !known.contains(*file));
+    let mut left: Vec<String> = unknown.filter(is_picture).cloned().collect();
+    tree.without_copies(listing, &mut left, &known);
+
+    let predicted = Folders::of(&listing.files);
+    let mut heap = Heap::default();
+    for file in left {
+        let reason = match file.strip_prefix(base) {
+            _ if predicted.wrote(&file) => Some(Reason::Predicted),
+            Some(inside) => left_over::reason(manifest, readers, taken, inside),
+            // Beside the folder of the dataset.
+            None if manifest.taken == Taken::All => Some(Reason::NoLayout),
+            None => left_over::reason(manifest, readers, &[], &file),
         };
-        let part = part(&captures);
-        let id = manifest.image_id(&captures);
-        if pairs.contains_key(&id) {
-            problems.push(Problem::Duplicate { id, file: image });
-        } else {
-            pairs.insert(id.clone(), Pair { id, part, image, mask });
+        if let Some(reason) = reason {
+            heap.add(reason, relative(base, &file));
         }
     }
-    for (captures, mask) in masks_found {
-        problems.push(Problem::MissingImage { mask, expected: images.fill(&captures) });
+    for file in &listing.unnameable {
+        heap.add(Reason::NotText, relative(base, file));
     }
-    Ok(Scan { base: base.to_owned(), layout: place, pairs: pairs.into_values().collect(), problems })
+    for (folder, why) in &listing.closed {
+        heap.add(Reason::Closed { why: why.clone() }, relative(base, folder));
+    }
+    Scan { left_over: heap.sorted(), ..found }
+}
+
+/// The pictures of a tree in which no layout found anything.
+fn what_is_there(manifest: &Manifest, readers: &[Reader], listing: &Listing) -> Vec<LeftOver> {
+    let mut heap = Heap::default();
+    let places: Vec<usize> = readers.iter().map(|reader| reader.place).collect();
+    let bases = listing.bases();
+    for file in listing.files.iter().filter(|file| text::is_picture(file)) {
+        let inside = bases.iter().rev().find_map(|base| file.strip_prefix(base.as_str()));
+        let reason = left_over::reason(manifest, readers, &places, inside.unwrap_or(file));
+        heap.add(reason.unwrap_or(Reason::NoLayout), file.clone());
+    }
+    for file in &listing.unnameable {
+        heap.add(Reason::NotText, file.clone());
+    }
+    heap.sorted()
+}
+
+/// A file of the tree as seen from the folder of the dataset.
+fn relative(base: &str, file: &str) -> String {
+    match file.strip_prefix(base) {
+        Some(inside) => inside.to_owned(),
+        None => format!("{}{file}", "../".repeat(base.matches('/').count())),
+    }
+}
+
+impl Pair {
+    /// Its image, then its masks.
+    pub(super) fn files(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(self.image.as_str()).chain(self.masks.iter().map(String::as_str))
+    }
+}
+
+impl Scan {
+    /// What of the left over has to be said before the dataset can be taken:
+    /// nothing where the manifest states the number of pairs and they are that
+    /// many, or where the caller knows that not all is there.
+    pub(super) fn objections(&self, manifest: &Manifest, partial: bool) -> Vec<Problem> {
+        let is_stated = manifest.images != Manifest::ANY && self.pairs.len() == manifest.images;
+        if partial || is_stated {
+            return Vec::new();
+        }
+        let mistakes = self.left_over.iter().filter(|left| left.is_mistake());
+        mistakes.map(|left| Problem::LeftOver { left: left.clone(), pairs: self.pairs.len() }).collect()
+    }
 }
 
 impl Manifest {
     /// The id of an image by what its layout's placeholders stand for.
     pub(super) fn image_id(&self, captures: &Captures) -> String {
         let stem = captures.get("id").map_or("", String::as_str);
-        let before = self.parts.as_ref().filter(|rule| rule.in_id).and_then(|rule| rule.part(captures));
-        before.map_or_else(|| stem.to_owned(), |part| format!("{}/{stem}", part.name()))
+        let part = self.parts.as_ref().filter(|rule| rule.in_id).and_then(|rule| rule.part(captures));
+        let group = self.group.as_ref().filter(|rule| rule.in_id()).and_then(|_| captures.get("group"));
+        let before = part.map(PartName::name).into_iter().chain(group.map(String::as_str));
+        before.map(|word| format!("{word}/")).collect::<String>() + stem
     }
 }
 
@@ -192,124 +262,4 @@ impl PartName for Part {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::fs;
-
-    use super::*;
-
-    fn folder(files: &[&str]) -> tempfile::TempDir {
-        let root = tempfile::tempdir().expect("folder");
-        for file in files {
-            let path = root.path().join(file);
-            fs::create_dir_all(path.parent().expect("parent")).expect("made");
-            fs::write(path, "").expect("written");
-        }
-        root
-    }
-
-    fn manifest(id: &str) -> &'static Manifest {
-        Manifest::find(id).expect("valid").expect("listed")
-    }
-
-    #[test]
-    fn ids_are_in_byte_order_and_every_problem_is_listed() {
-        let root = folder(&[
-            "images/10.png",
-            "images/9.png",
-            "images/2.png",
-            "masks/10.png",
-            "masks/9.png",
-            "masks/7.png",
-        ]);
-        let scan = scan(manifest("cvc-clinicdb"), Tree::Folder(root.path())).expect("a layout fits");
-        assert_eq!(scan.pairs.iter().map(|p| p.id.as_str()).collect::<Vec<_>>(), ["10", "9"]);
-        assert_eq!(
-            scan.problems,
-            [
-                Problem::MissingMask { image: "images/2.png".into(), expected: "masks/2.png".into() },
-                Problem::MissingImage { mask: "masks/7.png".into(), expected: "images/7.png".into() },
-            ]
-        );
-    }
-
-    fn names_of(files: &[&str]) -> Vec<String> {
-        files.iter().map(|file| (*file).to_owned()).collect()
-    }
-
-    /// The scan of a folder, which must equal that of a list of the same names.
-    fn both(id: &str, files: &[&str]) -> Scan {
-        let root = folder(files);
-        let found = scan(manifest(id), Tree::Folder(root.path())).expect("fits");
-        let names = names_of(files);
-        let listed = Tree::Names { archive: Path::new("a.zip"), names: &names };
-        assert_eq!(found, scan(manifest(id), listed).expect("fits"));
-        found
-    }
-
-    #[test]
-    fn later_layouts_are_found_and_parts_come_from_folders() {
-        let found = both("cvc-clinicdb", &["Original/1.tif", "Ground Truth/1.tif"]);
-        assert_eq!((found.layout, found.base.as_str()), (3, ""));
-        assert_eq!(both("tnbc", &["Slide_01/01_1.png", "GT_01/01_1.png"]).pairs[0].id, "01_1");
-        let found = both("kvasir-seg-352", &["test/images/3.jpg", "test/masks/3.jpg", "other/images/3.jpg"]);
-        assert_eq!((found.pairs[0].id.as_str(), found.pairs[0].part), ("test/3", Some(Part::Test)));
-        assert!(found.problems.is_empty());
-    }
-
-    #[test]
-    fn isic_and_glas_carry_official_parts() {
-        let found = both(
-            "isic2016",
-            &[
-                "ISBI2016_ISIC_Part1_Test_Data/ISIC_0000003.jpg",
-                "ISBI2016_ISIC_Part1_Test_GroundTruth/ISIC_0000003_Segmentation.png",
-                "ISBI2016_ISIC_Part1_Training_Data/ISIC_0000000.jpg",
-                "ISBI2016_ISIC_Part1_Training_GroundTruth/ISIC_0000000_Segmentation.png",
-            ],
-        );
-        let told: Vec<_> = found.pairs.iter().map(|p| (p.id.as_str(), p.part)).collect();
-        assert_eq!(told, [("ISIC_0000000", Some(Part::Train)), ("ISIC_0000003", Some(Part::Test))]);
-        let folder = "Warwick QU Dataset (Released 2016_07_08)";
-        let files = ["Grade.csv", "testB_2.bmp", "testB_2_anno.bmp", "notes.bmp"]
-            .map(|file| format!("{folder}/{file}"));
-        let found = both("glas", &files.each_ref().map(String::as_str));
-        assert_eq!(found.base, format!("{folder}/"));
-        assert_eq!((found.pairs[0].id.as_str(), found.pairs[0].part), ("testB_2", Some(Part::Test)));
-        assert_eq!((found.pairs.len(), found.problems.len()), (1, 0));
-    }
-
-    #[test]
-    fn a_tree_that_stands_twice_is_taken_once() {
-        let slice = "kaggle_3m/TCGA_A/TCGA_A_1";
-        let files: Vec<String> = ["", "lgg-mri-segmentation/"]
-            .iter()
-            .flat_map(|top| [".tif", "_mask.tif"].map(|end| format!("{top}{slice}{end}")))
-            .collect();
-        let files: Vec<&str> = files.iter().map(String::as_str).collect();
-        let found = both("brain-mri", &files);
-        assert_eq!((found.pairs.len(), found.problems.len()), (1, 0));
-        assert_eq!(found.pairs[0].image, "kaggle_3m/TCGA_A/TCGA_A_1.tif");
-    }
-
-    #[test]
-    fn regions_and_other_copies_are_passed_over() {
-        let lesion = "PH2Dataset/PH2 Dataset images/IMD002";
-        let files = [
-            "IMD002_Dermoscopic_Image/IMD002.bmp",
-            "IMD002_lesion/IMD002_lesion.bmp",
-            "IMD002_lesion/IMD002_lesion.jpg",
-            "IMD002_roi/IMD002_R1_Label4.bmp",
-        ]
-        .map(|file| format!("{lesion}/{file}"));
-        let found = both("ph2", &files.each_ref().map(String::as_str));
-        assert_eq!((found.pairs.len(), found.problems.len()), (1, 0));
-        assert_eq!(found.pairs[0].id, "IMD002");
-    }
-
-    #[test]
-    fn a_foreign_folder_is_refused_with_what_was_looked_for() {
-        let root = folder(&["a.txt"]);
-        let error = scan(manifest("cvc-clinicdb"), Tree::Folder(root.path())).expect_err("refused");
-        assert!(error.to_string().contains("Original/{id}.tif"), "{error}");
-    }
-}
+mod tests;

@@ -96,10 +96,12 @@ fn a_dataset_without_groups_or_authors_split_says_which_have_them() {
     bench.add().expect("registered");
     let dataset = Dataset::open(&Named::plain("cvc-clinicdb"), &bench.registry).expect("opens");
     let refused = |split: &Split| dataset.split(split).expect_err("refused").to_string();
-    if !dataset.has_groups() {
-        assert!(refused(&by(SplitSource::ByGroup, 1)).contains("these have groups: tnbc"));
-        assert!(refused(&by(SplitSource::GroupedKFold, 1)).contains("grouped-k-fold"));
-    }
+    // Frame 0 is of none of the video sequences, which begin with frame 1.
+    assert!(refused(&by(SplitSource::ByGroup, 1)).contains("of 1 of 20 images is not known"));
+    assert!(refused(&by(SplitSource::GroupedKFold, 1)).contains("grouped-k-fold"));
+    let phantom = Dataset::open(&Named::plain("phantom-skin"), &bench.registry).expect("opens");
+    let refused_too = phantom.split(&by(SplitSource::ByGroup, 1)).expect_err("refused").to_string();
+    assert!(refused_too.contains("these have groups: cvc-clinicdb"), "{refused_too}");
     assert!(refused(&by(SplitSource::Official, 1)).contains("kvasir-seg-352"));
     assert!(refused(&by(SplitSource::File, 1)).contains("needs split.file"));
     let missing = Split { file: "nowhere.csv".into(), ..by(SplitSource::File, 1) };

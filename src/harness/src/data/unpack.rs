@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 use super::ingest::{ArchiveFacts, Progress, Registration, Terms, ingest};
 use super::manifest::Manifest;
 use super::registry::Registry;
-use super::scan::{Scan, Tree, scan};
+use super::scan::{Pair, Scan, Tree, scan};
 use super::{DataError, hex};
 use crate::archive::{Archive, ArchiveError, Fault, Limits, Watch};
 
@@ -89,14 +89,21 @@ impl Registry {
             fs::create_dir(&scratch).map_err(write)?;
             archives.push(Archive::open(path, &scratch, limits, watch)?);
         }
-        let scan = scan_all(manifest, &archives)?;
+        let scan = scan_all(manifest, &archives, addition.terms.partial)?;
         let tree = work.path().join("tree");
         fs::create_dir(&tree).map_err(write)?;
+        let objections = scan.objections(manifest, addition.terms.partial);
+        if !objections.is_empty() {
+            let path = sources.first().cloned().unwrap_or_default();
+            return Err(DataError::Problems { name: manifest.id.clone(), path, problems: objections });
+        }
         extract(manifest, &archives, &scan, &tree, watch)?;
         rustix::fs::syncfs(File::open(&tree).map_err(write)?).map_err(|e| write(e.into()))?;
 
         let mut registration = ingest(manifest, &tree, addition.terms, addition.progress, watch.stop)?;
         registration.manifest = self.own_text(addition)?;
+        // The unpacked tree holds the pairs alone.
+        registration.left_over = scan.left_over;
         registration.archives = sources.iter().map(|path| facts(path)).collect::<Result<_, _>>()?;
         let place = folder.join(&manifest.id);
         registration.root = place.clone();
@@ -124,17 +131,19 @@ impl Registry {
 }
 
 /// Finds the pairs in the lists of all archives together.
-fn scan_all(manifest: &Manifest, archives: &[Archive]) -> Result<Scan, DataError> {
+fn scan_all(manifest: &Manifest, archives: &[Archive], partial: bool) -> Result<Scan, DataError> {
     let mut names = Vec::new();
-    let mut seen = BTreeSet::new();
+    let mut seen: BTreeMap<&str, &Path> = BTreeMap::new();
     for archive in archives {
         let mut faults = Vec::new();
         for member in archive.members() {
-            if seen.insert(member.name.as_str()) {
-                names.push(member.name.clone());
-            } else {
-                faults.push((member.name.clone(), Fault::Twice));
+            match seen.get(member.name.as_str()) {
+                None => names.push(member.name.clone()),
+                Some(other) => {
+                    faults.push((member.name.clone(), Fault::InBoth { other: other.to_path_buf() }))
+                }
             }
+            seen.entry(&member.name).or_insert(archive.path());
         }
         // Archives of one dataset may share a README, never what is unpacked.
         faults.retain(|(name, _)| is_wanted(manifest, name));
@@ -147,7 +156,9 @@ fn scan_all(manifest: &Manifest, archives: &[Archive]) -> Result<Scan, DataError
         .map_err(|error| hint(error, || names.clone()))?;
     if !found.problems.is_empty() {
         let (name, path) = (manifest.id.clone(), path.to_owned());
-        return Err(DataError::Problems { name, path, problems: found.problems });
+        let mut problems = found.problems.clone();
+        problems.extend(found.objections(manifest, partial));
+        return Err(DataError::Problems { name, path, problems });
     }
     Ok(found)
 }
@@ -161,7 +172,7 @@ fn is_wanted(manifest: &Manifest, name: &str) -> bool {
             .layouts
             .iter()
             .filter_map(|layout| layout.patterns().ok())
-            .any(|(image, mask)| image.matches(tail) || mask.matches(tail))
+            .any(|(image, masks)| image.matches(tail) || masks.iter().any(|mask| mask.matches(tail)))
     })
 }
 
@@ -173,7 +184,7 @@ fn extract(
     tree: &Path,
     watch: Watch<'_>,
 ) -> Result<(), DataError> {
-    let pairs = scan.pairs.iter().flat_map(|pair| [pair.image.as_str(), pair.mask.as_str()]);
+    let pairs = scan.pairs.iter().flat_map(Pair::files);
     let table = manifest.group.as_ref().and_then(|rule| rule.table());
     let files: BTreeSet<&str> = pairs.chain(table).collect();
     for archive in archives {
@@ -202,14 +213,14 @@ fn facts(path: &Path) -> Result<ArchiveFacts, DataError> {
 /// Where no layout fits, archives among the files are the likely reason.
 fn hint(error: DataError, files: impl FnOnce() -> Vec<String>) -> DataError {
     match error {
-        DataError::NoLayout { name, path, looked_for } => {
+        DataError::NoLayout { name, path, looked_for, there } => {
             let is_archive = |file: &String| {
                 let lower = file.to_lowercase();
                 ENDS.iter().any(|end| lower.ends_with(end))
             };
             let inner: Vec<String> = files().into_iter().filter(is_archive).collect();
             if inner.is_empty() {
-                DataError::NoLayout { name, path, looked_for }
+                DataError::NoLayout { name, path, looked_for, there }
             } else {
                 DataError::Nested { name, path, inner }
             }

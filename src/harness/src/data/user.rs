@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::Value as Json;
 
-use super::manifest::{Counts, Keep, Layout, Manifest, MaskRule, SplitKind};
+use super::manifest::{Counts, Keep, Layout, Manifest, MaskRule, OneOrMore, SplitKind, Taken};
 use super::rules::{GroupRule, PartRule};
 use crate::spec::fields::Fields;
 use crate::spec::kind::{Kind, wrong_type};
@@ -118,6 +118,7 @@ fn read(id: &str, top: &Node, found: &mut Vec<Diagnostic>) -> Option<Manifest> {
         place("parts", entry.node.at);
         rule("parts", &entry.node, found)
     });
+    let taken: Option<Taken> = fields.get("layouts").and_then(|entry| rule("layouts", &entry.node, found));
     let help = "add [[layout]] with image = \"images/{id}.png\" and mask = \"masks/{id}.png\"";
     let layouts = fields.require("layout", help, found).map(|entry| read_layouts(&entry.node, found));
     fields.finish(found);
@@ -143,6 +144,8 @@ fn read(id: &str, top: &Node, found: &mut Vec<Diagnostic>) -> Option<Manifest> {
         group,
         parts,
         split: split.unwrap_or(SplitKind::Seeded),
+        // Of a user's own dataset several layouts are parts: nothing is passed over.
+        taken: taken.unwrap_or(Taken::All),
         layouts: layouts.iter().map(|(layout, _)| layout.clone()).collect(),
         places: BTreeMap::new(),
     };
@@ -171,13 +174,33 @@ fn read_layouts(node: &Node, found: &mut Vec<Diagnostic>) -> Vec<(Layout, At)> {
             _ => format!("layout {}", place + 1),
         };
         let image = fields.text("image", "add image = \"images/{id}.png\"", found);
-        let mask = fields.text("mask", "add mask = \"masks/{id}.png\"", found);
+        let help = "add mask = \"masks/{id}.png\", or a list of such texts";
+        let mask = fields.require("mask", help, found).and_then(|entry| masks(&entry.node, found));
         fields.finish(found);
-        if let (Some((image, at)), Some((mask, _))) = (image, mask) {
+        if let (Some((image, at)), Some(mask)) = (image, mask) {
             layouts.push((Layout { name, image, mask }, at));
         }
     }
     layouts
+}
+
+/// `mask` of a layout: a text or a list of texts.
+fn masks(node: &Node, found: &mut Vec<Diagnostic>) -> Option<OneOrMore> {
+    let texts = match &node.value {
+        Value::List(items) => items.iter().map(text_of).collect::<Option<Vec<_>>>().map(OneOrMore::More),
+        _ => text_of(node).map(OneOrMore::One),
+    };
+    if texts.is_none() {
+        found.push(wrong_type("layout.mask", node, "a text or a list of texts"));
+    }
+    texts
+}
+
+fn text_of(node: &Node) -> Option<String> {
+    match &node.value {
+        Value::Text(text) => Some(text.clone()),
+        _ => None,
+    }
 }
 
 /// A value in the form that the built-in manifests have it. What it lacks or

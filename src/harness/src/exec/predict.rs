@@ -11,6 +11,7 @@ use super::child;
 use super::local::Local;
 use super::{Stop, machine};
 use crate::data::mask::MaskRule;
+use crate::data::outputs;
 use crate::metric::Metric;
 use crate::spec::name::Named;
 use crate::spec::protocol::{Evaluate, Image};
@@ -65,12 +66,12 @@ impl Outputs {
     pub fn endings(self) -> Vec<&'static str> {
         let mut endings = Vec::new();
         if self.probability {
-            endings.push(".probability.png");
+            endings.push(outputs::PROBABILITY);
         }
         if self.overlay {
-            endings.push(".overlay.png");
+            endings.push(outputs::OVERLAY);
         }
-        endings.push(".mask.png");
+        endings.push(outputs::MASK);
         endings
     }
 }

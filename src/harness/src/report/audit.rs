@@ -316,8 +316,12 @@ fn checks(audit: &Audit) -> Vec<Check> {
             torn,
             if groups.known { format!("{torn} of {}", groups.count) } else { "not known".to_owned() },
             if groups.known {
+                let unknown = match groups.unknown {
+                    0 => String::new(),
+                    images => format!("; of {images} images not known"),
+                };
                 format!(
-                    "patients, slides or videos in several parts, with {} images",
+                    "patients, slides or videos in several parts, with {} images{unknown}",
                     groups.images_straddling
                 )
             } else {
@@ -401,17 +405,7 @@ fn groups(audit: &Audit) -> Option<Groups<'_>> {
     if !groups.known {
         return None;
     }
-    let lead = if groups.straddling.is_empty() {
-        format!("Each of the {} groups lies in one part.", groups.count)
-    } else {
-        format!(
-            "{} of {} groups (patients, slides, videos) lie in several parts, with {} of {} images.",
-            groups.straddling.len(),
-            groups.count,
-            groups.images_straddling,
-            audit.images
-        )
-    };
+    let lead = groups.words(audit.images);
     let torn = groups.straddling.iter().take(ROWS).map(|torn| {
         let counts = [torn.train, torn.validation, torn.test];
         let all = counts.iter().sum::<usize>().max(1) as f64;

@@ -10,7 +10,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::summary;
 use crate::archive::{ArchiveError, Watch};
 use crate::cli::{Common, Format};
-use crate::data::{Addition, DataError, Manifest, Problem, Registration, Registry, Terms, user};
+use crate::data::{Addition, DataError, Manifest, Registration, Registry, Terms, user};
 use crate::exit::{Exit, Failure, OrExit};
 use crate::spec::Origin;
 
@@ -57,7 +57,7 @@ pub(super) fn failure(error: &DataError) -> Failure {
     let exit = match error {
         DataError::Archive(ArchiveError::Stopped) => Exit::Interrupted,
         DataError::Sources { .. } => Exit::Usage,
-        DataError::Problems { problems, .. } if problems.iter().all(Problem::is_of_the_rules) => Exit::Usage,
+        error if error.is_of_the_manifest() => Exit::Usage,
         _ => Exit::Environment,
     };
     Failure::new(exit, error.in_full())

@@ -7,6 +7,7 @@ use serde_json::json;
 use crate::audit::{self, Groups};
 use crate::cli::{Common, Division, Format};
 use crate::command;
+use crate::data::split::Grouping;
 use crate::data::{DataError, Dataset, Partition, Registry, split};
 use crate::exit::{Exit, Failure, OrExit};
 use crate::spec::name::Named;
@@ -63,8 +64,12 @@ fn text(dataset: &Dataset, facts: &audit::Division, partition: &Partition, group
         let share = format!("{:.1} %", 100.0 * ids.len() as f64 / all);
         let mut row = vec![name.to_owned(), ids.len().to_string(), share];
         if groups.known {
-            let names: std::collections::BTreeSet<_> = ids.iter().map(|id| dataset.group(id)).collect();
-            row.push(names.len().to_string());
+            let grouping = Grouping::of(ids.iter().map(|id| dataset.group(id)));
+            let unknown = match grouping.unknown {
+                0 => String::new(),
+                images => format!(" (of {images} images not known)"),
+            };
+            row.push(format!("{}{unknown}", grouping.groups));
         }
         rows.push(row);
     }
@@ -80,18 +85,10 @@ fn text(dataset: &Dataset, facts: &audit::Division, partition: &Partition, group
 
 /// The groups that lie in several parts, for people.
 pub(super) fn torn(groups: &Groups, images: usize) -> String {
-    if !groups.known {
-        return "It is not known which images belong together.\n".to_owned();
-    }
+    let mut text = format!("{}\n", groups.words(images));
     if groups.straddling.is_empty() {
-        return format!("Each of the {} groups lies in one part.\n", groups.count);
+        return text;
     }
-    let mut text = format!(
-        "{} of {} groups lie in several parts, with {} of {images} images:\n",
-        groups.straddling.len(),
-        groups.count,
-        groups.images_straddling
-    );
     let mut rows = vec![["  group", "train", "validation", "test"].map(str::to_owned).to_vec()];
     for torn in &groups.straddling {
         let counts = [torn.train, torn.validation, torn.test].map(|count| count.to_string());

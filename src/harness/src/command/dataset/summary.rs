@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use crate::command;
-use crate::data::{Concern, Extreme, Facts, MaskFacts, Registration, Sizes};
+use crate::data::{Concern, Extreme, Facts, LeftOver, MaskFacts, Registration, Sizes};
 
 /// Ids that a line names.
 const NAMED: usize = 3;
@@ -57,6 +57,8 @@ fn rows(found: &Registration) -> Vec<(&'static str, String)> {
         ),
     ];
     rows.push(("groups", groups(found, facts)));
+    let in_no_pair: usize = found.left_over.iter().map(|left| left.count).sum();
+    rows.push(("in no pair", if in_no_pair == 0 { "no picture".to_owned() } else { left_over(found) }));
     rows
 }
 
@@ -95,6 +97,13 @@ fn groups(found: &Registration, facts: &Facts) -> String {
     }
 }
 
+/// The pictures that are in no pair, by reason.
+fn left_over(found: &Registration) -> String {
+    // The manifest of a built-in dataset is nobody's to change.
+    let told = |left: &LeftOver| if found.manifest.is_some() { left.to_string() } else { left.words() };
+    found.left_over.iter().map(told).collect::<Vec<_>>().join("; ")
+}
+
 fn extreme(of: &Extreme) -> String {
     format!("{} (`{}`)", percent(of.share), of.id)
 }
@@ -116,11 +125,13 @@ fn percent(share: f64) -> String {
 
 /// Everything that the lines tell, and the concerns.
 pub(super) fn json(found: &Registration) -> Value {
+    let doubt = found.concerns().iter().find(|concern| concern.key == "group").map(|concern| &concern.message);
     json!({
         "id": found.dataset, "images": found.images, "expected": found.expected,
         "left_out": found.left_out.len(),
         "left_out_ids": found.left_out.iter().map(|entry| &entry.id).collect::<Vec<_>>(),
         "grouped": found.facts.as_ref().map_or(0, |facts| facts.grouped),
+        "left_over": found.left_over, "recomposed": found.recomposed, "groups_doubt": doubt,
         "digest": found.digest, "root": found.root, "archives": found.archives, "facts": found.facts,
     })
 }
@@ -131,7 +142,15 @@ pub(super) fn concerns(found: &Registration) -> Vec<String> {
         let how = if concern.accepted { " (accepted)" } else { "" };
         format!("warning: {}: {}{how}", found.dataset, concern.message)
     };
-    found.concerns().iter().map(told).collect()
+    let mut lines: Vec<String> = found.concerns().iter().map(told).collect();
+    if found.recomposed > 0 {
+        lines.push(format!(
+            "note: {}: the names of {} files hold accents as macOS writes them; names are compared, and ids kept, in \
+             the composed form (Unicode NFC)",
+            found.dataset, found.recomposed
+        ));
+    }
+    lines
 }
 
 #[cfg(test)]

@@ -18,9 +18,7 @@ use crate::exec::predict::{Outputs, Picture, Prediction};
 use crate::exit::{Exit, Failure};
 use crate::metric::Metric;
 
-const JOURNAL: &str = ".predicting.jsonl";
-pub(super) const TABLE: &str = "predictions.csv";
-pub(super) const PROVENANCE: &str = "provenance.json";
+pub(super) use crate::data::outputs::{JOURNAL, PROVENANCE, TABLE};
 
 /// One line of `predictions.csv`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

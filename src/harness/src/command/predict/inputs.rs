@@ -9,21 +9,19 @@ use std::path::{Component, Path, PathBuf};
 use image::ImageFormat;
 
 use super::pattern::glob;
+use super::truths;
+use crate::data::{outputs, text};
 use crate::exec::predict::Picture;
-use crate::exit::{Exit, Failure, OrExit};
-
-/// Endings that promise an image. A file with one of them that is no image is
-/// a failure; any other file of a folder is taken if it begins like an image.
-const ENDINGS: [&str; 6] = ["png", "jpg", "jpeg", "bmp", "tif", "tiff"];
+use crate::exit::{Exit, Failure};
 
 /// A file to predict.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Found {
+pub(super) struct Found {
     /// As it was given.
-    file: PathBuf,
-    canonical: PathBuf,
+    pub(super) file: PathBuf,
+    pub(super) canonical: PathBuf,
     /// Below the folder that was given; of a single file its name.
-    relative: PathBuf,
+    pub(super) relative: PathBuf,
 }
 
 /// What the arguments came to.
@@ -32,14 +30,16 @@ pub(super) struct Inputs {
     pub(super) pictures: Vec<Picture>,
     /// Files of folders that are no images.
     pub(super) ignored: usize,
+    /// Pictures of folders that an earlier call wrote.
+    pub(super) predicted: usize,
 }
 
 /// Finds the images. Folders are searched to the bottom, without hidden
-/// entries and without `out`.
+/// entries, without `out`, stores and what an earlier call wrote.
 ///
 /// # Errors
 /// Exit 3 with every argument that names nothing, exit 2 if `out` is one of
-/// the folders or a true mask is missing, exit 4 if there is no image.
+/// the folders or truths do not fit the images, exit 4 if there is no image.
 pub(super) fn collect(arguments: &[PathBuf], out: &Path, truth: Option<&Path>) -> Result<Inputs, Failure> {
     let mut search = Search { out: fs::canonicalize(out).ok(), ..Search::default() };
     let mut mistakes = Vec::new();
@@ -59,10 +59,16 @@ pub(super) fn collect(arguments: &[PathBuf], out: &Path, truth: Option<&Path>) -
     }
     if search.found.is_empty() {
         let given: Vec<String> = arguments.iter().map(|path| path.display().to_string()).collect();
-        let text = format!("no image (PNG, JPEG, BMP, TIFF) in {}", given.join(", "));
+        let mut text = format!("no image (PNG, JPEG, BMP, TIFF) in {}", given.join(", "));
+        if search.predicted > 0 {
+            let count = search.predicted;
+            text.push_str(&format!(
+                " but {count} that `dygl predict` wrote; name such files one by one if they are meant"
+            ));
+        }
         return Err(Failure::new(Exit::NothingSelected, text));
     }
-    let truths = truth.map(|folder| truths(folder, &search.found)).transpose()?;
+    let truths = truth.map(|given| truths::find(given, &search.found)).transpose()?;
     let names = names(&search.found);
     let pictures = search.found.into_iter().zip(names).enumerate();
     let pictures = pictures
@@ -72,7 +78,7 @@ pub(super) fn collect(arguments: &[PathBuf], out: &Path, truth: Option<&Path>) -
             truth: truths.as_ref().map(|truths| truths[index].clone()),
         })
         .collect();
-    Ok(Inputs { pictures, ignored: search.ignored })
+    Ok(Inputs { pictures, ignored: search.ignored, predicted: search.predicted })
 }
 
 #[derive(Debug, Default)]
@@ -81,7 +87,10 @@ struct Search {
     files: BTreeSet<PathBuf>,
     folders: BTreeSet<PathBuf>,
     ignored: usize,
+    predicted: usize,
     out: Option<PathBuf>,
+    /// Whether predictions were written into a folder or one above it, by its path.
+    written: BTreeMap<PathBuf, bool>,
 }
 
 impl Search {
@@ -128,6 +137,8 @@ impl Search {
         for path in entries(folder)? {
             if path.is_dir() {
                 self.walk(&path, base)?;
+            } else if self.is_prediction(&path) {
+                self.predicted += 1;
             } else if is_image(&path) {
                 let relative = path.strip_prefix(base).unwrap_or(&path).to_owned();
                 self.add(path, relative)?;
@@ -136,6 +147,22 @@ impl Search {
             }
         }
         Ok(())
+    }
+
+    /// Whether an earlier call wrote a file: it is named so and lies below its table.
+    fn is_prediction(&mut self, file: &Path) -> bool {
+        let is_named_so = file.file_name().is_some_and(|name| outputs::is_named_so(&name.to_string_lossy()));
+        let folder = file.parent().unwrap_or(Path::new(""));
+        is_named_so && fs::canonicalize(folder).is_ok_and(|folder| self.is_written(&folder))
+    }
+
+    fn is_written(&mut self, folder: &Path) -> bool {
+        if let Some(known) = self.written.get(folder) {
+            return *known;
+        }
+        let written = outputs::are_in(folder) || folder.parent().is_some_and(|above| self.is_written(above));
+        self.written.insert(folder.to_owned(), written);
+        written
     }
 
     /// Files that match `*`, `?`, `[...]` inside a name, `**` over folders.
@@ -157,6 +184,12 @@ impl Search {
         if files.is_empty() {
             return Err(format!("{pattern}: no file matches"));
         }
+        // Who writes the end of a prediction's name means predictions.
+        if !outputs::is_named_so(pattern) {
+            let all = files.len();
+            files.retain(|file| !self.is_prediction(file));
+            self.predicted += all - files.len();
+        }
         for file in files {
             let relative = file.strip_prefix(&base).unwrap_or(&file).to_owned();
             self.add(file, relative).map_err(|error| format!("{pattern}: {error}"))?;
@@ -165,12 +198,14 @@ impl Search {
     }
 }
 
-/// The entries of a folder in byte order, without hidden ones.
+/// The entries of a folder in byte order, without hidden ones and without stores,
+/// which hold pictures of this program.
 fn entries(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
     let mut paths = Vec::new();
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
-        if !entry.file_name().to_string_lossy().starts_with('.') {
+        let is_hidden = entry.file_name().to_string_lossy().starts_with('.');
+        if !is_hidden && !outputs::is_store(&entry.path()) {
             paths.push(entry.path());
         }
     }
@@ -179,7 +214,7 @@ fn entries(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
 }
 
 /// Every file below a folder, named from `shown`.
-fn below(
+pub(super) fn below(
     folder: &Path,
     shown: &Path,
     out: Option<&Path>,
@@ -201,10 +236,10 @@ fn below(
     Ok(())
 }
 
-/// Whether a file of a folder is to be taken.
-fn is_image(path: &Path) -> bool {
-    let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase());
-    if ending.is_some_and(|ending| ENDINGS.contains(&ending.as_str())) {
+/// Whether a file of a folder is to be taken: its ending promises a picture that
+/// is read, or it begins like one.
+pub(super) fn is_image(path: &Path) -> bool {
+    if text::is_read(&path.to_string_lossy()) {
         return true;
     }
     let mut head = Vec::new();
@@ -271,109 +306,5 @@ fn normal_parts(path: &Path) -> Vec<String> {
         .collect()
 }
 
-/// The true mask of each image: the file of the same name, whatever its
-/// ending, at the same place below the folder or else directly in it.
-fn truths(folder: &Path, found: &[Found]) -> Result<Vec<PathBuf>, Failure> {
-    let mut files = Vec::new();
-    below(folder, Path::new(""), None, &mut BTreeSet::new(), &mut files)
-        .map_err(|error| format!("--truth {}: {error}", folder.display()))
-        .or_exit(Exit::Environment)?;
-    let mut by_name: BTreeMap<PathBuf, Vec<PathBuf>> = BTreeMap::new();
-    for file in files.into_iter().filter(|file| is_image(&folder.join(file))) {
-        by_name.entry(file.with_extension("")).or_default().push(file);
-    }
-    let mut mistakes = Vec::new();
-    let mut truths = Vec::new();
-    for found in found {
-        let stem = found.relative.with_extension("");
-        let alone = stem.file_name().map(PathBuf::from).unwrap_or_default();
-        match by_name.get(&stem).or_else(|| by_name.get(&alone)).map(Vec::as_slice) {
-            Some([one]) => truths.push(folder.join(one)),
-            Some(many) => {
-                mistakes.push(format!("  {}: {} masks of its name", found.file.display(), many.len()))
-            }
-            None => mistakes.push(format!("  {}: no mask of its name", found.file.display())),
-        }
-    }
-    if mistakes.is_empty() {
-        return Ok(truths);
-    }
-    let text = format!("--truth {} does not fit the images:\n{}", folder.display(), mistakes.join("\n"));
-    Err(Failure::new(Exit::Usage, text))
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn put(root: &Path, path: &str, bytes: &[u8]) {
-        let path = root.join(path);
-        fs::create_dir_all(path.parent().expect("a folder")).expect("folder");
-        fs::write(path, bytes).expect("written");
-    }
-
-    const PNG: &[u8] = b"\x89PNG\r\n\x1a\n and so on";
-
-    fn found(root: &Path, arguments: &[&str]) -> Vec<(String, String)> {
-        let arguments: Vec<PathBuf> = arguments.iter().map(|a| root.join(a)).collect();
-        let inputs = collect(&arguments, &root.join("out"), None).expect("found");
-        let short = |file: &Path| file.strip_prefix(root).expect("below").display().to_string();
-        inputs.pictures.iter().map(|picture| (short(&picture.file), picture.name.clone())).collect()
-    }
-
-    #[test]
-    fn folders_files_and_patterns_are_searched_once() {
-        let root = tempfile::tempdir().expect("folder");
-        let root = fs::canonicalize(root.path()).expect("canonical");
-        for file in
-            ["in/a.png", "in/deep/b.JPG", "in/deep/scan", "in/.hidden.png", "in/x/c1.png", "in/x/c2.bmp"]
-        {
-            put(&root, file, PNG);
-        }
-        put(&root, "in/notes.txt", b"text");
-        put(&root, "out/old.mask.png", PNG);
-        std::os::unix::fs::symlink(root.join("in"), root.join("in/deep/back")).expect("link");
-        let names = |found: Vec<(String, String)>| found.into_iter().map(|(_, n)| n).collect::<Vec<_>>();
-        assert_eq!(names(found(&root, &["in"])), ["a", "deep/b", "deep/scan", "x/c1", "x/c2"]);
-        assert_eq!(names(found(&root, &["in/a.png", "in", "in/a.png"])).len(), 5);
-        assert_eq!(names(found(&root, &["in/*/*[12].*"])), ["x/c1", "x/c2"]);
-        assert_eq!(names(found(&root, &["in/**/?.[!p]*"])), ["deep/b"]);
-        let nothing = collect(&[root.join("in/notes")], &root.join("out"), None).expect_err("missing");
-        assert_eq!(nothing.exit, Exit::Environment);
-        put(&root, "empty/notes.txt", b"text");
-        let nothing = collect(&[root.join("empty")], &root.join("out"), None).expect_err("empty");
-        assert_eq!(nothing.exit, Exit::NothingSelected);
-        let itself = collect(&[root.join("out")], &root.join("out"), None).expect_err("its own");
-        assert!(itself.message.contains("--out is the folder of the images"), "{}", itself.message);
-    }
-
-    #[test]
-    fn equal_names_take_what_tells_them_apart() {
-        let root = tempfile::tempdir().expect("folder");
-        let root = fs::canonicalize(root.path()).expect("canonical");
-        for file in ["a/1.png", "b/1.png", "a/2.png", "a/2.jpg", "c/d/3.png", "e/d/3.png"] {
-            put(&root, file, PNG);
-        }
-        let pairs = found(&root, &["a/1.png", "b/1.png", "a/2.png", "a/2.jpg", "c/d/3.png", "e/d/3.png"]);
-        let names: Vec<&str> = pairs.iter().map(|(_, name)| name.as_str()).collect();
-        assert_eq!(names, ["a/1", "b/1", "2.png", "2.jpg", "c/d/3", "e/d/3"]);
-    }
-
-    #[test]
-    fn masks_are_found_by_name_and_mistakes_told_at_once() {
-        let root = tempfile::tempdir().expect("folder");
-        for file in ["in/a.jpg", "in/deep/b.jpg", "in/c.jpg", "masks/a.png", "masks/b.png"] {
-            put(root.path(), file, PNG);
-        }
-        let collect =
-            || collect(&[root.path().join("in")], Path::new("out"), Some(&root.path().join("masks")));
-        let told = collect().expect_err("c has none").message;
-        assert!(told.contains("c.jpg: no mask") && !told.contains("a.jpg"), "{told}");
-        put(root.path(), "masks/c.png", PNG);
-        let masks: Vec<_> = collect().expect("all").pictures.into_iter().filter_map(|p| p.truth).collect();
-        assert_eq!(masks.len(), 3);
-        assert!(masks[2].ends_with("masks/b.png"), "{masks:?}");
-        put(root.path(), "masks/c.bmp", PNG);
-        assert!(collect().expect_err("two").message.contains("2 masks of its name"));
-    }
-}
+mod tests;

@@ -6,6 +6,7 @@ mod pattern;
 mod progress;
 mod source;
 mod truth;
+mod truths;
 
 use std::io::Write;
 use std::sync::Arc;
@@ -41,6 +42,12 @@ pub fn predict(arguments: &Predict) -> Result<Exit, Failure> {
     truth::check(&found.pictures, predictor.truth_rule)?;
     if found.ignored > 0 {
         super::note(&format!("note: {} files of the folders are no images", found.ignored));
+    }
+    if found.predicted > 0 {
+        super::note(&format!(
+            "note: {} pictures of the folders were written by an earlier `dygl predict` and are passed over",
+            found.predicted
+        ));
     }
     let outputs = Outputs {
         probability: !arguments.no_probability,

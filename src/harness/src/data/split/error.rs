@@ -9,9 +9,20 @@ use std::path::PathBuf;
 pub enum SplitError {
     #[error(
         "dataset `{dataset}` does not say which images belong together (patient, slide, video), so \
-         split.source = \"{wanted}\" cannot keep groups whole; {}", these(.have, "groups")
+         split.source = \"{wanted}\" cannot keep groups whole; {}", .remedy.as_deref().unwrap_or(&these(.have, "groups"))
     )]
-    NoGroups { dataset: String, wanted: &'static str, have: Vec<String> },
+    NoGroups {
+        dataset: String,
+        wanted: &'static str,
+        /// What to change in the manifest; none where the dataset is not the user's own.
+        remedy: Option<String>,
+        have: Vec<String>,
+    },
+    #[error(
+        "dataset `{dataset}`: split.source = \"{wanted}\" cannot keep groups whole: {doubt}; \
+         mend its group and register it anew, or divide it otherwise"
+    )]
+    DoubtfulGroups { dataset: String, wanted: &'static str, doubt: String },
     #[error(
         "dataset `{dataset}` has no official split; {}; split.source = \"seeded\" divides any dataset",
         these(.have, "one")
@@ -90,8 +101,8 @@ mod tests {
 
     #[test]
     fn errors_say_what_to_do() {
-        let error =
-            SplitError::NoGroups { dataset: "ph2".into(), wanted: "by-group", have: vec!["tnbc".into()] };
+        let (dataset, have) = ("ph2".into(), vec!["tnbc".into()]);
+        let error = SplitError::NoGroups { dataset, wanted: "by-group", remedy: None, have };
         assert!(error.to_string().ends_with("these have groups: tnbc"), "{error}");
         let error = SplitError::NoSuchFold { fold: 5, folds: 5 };
         assert_eq!(error.to_string(), "split.fold = 5 names no fold: with split.folds = 5 they are 0 to 4");

@@ -4,11 +4,12 @@
 //! |---|---|
 //! | `.toml` | `train = ["ID", ...]`, and the same for `validation`, `test`, `unused` |
 //! | `.csv` | a header with the columns `id` and `part` (others are ignored), a line for each image |
-//! | `.txt` | a line `[train]`, then an id a line, then the next part; `#` begins a comment |
+//! | `.txt` | a line `[train]`, then an id a line, then the next part; `#` begins a comment; an id that a line cannot hold as it is stands in quotes, as in JSON |
 //!
 //! Every image of the dataset is named once. `unused` takes those that no part
 //! shall have. In TOML, `dataset = "ID"` may say what the file is for; another
-//! dataset then refuses it. Ids are compared as they are, byte for byte.
+//! dataset then refuses it. Ids are compared as they are; where none is the same,
+//! with accents composed (Unicode NFC) and without blanks around them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -18,6 +19,7 @@ use std::path::Path;
 use super::{Mistake, Partition, SplitError};
 use crate::data::error::alike;
 use crate::data::scan::{PARTS, PartName};
+use crate::data::text;
 use crate::spec::protocol::Part;
 
 /// One line of a split file: an id under the name of a part.
@@ -41,7 +43,8 @@ enum Form {
 
 impl Form {
     fn of(path: &Path) -> Result<Self, SplitError> {
-        match path.extension().and_then(|ending| ending.to_str()) {
+        let ending = path.extension().and_then(|ending| ending.to_str()).map(str::to_lowercase);
+        match ending.as_deref() {
             Some("toml") => Ok(Form::Toml),
             Some("csv") => Ok(Form::Csv),
             Some("txt") => Ok(Form::Text),
@@ -78,26 +81,46 @@ fn divide(form: Form, text: &str, dataset: &str, ids: &[String]) -> Result<Parti
     let known: BTreeSet<&str> = ids.iter().map(String::as_str).collect();
     let mut seen: BTreeMap<&str, (usize, &str)> = BTreeMap::new();
     let mut parts: [Vec<String>; 3] = Default::default();
+    let mut with_ending = Vec::new();
     for Listed { line, id, part } in &listed {
         let mut wrong = |message: String| mistakes.push(Mistake { line: Some(*line), message });
         let place = PARTS.iter().position(|known| known.name() == part);
         if place.is_none() && part != UNUSED {
             wrong(format!("there is no part `{part}`; parts are train, validation, test and unused"));
         }
-        if !known.contains(id.as_str()) {
+        let Some(id) = meant(&known, id) else {
+            if text::is_picture(id)
+                && let Some(meant) = meant(&known, text::without_ending(id))
+            {
+                seen.insert(meant, (*line, part));
+                with_ending.push((*line, id.as_str(), meant));
+                continue;
+            }
             let near = alike(id, known.iter().copied()).into_iter().next();
             let hint = near.map_or_else(String::new, |near| format!(" (did you mean `{near}`?)"));
             wrong(format!("`{dataset}` has no image `{id}`{hint}"));
             continue;
-        }
-        if let Some((first, before)) = seen.get(id.as_str()) {
+        };
+        if let Some((first, before)) = seen.get(id) {
             wrong(format!("`{id}` is named twice: first in line {first}, as {before}"));
             continue;
         }
         seen.insert(id, (*line, part));
         if let Some(place) = place {
-            parts[place].push(id.clone());
+            parts[place].push(id.to_owned());
         }
+    }
+    if let Some((line, written, meant)) = with_ending.first() {
+        let more = match with_ending.len() - 1 {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        mistakes.push(Mistake {
+            line: Some(*line),
+            message: format!(
+                "`{written}`{more} are spelt with the endings of their files; ids have none: write `{meant}`"
+            ),
+        });
     }
     let missing: Vec<&str> = known.iter().copied().filter(|id| !seen.contains_key(id)).collect();
     // A file that does not parse says nothing about what it lacks.
@@ -107,7 +130,7 @@ fn divide(form: Form, text: &str, dataset: &str, ids: &[String]) -> Result<Parti
             message: format!("`{id}` is missing; list it under a part or under `{UNUSED}`"),
         }));
         for (part, ids) in [(Part::Train, &parts[0]), (Part::Test, &parts[2])] {
-            if ids.is_empty() {
+            if ids.is_empty() && with_ending.is_empty() {
                 let message = format!("the part {} holds no image of `{dataset}`", part.name());
                 mistakes.push(Mistake { line: None, message });
             }
@@ -118,6 +141,12 @@ fn divide(form: Form, text: &str, dataset: &str, ids: &[String]) -> Result<Parti
     }
     let [train, validation, test] = parts;
     Ok(Partition::new(train, validation, test))
+}
+
+/// The id of the dataset that a word of a file means.
+fn meant<'a>(known: &BTreeSet<&'a str>, word: &str) -> Option<&'a str> {
+    let ways = [word.into(), text::nfc(word), word.trim().into(), text::nfc(word.trim())];
+    ways.iter().find_map(|way| known.get(way.as_ref()).copied())
 }
 
 fn of_toml(text: &str, dataset: &str, mistakes: &mut Vec<Mistake>) -> Vec<Listed> {
@@ -167,10 +196,20 @@ fn of_toml(text: &str, dataset: &str, mistakes: &mut Vec<Mistake>) -> Vec<Listed
 }
 
 fn of_csv(text: &str, mistakes: &mut Vec<Mistake>) -> Vec<Listed> {
-    let mut reader =
-        csv::ReaderBuilder::new().flexible(true).trim(csv::Trim::All).from_reader(text.as_bytes());
-    let header: Vec<String> =
-        reader.headers().map(|record| record.iter().map(str::to_lowercase).collect()).unwrap_or_default();
+    // Blanks may belong to an id, so nothing is trimmed here.
+    let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(text.as_bytes());
+    let header: Vec<String> = reader
+        .headers()
+        .map(|record| record.iter().map(|name| name.trim().to_lowercase()).collect())
+        .unwrap_or_default();
+    let mut lines = text::Lines::of(text);
+    for name in ["id", "part"] {
+        if header.iter().filter(|column| *column == name).count() > 1 {
+            let message = format!("the header names the column `{name}` twice");
+            mistakes.push(Mistake { line: Some(1), message });
+            return Vec::new();
+        }
+    }
     let column = |name: &str| header.iter().position(|column| column == name);
     let (Some(id), Some(part)) = (column("id"), column("part")) else {
         let message = "the header must name the columns `id` and `part`".to_owned();
@@ -181,16 +220,16 @@ fn of_csv(text: &str, mistakes: &mut Vec<Mistake>) -> Vec<Listed> {
     for record in reader.records() {
         match record {
             Ok(record) => {
-                let line = record.position().map_or(0, |at| at.line() as usize);
+                let line = record.position().map_or(0, |at| lines.at(at.byte()));
                 match (record.get(id), record.get(part)) {
                     (Some(id), Some(part)) => {
-                        listed.push(Listed { line, id: id.to_owned(), part: part.to_owned() });
+                        listed.push(Listed { line, id: id.to_owned(), part: part.trim().to_owned() });
                     }
                     _ => mistakes.push(Mistake { line: Some(line), message: "lacks a column".to_owned() }),
                 }
             }
             Err(error) => {
-                let line = error.position().map(|at| at.line() as usize);
+                let line = error.position().map(|at| lines.at(at.byte()));
                 mistakes.push(Mistake { line, message: format!("no CSV: {error}") });
             }
         }
@@ -201,6 +240,7 @@ fn of_csv(text: &str, mistakes: &mut Vec<Mistake>) -> Vec<Listed> {
 fn of_text(text: &str, mistakes: &mut Vec<Mistake>) -> Vec<Listed> {
     let mut part: Option<String> = None;
     let mut listed = Vec::new();
+    let text = text.replace("\r\n", "\n").replace('\r', "\n");
     for (line, content) in (1..).zip(text.lines()) {
         let content = content.trim();
         if content.is_empty() || content.starts_with('#') {
@@ -209,7 +249,11 @@ fn of_text(text: &str, mistakes: &mut Vec<Mistake>) -> Vec<Listed> {
         let heading = content.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
         match (heading, &part) {
             (Some(name), _) => part = Some(name.trim().to_owned()),
-            (None, Some(part)) => listed.push(Listed { line, id: content.to_owned(), part: part.clone() }),
+            (None, Some(part)) => {
+                let quoted = content.starts_with('"').then(|| serde_json::from_str(content).ok()).flatten();
+                let id = quoted.unwrap_or_else(|| content.to_owned());
+                listed.push(Listed { line, id, part: part.clone() });
+            }
             (None, None) => {
                 let message = "an id before the first part; begin with a line [train]".to_owned();
                 mistakes.push(Mistake { line: Some(line), message });
@@ -260,6 +304,8 @@ fn text(
     let of = |part: Option<Part>| ids.iter().filter(move |id| partition.part_of(id) == part);
     let parts = || PARTS.into_iter().map(Some).chain([None]);
     let name = |part: Option<Part>| part.map_or(UNUSED, PartName::name);
+    // It stands in a comment, which ends with its line.
+    let origin: String = origin.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     let mut text = String::new();
     match form {
         Form::Csv => {
@@ -287,90 +333,22 @@ fn text(
             text.push_str(&format!("# Split of {dataset}: {origin}.\n# Its digest: {}.\n", partition.digest));
             for part in parts() {
                 text.push_str(&format!("\n[{}]\n", name(part)));
-                of(part).for_each(|id| text.push_str(&format!("{id}\n")));
+                for id in of(part) {
+                    let line = if is_plain(id) { id.clone() } else { serde_json::to_string(id)? };
+                    text.push_str(&line);
+                    text.push('\n');
+                }
             }
         }
     }
     Ok(text)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn ids() -> Vec<String> {
-        ["1", "2", "3", "train/4", "quo\"ted, 5"].map(str::to_owned).to_vec()
-    }
-
-    fn messages(form: Form, text: &str) -> Vec<String> {
-        let mut mistakes = divide(form, text, "tnbc", &ids()).expect_err("mistakes");
-        mistakes.sort();
-        mistakes.iter().map(ToString::to_string).collect()
-    }
-
-    #[test]
-    fn what_is_written_is_read_again_in_every_form() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let partition =
-            Partition::new(vec!["1".into(), "train/4".into()], vec![], vec!["quo\"ted, 5".into()]);
-        for name in ["split.toml", "new/split.csv", "split.txt"] {
-            let path = folder.path().join(name);
-            write(&path, "tnbc", &ids(), &partition, "made for a test").expect("written");
-            assert_eq!(read(&path, "tnbc", &ids()).expect("read"), partition, "{name}");
-        }
-        let error =
-            write(&folder.path().join("split.json"), "tnbc", &ids(), &partition, "").expect_err("refused");
-        assert!(error.to_string().contains(".toml, .csv or .txt"));
-        assert_eq!(fs::read_dir(folder.path()).expect("readable").count(), 3);
-    }
-
-    #[test]
-    fn every_mistake_is_told_with_its_line() {
-        let toml = "train = [\"1\",\n \"9\", 7]\ntset = [\"2\"]\ntest = [\"1\"]\ndataset = \"ph2\"\nx = 3\n";
-        assert_eq!(
-            messages(Form::Toml, toml),
-            [
-                " `3` is missing; list it under a part or under `unused`",
-                " `quo\"ted, 5` is missing; list it under a part or under `unused`",
-                " `train/4` is missing; list it under a part or under `unused`",
-                " the part test holds no image of `tnbc`",
-                "2: `tnbc` has no image `9`",
-                "2: each entry of `train` must be an id in quotes",
-                "3: there is no part `tset`; parts are train, validation, test and unused",
-                "4: `1` is named twice: first in line 1, as train",
-                "5: the file is for dataset `ph2`",
-                "6: `x` is no list of ids; write train = [\"ID\", ...]",
-            ]
-        );
-        let csv = "part,note,id\ntrain,a,1\ntest,b,1\nvalid,c,2\ntrain\n";
-        let found = messages(Form::Csv, csv);
-        for expected in ["3: `1` is named twice", "4: there is no part `valid`", "5: lacks a column"] {
-            assert!(found.iter().any(|message| message.starts_with(expected)), "{expected}: {found:#?}");
-        }
-        let text = "1\n[train]\n# why\n2\n[test]\n2\n";
-        let found = messages(Form::Text, text);
-        for expected in ["1: an id before the first part", "6: `2` is named twice: first in line 4, as train"]
-        {
-            assert!(found.iter().any(|message| message.starts_with(expected)), "{expected}: {found:#?}");
-        }
-    }
-
-    #[test]
-    fn broken_files_say_where_and_nothing_else() {
-        assert!(messages(Form::Toml, "train = [\n\"1\n").iter().all(|m| m.contains("no TOML")));
-        assert_eq!(
-            messages(Form::Csv, "name,part\n1,train\n"),
-            ["1: the header must name the columns `id` and `part`"]
-        );
-        assert!(messages(Form::Text, "")[0].contains("is missing"));
-    }
-
-    #[test]
-    fn endings_of_lines_and_byte_order_marks_do_not_matter() {
-        let all =
-            "id,part\r\n1,train\r\n2,test\r\n3,unused\r\ntrain/4,unused\r\n\"quo\"\"ted, 5\",validation\r\n";
-        let plain = divide(Form::Csv, &all.replace("\r\n", "\n"), "tnbc", &ids()).expect("valid");
-        assert_eq!(divide(Form::Csv, &format!("\u{feff}{all}"), "tnbc", &ids()).expect("valid"), plain);
-        assert_eq!(plain.part_of("3"), None);
-    }
+/// Whether a line of a `.txt` holds an id as it is.
+fn is_plain(id: &str) -> bool {
+    let is_another = id.starts_with(['#', '[', '"']);
+    !id.is_empty() && id.trim() == id && !id.chars().any(char::is_control) && !is_another
 }
+
+#[cfg(test)]
+mod tests;

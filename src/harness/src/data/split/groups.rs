@@ -12,21 +12,52 @@ use crate::data::scan::PARTS;
 use crate::random::Stream;
 use crate::spec::protocol::Part;
 
-/// The ids by group: groups in byte order of their names, then the images
-/// without one, each a group of its own; ids of a group in byte order.
+/// What is known of which images belong together. Whoever speaks of groups asks
+/// this: an image of unknown group is in none, and a rule that puts every image
+/// into a group of its own was not seen to group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Grouping {
+    /// Groups with a name.
+    pub groups: usize,
+    /// Images whose group is not known.
+    pub unknown: usize,
+    /// Images of the largest group.
+    pub largest: usize,
+}
+
+impl Grouping {
+    /// Of the group of each image.
+    pub fn of<'a>(groups: impl Iterator<Item = Option<&'a str>>) -> Self {
+        let mut sizes: BTreeMap<&str, usize> = BTreeMap::new();
+        let mut unknown = 0;
+        for group in groups {
+            match group {
+                Some(name) => *sizes.entry(name).or_default() += 1,
+                None => unknown += 1,
+            }
+        }
+        Self { groups: sizes.len(), unknown, largest: sizes.into_values().max().unwrap_or(0) }
+    }
+
+    /// Whether images were seen to belong together.
+    pub fn is_known(&self) -> bool {
+        self.largest > 1
+    }
+}
+
+/// The ids by group, in byte order of the groups' names; ids of a group in byte
+/// order. Ids without a group are left out: [`Grouping`] counts them.
 pub(in crate::data) fn grouped<'a>(
     ids: &'a [String],
     group: impl Fn(&'a str) -> Option<&'a str>,
 ) -> Vec<Vec<String>> {
     let mut named: BTreeMap<&str, Vec<String>> = BTreeMap::new();
-    let mut alone = Vec::new();
     for id in ids {
-        match group(id) {
-            Some(name) => named.entry(name).or_default().push(id.clone()),
-            None => alone.push(vec![id.clone()]),
+        if let Some(name) = group(id) {
+            named.entry(name).or_default().push(id.clone());
         }
     }
-    let mut groups: Vec<Vec<String>> = named.into_values().chain(alone).collect();
+    let mut groups: Vec<Vec<String>> = named.into_values().collect();
     groups.iter_mut().for_each(|ids| ids.sort_unstable());
     groups
 }
@@ -149,9 +180,12 @@ mod tests {
     }
 
     #[test]
-    fn images_without_a_group_stand_alone() {
+    fn images_without_a_group_are_counted_and_in_no_group() {
         let ids: Vec<String> = ["b_2", "x", "a_1", "b_1"].map(str::to_owned).to_vec();
-        assert_eq!(grouped(&ids, name), [vec!["a_1"], vec!["b_1", "b_2"], vec!["x"]]);
+        assert_eq!(grouped(&ids, name), [vec!["a_1"], vec!["b_1", "b_2"]]);
+        let grouping = Grouping::of(ids.iter().map(|id| name(id)));
+        assert_eq!(grouping, Grouping { groups: 2, unknown: 1, largest: 2 });
+        assert!(grouping.is_known() && !Grouping::of(["a", "b"].into_iter().map(Some)).is_known());
     }
 
     #[test]

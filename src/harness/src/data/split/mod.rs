@@ -19,7 +19,7 @@ mod groups;
 
 pub use error::{Mistake, SplitError};
 pub(super) use folds::{grouped_k_fold, k_fold};
-pub use groups::{Straddle, straddling};
+pub use groups::{Grouping, Straddle, straddling};
 pub(super) use groups::{by_group, grouped};
 
 use super::DataError;
