@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::error::alike;
 use super::ingest::{Entry, Registration};
-use super::manifest::{Counts, Manifest, SplitKind};
+use super::manifest::{Counts, ImageRule, Manifest, SplitKind};
 use super::pack::Pack;
 use super::phantom::{Family, Phantom};
 use super::prepare::{self, Form, Picture, Resized};
@@ -194,6 +194,14 @@ impl Dataset {
         }
     }
 
+    /// How stored image values become levels of 8 bits.
+    pub fn image_rule(&self) -> ImageRule {
+        match &self.inner.source {
+            Source::Folder { manifest, .. } => manifest.image,
+            Source::Phantom(_) => ImageRule::default(),
+        }
+    }
+
     /// The registration behind a dataset of files; `None` for phantoms.
     pub fn registration(&self) -> Option<&Registration> {
         match &self.inner.source {
@@ -219,9 +227,9 @@ impl Dataset {
             Source::Folder { manifest, registration, places } => {
                 let entry = &registration.entries[*places.get(id).ok_or_else(unknown)?];
                 let (path, bytes) = self.read(&registration.root, &entry.image.path, &entry.image.blake3)?;
-                let image = decode::rgb(&bytes, &path)?;
+                let image = decode::rgb(&bytes, &path, manifest.image)?.pixels;
                 let (path, bytes) = self.read(&registration.root, &entry.mask.path, &entry.mask.blake3)?;
-                let mask = decode::mask(&bytes, &path, manifest.mask)?;
+                let mask = decode::mask(&bytes, &path, manifest.mask)?.pixels;
                 if image.dimensions() != mask.dimensions() {
                     let (mask_size, image_size) = (mask.dimensions(), image.dimensions());
                     return Err(DataError::SizeMismatch { mask: path, mask_size, image_size });
@@ -269,7 +277,7 @@ impl Dataset {
         })
     }
 
-    /// Width and height of one image as stored, pixels; reads its header alone.
+    /// Width and height of one image as it is shown, pixels; decodes no pixel.
     pub(super) fn dimensions(&self, id: &str) -> Result<(u32, u32), DataError> {
         match &self.inner.source {
             Source::Phantom(phantom) => Ok((phantom.size as u32, phantom.size as u32)),

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use super::decode::{Facts, Held};
 use super::files::FileEntry;
 use super::manifest::{Keep, Manifest};
 use super::scan::{Pair, PartName, Tree, scan, scan_layout};
@@ -19,7 +20,7 @@ use crate::spec::protocol::Part;
 pub type Progress<'a> = &'a (dyn Fn(usize, usize) + Sync);
 
 /// A dataset's folder as it was when it was registered.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Registration {
     /// Version of this file format.
@@ -47,6 +48,12 @@ pub struct Registration {
     /// Pairs of the files that the manifest's `keep` leaves out, sorted by id.
     #[serde(default)]
     pub left_out: Vec<Entry>,
+    /// What all image files hold beside their pixels, and what was done about it.
+    #[serde(default)]
+    pub image_files: Held,
+    /// The same of all mask files.
+    #[serde(default)]
+    pub mask_files: Held,
 }
 
 /// An archive as it was when its files were unpacked.
@@ -103,11 +110,11 @@ impl Registration {
     }
 }
 
-/// Digest of a dataset's content: the id of the dataset, how masks are read,
+/// Digest of a dataset's content: the id of the dataset, how masks and images are read,
 /// then for each pair in order of id: id, part, group, hash of the image, hash
 /// of the mask. Each word is preceded by its length.
 fn digest(manifest: &Manifest, entries: &[Entry]) -> String {
-    let rule = manifest.mask.words();
+    let rule = manifest.mask.words() + &manifest.image.words();
     let mut words = vec![manifest.id.as_str(), rule.as_str()];
     for entry in entries {
         let part = entry.part.map_or("", PartName::name);
@@ -140,7 +147,7 @@ pub(super) fn ingest(
 
     let total = scan.pairs.len();
     let done = AtomicUsize::new(0);
-    let read: Vec<Result<(Entry, bool), Vec<Problem>>> = scan
+    let read: Vec<Result<Read, Vec<Problem>>> = scan
         .pairs
         .into_par_iter()
         .map(|pair| {
@@ -156,13 +163,20 @@ pub(super) fn ingest(
         return Err(ArchiveError::Stopped.into());
     }
     let (mut entries, mut left_out) = (Vec::with_capacity(total), Vec::new());
+    let (mut image_files, mut mask_files) = (Held::default(), Held::default());
     for result in read {
         match result {
-            Ok((entry, true)) => entries.push(entry),
-            Ok((entry, false)) => left_out.push(entry),
+            Ok(read) => {
+                image_files.add(&read.entry.image.path, &read.image);
+                mask_files.add(&read.entry.mask.path, &read.mask);
+                if read.is_kept { entries.push(read.entry) } else { left_out.push(read.entry) }
+            }
             Err(found) => problems.extend(found),
         }
     }
+    // What one file cannot tell: whether a depth is filled, by all files together.
+    let ranges = [image_files.too_dark(manifest.image), mask_files.unreached(manifest.mask)];
+    problems.extend(ranges.into_iter().flatten().map(|(file, message)| Problem::Unfit { file, message }));
     problems.extend(read_groups(manifest, &root, &mut entries));
     let found = total - left_out.len();
     let expected = if manifest.images == Manifest::ANY { found } else { manifest.images };
@@ -187,6 +201,8 @@ pub(super) fn ingest(
         digest: digest(manifest, &entries),
         entries,
         left_out,
+        image_files,
+        mask_files,
     })
 }
 
@@ -207,37 +223,50 @@ fn read_groups(manifest: &Manifest, root: &Path, entries: &mut [Entry]) -> Vec<P
     problems
 }
 
+/// A pair that was read.
+struct Read {
+    entry: Entry,
+    /// Whether the dataset keeps it.
+    is_kept: bool,
+    image: Facts,
+    mask: Facts,
+}
+
 /// Hashes and decodes both files of a pair, and says whether the dataset keeps it.
-fn read_pair(manifest: &Manifest, root: &Path, pair: Pair) -> Result<(Entry, bool), Vec<Problem>> {
+fn read_pair(manifest: &Manifest, root: &Path, pair: Pair) -> Result<Read, Vec<Problem>> {
     let take = |path: &str| {
         FileEntry::take(root, path)
             .map_err(|e| Problem::Unreadable { file: path.to_owned(), message: e.to_string() })
     };
     let undecodable = |file: &str, error: DataError| {
-        let message = match error {
-            DataError::Decode { message, .. } => message,
-            other => other.to_string(),
-        };
-        Problem::Undecodable { file: file.to_owned(), message }
+        let file = file.to_owned();
+        match error {
+            DataError::Decode { message, .. } => Problem::Undecodable { file, message },
+            DataError::Unfit { message, .. } => Problem::Unfit { file, message },
+            other => Problem::Undecodable { file, message: other.to_string() },
+        }
     };
     let image = take(&pair.image).and_then(|(entry, bytes)| {
-        let decoded = decode::rgb(&bytes, Path::new(&pair.image)).map_err(|e| undecodable(&pair.image, e))?;
-        Ok((entry, decoded.dimensions()))
+        let decoded = decode::rgb(&bytes, Path::new(&pair.image), manifest.image)
+            .map_err(|e| undecodable(&pair.image, e))?;
+        Ok((entry, decoded.pixels.dimensions(), decoded.facts))
     });
     let mask = take(&pair.mask).and_then(|(entry, bytes)| {
         let decoded = decode::mask(&bytes, Path::new(&pair.mask), manifest.mask)
             .map_err(|e| undecodable(&pair.mask, e))?;
         let threshold = manifest.mask.threshold();
-        let kept = manifest.keep == Keep::All || decoded.pixels().any(|pixel| pixel.0[0] > threshold);
-        Ok((entry, decoded.dimensions(), kept))
+        let is_kept =
+            manifest.keep == Keep::All || decoded.pixels.pixels().any(|pixel| pixel.0[0] > threshold);
+        Ok((entry, decoded.pixels.dimensions(), decoded.facts, is_kept))
     });
     match (image, mask) {
-        (Ok((image, image_size)), Ok((mask, mask_size, kept))) => {
+        (Ok((image, image_size, image_facts)), Ok((mask, mask_size, mask_facts, is_kept))) => {
             if image_size != mask_size {
-                let (image, mask) = (pair.image, pair.mask);
-                return Err(vec![Problem::SizeMismatch { image, image_size, mask, mask_size }]);
+                let (image, mask) = (&pair.image, &pair.mask);
+                return Err(vec![Problem::of_sizes(image, image_size, &image_facts, mask, mask_size)]);
             }
-            Ok((Entry { id: pair.id, part: pair.part, group: None, image, mask }, kept))
+            let entry = Entry { id: pair.id, part: pair.part, group: None, image, mask };
+            Ok(Read { entry, is_kept, image: image_facts, mask: mask_facts })
         }
         (image, mask) => Err([image.err(), mask.err()].into_iter().flatten().collect()),
     }

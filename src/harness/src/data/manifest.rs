@@ -2,9 +2,10 @@
 
 use std::sync::LazyLock;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::DataError;
+use super::decode::Depth;
 use super::pattern::Pattern;
 use super::rules::{GroupRule, PartRule};
 
@@ -53,6 +54,9 @@ pub struct Manifest {
     /// The counts of the parts as used, where the paper's contradict its own
     /// total; see [`Manifest::counts`].
     pub used: Option<Counts>,
+    /// How stored image values become levels of 8 bits.
+    #[serde(default)]
+    pub image: ImageRule,
     pub mask: MaskRule,
     #[serde(default)]
     pub keep: Keep,
@@ -75,13 +79,50 @@ pub struct Counts {
     pub test: usize,
 }
 
+/// How stored image values become levels of 8 bits: 0 is black, `white` is
+/// white, linear between.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ImageRule {
+    /// Left out, it is the greatest value that the depth of a file can hold, 1
+    /// for floats. Greater than 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub white: Option<f64>,
+}
+
+// Its number is checked where it is read: it is never NaN.
+impl Eq for ImageRule {}
+
+impl ImageRule {
+    /// The stored value that is white at a depth.
+    pub fn white_of(self, depth: Depth) -> f64 {
+        self.white.unwrap_or_else(|| depth.full())
+    }
+
+    /// Whether nothing is stated.
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Why a value cannot be white; `None` if it can.
+    pub fn refuse(white: f64) -> Option<String> {
+        let is_good = white.is_finite() && white > 0.0;
+        (!is_good).then(|| format!("white = {white}: the stored value that is white is greater than 0"))
+    }
+
+    /// The rule in words, for digests; empty where nothing is stated.
+    pub(super) fn words(self) -> String {
+        self.white.map_or_else(String::new, |white| format!("; image white {white}"))
+    }
+}
+
 /// How stored mask values become foreground.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum MaskRule {
     /// Grey values; foreground is `> above` on the scale 0..=255.
     Grey { above: u8 },
-    /// Labels of objects, 8 or 16 bit; foreground is `> 0`.
+    /// Labels of objects, up to 64 bit; foreground is `> 0`.
     Instances,
 }
 
@@ -209,6 +250,9 @@ impl Manifest {
         let mut say = |key: &str, message: &str| found.push((key.to_owned(), message.to_owned()));
         if self.layouts.is_empty() || self.images == 0 {
             say("layout", "it needs a layout and images");
+        }
+        if let Some(message) = self.image.white.and_then(ImageRule::refuse) {
+            say("image", &message);
         }
         if let Some(message) = self.group.as_ref().and_then(GroupRule::contradiction) {
             say("group", message);

@@ -36,7 +36,7 @@ pub use dataset::{CatalogueEntry, Dataset, Sample, catalogue, catalogue_in};
 pub use error::DataError;
 pub use files::FileEntry;
 pub use ingest::{ArchiveFacts, Entry, Progress, Registration};
-pub use manifest::{Counts, Manifest};
+pub use manifest::{Counts, ImageRule, Manifest};
 pub use names::KnownDatasets;
 pub use problem::Problem;
 pub use registry::Registry;

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::Serialize;
 
+use super::decode::Facts;
+
 /// One thing wrong with a dataset on disk. File names are relative to the
 /// dataset's folder, with `/` between parts.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -19,6 +21,11 @@ pub enum Problem {
     Duplicate { id: String, file: String },
     /// The file does not decode.
     Undecodable { file: String, message: String },
+    /// The file decodes, but holds what the dataset's rules have no place for.
+    Unfit { file: String, message: String },
+    /// The mask has the size that its image has as stored, not as its
+    /// orientation tag shows it.
+    Turned { image: String, tag: u8, image_size: (u32, u32), mask: String, mask_size: (u32, u32) },
     /// The file cannot be read.
     Unreadable { file: String, message: String },
     /// Image and mask differ in size (width, height; pixels).
@@ -38,12 +45,36 @@ pub enum Problem {
 }
 
 impl Problem {
+    /// What to say of a mask that has another size than its image, whose facts
+    /// are given.
+    pub fn of_sizes(
+        image: &str,
+        image_size: (u32, u32),
+        facts: &Facts,
+        mask: &str,
+        mask_size: (u32, u32),
+    ) -> Self {
+        let (image, mask) = (image.to_owned(), mask.to_owned());
+        if facts.stored_size(image_size) == mask_size {
+            return Problem::Turned { image, tag: facts.orientation, image_size, mask, mask_size };
+        }
+        Problem::SizeMismatch { image, image_size, mask, mask_size }
+    }
+
+    /// Whether the files are sound and it is the manifest, or how they were
+    /// saved, that has to change.
+    pub fn is_of_the_rules(&self) -> bool {
+        matches!(self, Problem::Unfit { .. } | Problem::Turned { .. })
+    }
+
     /// The file that the problem is about, if it is about one.
     pub fn file(&self) -> Option<&str> {
         match self {
             Problem::MissingMask { image: file, .. }
             | Problem::MissingImage { mask: file, .. }
             | Problem::SizeMismatch { mask: file, .. }
+            | Problem::Turned { mask: file, .. }
+            | Problem::Unfit { file, .. }
             | Problem::Duplicate { file, .. }
             | Problem::Undecodable { file, .. }
             | Problem::Unreadable { file, .. }
@@ -68,6 +99,13 @@ impl fmt::Display for Problem {
             }
             Problem::Duplicate { id, file } => write!(f, "{file}: the id `{id}` is taken by another file"),
             Problem::Undecodable { file, message } => write!(f, "{file}: does not decode: {message}"),
+            Problem::Unfit { file, message } => write!(f, "{file}: {message}"),
+            Problem::Turned { image, tag, image_size, mask, mask_size } => write!(
+                f,
+                "{mask}: is {}x{}, as {image} is stored, but the orientation tag {tag} of {image} shows it as \
+                 {}x{}; turn the mask likewise, or take the tag from the image (exiftool -Orientation= FILE)",
+                mask_size.0, mask_size.1, image_size.0, image_size.1
+            ),
             Problem::Unreadable { file, message } => write!(f, "{file}: cannot be read: {message}"),
             Problem::SizeMismatch { image, image_size, mask, mask_size } => write!(
                 f,

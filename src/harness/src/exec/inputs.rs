@@ -56,6 +56,7 @@ pub fn facts(dataset: &Dataset, partition: &Partition) -> DatasetFacts {
         validation,
         test,
         redistributable: dataset.redistributable(),
+        white: dataset.image_rule().white,
     }
 }
 

@@ -103,6 +103,9 @@ pub struct DatasetFacts {
     pub test: usize,
     /// Whether its terms allow showing its images to others.
     pub redistributable: bool,
+    /// The stored image value that is white, where the manifest states one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub white: Option<f64>,
 }
 
 impl DatasetFacts {

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::archive::{ArchiveError, Watch};
 use crate::cli::{Common, Format};
-use crate::data::{Addition, DataError, Manifest, Registration, Registry, user};
+use crate::data::{Addition, DataError, Manifest, Problem, Registration, Registry, user};
 use crate::exit::{Exit, Failure, OrExit};
 use crate::spec::Origin;
 
@@ -55,6 +55,7 @@ pub fn add(
 
 fn failure(error: &DataError) -> Failure {
     let exit = match error {
+        DataError::Problems { problems, .. } if problems.iter().all(Problem::is_of_the_rules) => Exit::Usage,
         DataError::Archive(ArchiveError::Stopped) => Exit::Interrupted,
         DataError::Sources { .. } => Exit::Usage,
         _ => Exit::Environment,
@@ -84,10 +85,17 @@ fn tell(manifest: &Manifest, found: &Registration, common: &Common) -> Result<()
             found.images
         ));
     }
+    let mut told = found.image_files.notes("images");
+    told.extend(found.image_files.scaling(manifest.image));
+    told.extend(found.mask_files.notes("masks"));
+    for told in told {
+        super::super::note(&format!("note: {name}: {told}"));
+    }
     if common.format == Format::Json {
         return super::super::answer_json(&json!({
             "id": name, "images": found.images, "expected": found.expected, "left_out": found.left_out.len(),
             "grouped": grouped, "digest": found.digest, "root": found.root, "archives": found.archives,
+            "image_files": found.image_files, "mask_files": found.mask_files,
         }));
     }
     let left_out = match found.left_out.len() {

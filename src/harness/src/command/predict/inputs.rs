@@ -6,15 +6,10 @@ use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Component, Path, PathBuf};
 
-use image::ImageFormat;
-
 use super::pattern::glob;
+use crate::data::decode;
 use crate::exec::predict::Picture;
 use crate::exit::{Exit, Failure, OrExit};
-
-/// Endings that promise an image. A file with one of them that is no image is
-/// a failure; any other file of a folder is taken if it begins like an image.
-const ENDINGS: [&str; 6] = ["png", "jpg", "jpeg", "bmp", "tif", "tiff"];
 
 /// A file to predict.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,7 +54,7 @@ pub(super) fn collect(arguments: &[PathBuf], out: &Path, truth: Option<&Path>) -
     }
     if search.found.is_empty() {
         let given: Vec<String> = arguments.iter().map(|path| path.display().to_string()).collect();
-        let text = format!("no image (PNG, JPEG, BMP, TIFF) in {}", given.join(", "));
+        let text = format!("no image ({}) in {}", decode::FORMATS, given.join(", "));
         return Err(Failure::new(Exit::NothingSelected, text));
     }
     let truths = truth.map(|folder| truths(folder, &search.found)).transpose()?;
@@ -201,17 +196,17 @@ fn below(
     Ok(())
 }
 
-/// Whether a file of a folder is to be taken.
+/// Whether a file of a folder is to be taken: its ending promises an image, so
+/// that it is a failure if it is none, or it begins like one.
 fn is_image(path: &Path) -> bool {
     let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase());
-    if ending.is_some_and(|ending| ENDINGS.contains(&ending.as_str())) {
+    if ending.is_some_and(|ending| decode::ENDINGS.contains(&ending.as_str())) {
         return true;
     }
     let mut head = Vec::new();
     // What cannot be read and promises nothing is no image.
     let read = File::open(path).and_then(|file| file.take(16).read_to_end(&mut head));
-    let known = [ImageFormat::Png, ImageFormat::Jpeg, ImageFormat::Bmp, ImageFormat::Tiff];
-    read.is_ok() && image::guess_format(&head).is_ok_and(|format| known.contains(&format))
+    read.is_ok() && decode::is_picture(&head)
 }
 
 /// A name for each: the file's, without its ending, below its folders. Where

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::super::{note, read, show};
 use crate::cli::Predict;
+use crate::data::ImageRule;
 use crate::exit::{Exit, Failure, OrExit};
 use crate::key::Key;
 use crate::key::revision::Revisions;
@@ -27,6 +28,9 @@ pub(super) struct Predictor {
     /// blake3 of the weights file.
     pub(super) weights_digest: String,
     pub(super) image: Image,
+    /// Which stored value is white: that of the run's dataset, or as stated.
+    #[serde(skip_serializing_if = "ImageRule::is_default")]
+    pub(super) range: ImageRule,
     pub(super) evaluate: Evaluate,
     #[serde(skip)]
     pub(super) batch_size: usize,
@@ -62,6 +66,10 @@ pub(super) fn find(arguments: &Predict) -> Result<Predictor, Failure> {
         }
         predictor.evaluate.threshold = threshold;
     }
+    if let Some(white) = arguments.white {
+        mistakes.extend(ImageRule::refuse(white).map(|why| format!("--{}", why.replacen(" = ", " ", 1))));
+        predictor.range.white = Some(white);
+    }
     if let Some(batch) = arguments.batch {
         if batch == 0 {
             mistakes.push("--batch 0: at least one image".to_owned());
@@ -89,6 +97,7 @@ fn of_file(model: &str, weights: &Path) -> Result<Predictor, Failure> {
         weights: weights.to_owned(),
         weights_digest,
         image: protocol.image,
+        range: ImageRule::default(),
         evaluate: protocol.evaluate,
         batch_size: protocol.train.batch_size,
     })
@@ -163,6 +172,7 @@ fn of_run(store: &Store, digits: &str) -> Result<Predictor, Failure> {
         weights: attempt.folder().join("model.safetensors"),
         weights_digest: record.weights,
         image: protocol.image,
+        range: ImageRule { white: record.dataset.and_then(|dataset| dataset.white) },
         evaluate: evaluation.map_or(protocol.evaluate, |record| record.cell.protocol.evaluate),
         batch_size: protocol.train.batch_size,
     })
