@@ -6,6 +6,7 @@ mod check;
 mod cli;
 mod cost;
 mod datasets;
+mod decoding;
 mod devices;
 mod forward;
 mod import;

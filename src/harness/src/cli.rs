@@ -257,7 +257,7 @@ pub struct Predict {
     /// Weights under the reference's names (safetensors)
     #[arg(long, value_name = "W", requires = "model")]
     pub weights: Option<PathBuf>,
-    /// Files, folders (to the bottom) and patterns (`'frames/**/*.png'`): PNG, JPEG, BMP, TIFF
+    /// Files, folders (to the bottom) and patterns (`'frames/**/*.png'`): PNG, JPEG, BMP, TIFF, GIF, WebP
     #[arg(required = true, value_name = "IMAGES")]
     pub images: Vec<PathBuf>,
     /// Folder of the masks; a stopped call is taken up there
@@ -269,6 +269,9 @@ pub struct Predict {
     /// A pixel is foreground above this probability (default: the run's or the protocol's)
     #[arg(long, value_name = "P")]
     pub threshold: Option<f64>,
+    /// Stored value that is white (default: that of the run's dataset, else the greatest of each file's depth)
+    #[arg(long, value_name = "VALUE")]
+    pub white: Option<f64>,
     /// Images of one forward pass (default: the run's or the protocol's batch)
     #[arg(long, value_name = "N")]
     pub batch: Option<usize>,

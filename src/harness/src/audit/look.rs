@@ -76,10 +76,7 @@ impl Look {
             detail: Detail::of(&grey),
             channels: equal(&sample.image),
             is_blank: sample.image.pixels().all(|pixel| Some(*pixel) == first),
-            mask: MaskLook {
-                file: entry.map(Entry::mask_digest),
-                ..MaskLook::of(&sample.mask)
-            },
+            mask: MaskLook { file: entry.map(Entry::mask_digest), ..MaskLook::of(&sample.mask) },
         })
     }
 }

@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::error::alike;
 use super::facts::Concern;
 use super::ingest::{Entry, Registration};
-use super::manifest::{Counts, Manifest, SplitKind};
+use super::manifest::{Counts, ImageRule, Manifest, SplitKind};
 use super::mask::{self, MaskRule, Reading, Scale};
 use super::pack::Pack;
 use super::phantom::{Family, Phantom};
@@ -203,6 +203,14 @@ impl Dataset {
         self.registration().map_or(&[], Registration::concerns)
     }
 
+    /// How stored image values become levels of 8 bits.
+    pub fn image_rule(&self) -> ImageRule {
+        match &self.inner.source {
+            Source::Folder { manifest, .. } => manifest.image,
+            Source::Phantom(_) => ImageRule::default(),
+        }
+    }
+
     /// The registration behind a dataset of files; `None` for phantoms.
     pub fn registration(&self) -> Option<&Registration> {
         match &self.inner.source {
@@ -225,14 +233,14 @@ impl Dataset {
                 let index = self.inner.ids.binary_search_by(|known| known.as_str().cmp(id));
                 Ok(phantom.draw(index.map_err(|_| unknown())?))
             }
-            Source::Folder { registration, places, reading, .. } => {
+            Source::Folder { manifest, registration, places, reading } => {
                 let entry = &registration.entries[*places.get(id).ok_or_else(unknown)?];
                 let (path, bytes) = self.read(&registration.root, &entry.image.path, &entry.image.blake3)?;
-                let image = decode::rgb(&bytes, &path)?;
+                let image = decode::rgb(&bytes, &path, manifest.image)?.pixels;
                 let mut masks = Vec::new();
                 for file in entry.masks() {
                     let (path, bytes) = self.read(&registration.root, &file.path, &file.blake3)?;
-                    let mask = mask::read(&bytes, &path, reading)?;
+                    let mask = mask::read(&bytes, &path, reading)?.pixels;
                     if image.dimensions() != mask.dimensions() {
                         let (mask_size, image_size) = (mask.dimensions(), image.dimensions());
                         return Err(DataError::SizeMismatch { mask: path, mask_size, image_size });
@@ -283,7 +291,7 @@ impl Dataset {
         })
     }
 
-    /// Width and height of one image as stored, pixels; reads its header alone.
+    /// Width and height of one image as it is shown, pixels; decodes no pixel.
     pub(super) fn dimensions(&self, id: &str) -> Result<(u32, u32), DataError> {
         match &self.inner.source {
             Source::Phantom(phantom) => Ok((phantom.size as u32, phantom.size as u32)),

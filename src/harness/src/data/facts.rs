@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::mask::{Case, Found, Scale};
-use super::{Entry, FileEntry, Manifest};
+use super::mask::{Case, Found, Look, Scale};
+use super::{Entry, FileEntry, Manifest, decode};
 
 /// Images that a list names.
 const NAMED: usize = 12;
@@ -87,8 +87,9 @@ pub(super) struct Looked {
     pub entry: Entry,
     /// Of the image, pixels.
     pub size: (u32, u32),
+    pub image: decode::Facts,
     /// In the order of the entry's masks; at least one.
-    pub masks: Vec<Found>,
+    pub masks: Vec<Look>,
     /// Pixels that any of them marks.
     pub foreground: u64,
     /// Whether the manifest's `keep` takes it.
@@ -97,9 +98,9 @@ pub(super) struct Looked {
 
 impl Looked {
     pub fn cases(&self) -> impl Iterator<Item = Case<'_>> {
-        let case = |(file, found): (_, _)| {
-            let file: &FileEntry = file;
-            Case { file: &file.path, found, left_out: !self.kept }
+        let case = |(file, look): (_, _)| {
+            let (file, look): (&FileEntry, &Look) = (file, look);
+            Case { file: &file.path, found: &look.found, left_out: !self.kept }
         };
         self.entry.masks().zip(&self.masks).map(case)
     }
@@ -150,14 +151,11 @@ impl MaskFacts {
         let extreme = |looked: &&Looked| Extreme { id: looked.entry.id.clone(), share: looked.share() };
         let by_share = |a: &&&Looked, b: &&&Looked| a.share().total_cmp(&b.share());
         let ids = |is: fn(&Looked) -> bool| {
-            let found: Vec<&str> = kept
-                .iter()
-                .filter(|looked| is(looked))
-                .map(|looked| looked.entry.id.as_str())
-                .collect();
+            let found: Vec<&str> =
+                kept.iter().filter(|looked| is(looked)).map(|looked| looked.entry.id.as_str()).collect();
             (found.len(), found.iter().take(NAMED).map(|id| (*id).to_owned()).collect())
         };
-        let masks = || kept.iter().flat_map(|looked| &looked.masks);
+        let masks = || kept.iter().flat_map(|looked| looked.masks.iter().map(|look| &look.found));
         let values: Option<BTreeSet<u32>> = masks().try_fold(BTreeSet::new(), |mut all, mask| {
             all.extend(mask.values.as_ref()?);
             (all.len() <= LISTED).then_some(all)
@@ -168,10 +166,7 @@ impl MaskFacts {
             rule: manifest.mask.to_string(),
             scale: Scale::of(masks()),
             values: values.map(|values| values.into_iter().collect()),
-            range: (
-                masks().map(Found::least).min()?,
-                masks().map(Found::greatest).max()?,
-            ),
+            range: (masks().map(Found::least).min()?, masks().map(Found::greatest).max()?),
             most_values: masks().map(|mask| mask.distinct).max()?,
             mean: kept.iter().map(|looked| looked.share()).sum::<f64>() / kept.len() as f64,
             least: kept.iter().min_by(by_share).map(extreme)?,

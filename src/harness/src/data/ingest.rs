@@ -8,10 +8,11 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use super::decode::Held;
 use super::facts::{Concern, Facts, Looked};
 use super::files::FileEntry;
 use super::manifest::{Keep, Manifest};
-use super::mask::{self, Case, Found, Reading, Scale};
+use super::mask::{self, Case, MaskRule, Reading, Scale};
 use super::scan::{Pair, PartName, Tree, scan, scan_again};
 use super::{DataError, LeftOver, Problem, decode, merge};
 use crate::archive::ArchiveError;
@@ -70,6 +71,12 @@ pub struct Registration {
     /// names are compared in (Unicode NFC).
     #[serde(default, skip_serializing_if = "is_zero")]
     pub recomposed: usize,
+    /// What all image files hold beside their pixels, and what was done about it.
+    #[serde(default)]
+    pub image_files: Held,
+    /// The same of all mask files.
+    #[serde(default)]
+    pub mask_files: Held,
 }
 
 fn is_zero(count: &usize) -> bool {
@@ -160,11 +167,11 @@ impl Registration {
     }
 }
 
-/// Digest of a dataset's content: the id of the dataset, how masks are read,
+/// Digest of a dataset's content: the id of the dataset, how masks and images are read,
 /// then for each pair in order of id: id, part, group, hash of the image, hash
 /// of the mask. Each word is preceded by its length.
 fn digest(manifest: &Manifest, entries: &[Entry]) -> String {
-    let rule = manifest.mask.to_string();
+    let rule = manifest.mask.to_string() + &manifest.image.words();
     let masks: Vec<String> = entries.iter().map(Entry::mask_digest).collect();
     let mut words = vec![manifest.id.as_str(), rule.as_str()];
     for (entry, mask) in entries.iter().zip(&masks) {
@@ -213,13 +220,17 @@ pub(super) fn ingest(
     if stop.load(Ordering::Relaxed) {
         return Err(ArchiveError::Stopped.into());
     }
-    let mut all = Vec::with_capacity(total);
+    let mut all: Vec<Looked> = Vec::with_capacity(total);
     for result in read {
         match result {
             Ok(looked) => all.push(looked),
             Err(found) => problems.extend(found),
         }
     }
+    let (image_files, mask_files) = held(manifest, &all);
+    // What one file cannot tell: whether a depth is filled, by all files together.
+    let too_dark = image_files.too_dark(manifest.image);
+    problems.extend(too_dark.map(|(file, message)| Problem::Unfit { file, message }));
     problems.extend(read_groups(manifest, &root, &mut all));
     let left_out = all.iter().filter(|looked| !looked.kept).count();
     let found = total - left_out;
@@ -227,7 +238,7 @@ pub(super) fn ingest(
     if found > expected || (found != expected && !terms.partial) {
         problems.push(Problem::WrongCount { found, expected });
     }
-    let (refused, concerns) = concerns(manifest, terms, &all);
+    let (refused, concerns) = concerns(manifest, terms, &all, &image_files);
     problems.extend(refused);
     if found == 0 && problems.is_empty() {
         problems.push(Problem::NothingKept { left_out });
@@ -253,12 +264,19 @@ pub(super) fn ingest(
         left_out,
         left_over: scan.left_over,
         recomposed: scan.recomposed,
+        image_files,
+        mask_files,
         facts,
     })
 }
 
 /// What ends the registration under the terms, and what is told.
-fn concerns(manifest: &Manifest, terms: Terms, looked: &[Looked]) -> (Vec<Problem>, Vec<Concern>) {
+fn concerns(
+    manifest: &Manifest,
+    terms: Terms,
+    looked: &[Looked],
+    images: &Held,
+) -> (Vec<Problem>, Vec<Concern>) {
     let cases: Vec<Case<'_>> = looked.iter().flat_map(Looked::cases).collect();
     let (mut refused, mut told) = (Vec::new(), Vec::new());
     for sign in mask::signs(manifest.mask, &cases, !manifest.is_own()) {
@@ -268,6 +286,9 @@ fn concerns(manifest: &Manifest, terms: Terms, looked: &[Looked]) -> (Vec<Proble
         } else {
             told.push(Concern { key: sign.key.to_owned(), accepted: sign.is_certain, message });
         }
+    }
+    if let Some(message) = images.faint(manifest.image) {
+        told.push(Concern { key: "image".to_owned(), accepted: false, message });
     }
     let kept = looked.iter().filter(|looked| looked.kept).map(|looked| &looked.entry);
     let groups = kept.map(|entry| (entry.id.as_str(), entry.group.as_deref()));
@@ -291,12 +312,10 @@ fn read_groups(manifest: &Manifest, root: &Path, all: &mut [Looked]) -> Vec<Prob
         Some(Err(problems)) => return problems,
     };
     // Of those that are left out no table need know.
-    let kept = || all.iter().filter(|looked| looked.kept);
-    let problems = groups.unnamed(kept().map(|looked| looked.entry.id.as_str()));
     for (looked, folder) in all.iter_mut().zip(folders).filter(|(looked, _)| looked.kept) {
         looked.entry.group = groups.of(&looked.entry.id, folder.as_deref());
     }
-    groups.unnamed(entries.iter().map(|entry| entry.id.as_str()))
+    groups.unnamed(all.iter().filter(|looked| looked.kept).map(|looked| looked.entry.id.as_str()))
 }
 
 /// Hashes and decodes both files of a pair and looks at them.
@@ -306,22 +325,23 @@ fn read_pair(manifest: &Manifest, root: &Path, pair: Pair) -> Result<Looked, Vec
             .map_err(|e| Problem::Unreadable { file: path.to_owned(), message: e.to_string() })
     };
     let undecodable = |file: &str, error: DataError| {
-        let message = match error {
-            DataError::Decode { message, .. } => message,
-            other => other.to_string(),
-        };
-        Problem::Undecodable { file: file.to_owned(), message }
+        let file = file.to_owned();
+        match error {
+            DataError::Decode { message, .. } => Problem::Undecodable { file, message },
+            DataError::Unfit { message, .. } => Problem::Unfit { file, message },
+            other => Problem::Undecodable { file, message: other.to_string() },
+        }
     };
     let image = take(&pair.image).and_then(|(entry, bytes)| {
-        let decoded = decode::rgb(&bytes, Path::new(&pair.image)).map_err(|e| undecodable(&pair.image, e))?;
-        Ok((entry, decoded.dimensions()))
+        let decoded = decode::rgb(&bytes, Path::new(&pair.image), manifest.image)
+            .map_err(|e| undecodable(&pair.image, e))?;
+        Ok((entry, decoded.pixels.dimensions(), decoded.facts))
     });
     let (mut problems, mut masks, mut sound) = (Vec::new(), Vec::new(), None);
     for file in &pair.masks {
         let mask = take(file).and_then(|(entry, bytes)| {
             let looked = mask::look(&bytes, Path::new(file), manifest.mask);
-            let (size, found) = looked.map_err(|e| undecodable(file, e))?;
-            Ok((entry, bytes, size, found))
+            Ok((entry, bytes, looked.map_err(|e| undecodable(file, e))?))
         });
         match mask {
             Ok(mask) => masks.push(mask),
@@ -330,32 +350,45 @@ fn read_pair(manifest: &Manifest, root: &Path, pair: Pair) -> Result<Looked, Vec
     }
     match image {
         Err(problem) => problems.insert(0, problem),
-        Ok((image, image_size)) => {
-            for (mask, _, mask_size, _) in &masks {
-                if *mask_size != image_size {
-                    let (image, mask, mask_size) = (pair.image.clone(), mask.path.clone(), *mask_size);
-                    problems.push(Problem::SizeMismatch { image, image_size, mask, mask_size });
-                }
+        Ok((image, size, facts)) => {
+            for (mask, _, looked) in masks.iter().filter(|(.., looked)| looked.size != size) {
+                problems.push(Problem::of_sizes(&pair.image, size, &facts, &mask.path, looked.size));
             }
-            sound = Some((image, image_size)).filter(|_| problems.is_empty());
+            sound = Some((image, size, facts)).filter(|_| problems.is_empty());
         }
     }
-    let Some((image, size)) = sound else { return Err(problems) };
+    let Some((image, size, facts)) = sound else { return Err(problems) };
     let foreground = match &masks[..] {
-        [(.., found)] => found.foreground,
-        several => marked(several.iter().map(|(entry, bytes, ..)| (entry.path.as_str(), bytes.as_slice())), manifest)
-            .map_err(|error| vec![undecodable(&pair.image, error)])?,
+        [(.., looked)] => looked.found.foreground,
+        several => {
+            let files = several.iter().map(|(entry, bytes, _)| (entry.path.as_str(), bytes.as_slice()));
+            marked(files, manifest).map_err(|error| vec![undecodable(&pair.image, error)])?
+        }
     };
     let kept = manifest.keep == Keep::All || foreground > 0;
-    let (mut entries, masks): (Vec<FileEntry>, Vec<Found>) =
-        masks.into_iter().map(|(entry, _, _, found)| (entry, found)).unzip();
+    let (mut entries, masks): (Vec<FileEntry>, Vec<mask::Look>) =
+        masks.into_iter().map(|(entry, _, looked)| (entry, looked)).unzip();
     if entries.is_empty() {
         return Err(problems);
     }
     let mask = entries.remove(0);
     let Pair { id, part, group, .. } = pair;
     let entry = Entry { id, part, group, image, mask, more_masks: entries };
-    Ok(Looked { entry, size, masks, foreground, kept })
+    Ok(Looked { entry, size, image: facts, masks, foreground, kept })
+}
+
+/// What the files hold beside their pixels.
+fn held(manifest: &Manifest, all: &[Looked]) -> (Held, Held) {
+    let (mut images, mut masks) = (Held::default(), Held::default());
+    for looked in all {
+        images.add(&looked.entry.image.path, &looked.image);
+        for (file, mask) in looked.entry.masks().zip(&looked.masks) {
+            // An alpha channel that is the mask is not left out.
+            let transparent = mask.facts.transparent && !matches!(manifest.mask, MaskRule::Alpha { .. });
+            masks.add(&file.path, &decode::Facts { transparent, ..mask.facts.clone() });
+        }
+    }
+    (images, masks)
 }
 
 /// Pixels that any of several masks marks.
@@ -364,8 +397,9 @@ fn marked<'a>(
     manifest: &Manifest,
 ) -> Result<u64, DataError> {
     let reading = Reading::new(manifest.mask, Scale::WHOLE);
-    let levels =
-        masks.map(|(path, bytes)| mask::read(bytes, Path::new(path), &reading)).collect::<Result<Vec<_>, _>>()?;
+    let levels = masks
+        .map(|(path, bytes)| Ok(mask::read(bytes, Path::new(path), &reading)?.pixels))
+        .collect::<Result<Vec<_>, DataError>>()?;
     let union = merge::union(levels).unwrap_or_default();
     Ok(union.pixels().filter(|pixel| mask::is_foreground(pixel.0[0])).count() as u64)
 }

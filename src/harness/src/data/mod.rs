@@ -46,7 +46,7 @@ pub use facts::{Concern, Extreme, Facts, MaskFacts, Sizes};
 pub use files::FileEntry;
 pub use ingest::{ArchiveFacts, Entry, Progress, Registration, Terms};
 pub use left_over::{LeftOver, Reason};
-pub use manifest::{Counts, Manifest};
+pub use manifest::{Counts, ImageRule, Manifest};
 pub use names::KnownDatasets;
 pub use problem::Problem;
 pub use registry::Registry;

@@ -5,6 +5,7 @@ use std::fmt;
 use serde::Serialize;
 
 use super::LeftOver;
+use super::decode::Facts;
 
 /// One thing wrong with a dataset on disk. File names are relative to the
 /// dataset's folder, with `/` between parts.
@@ -27,6 +28,11 @@ pub enum Problem {
     LeftOver { left: LeftOver, pairs: usize },
     /// The file does not decode.
     Undecodable { file: String, message: String },
+    /// The file decodes, but holds what the dataset's rules have no place for.
+    Unfit { file: String, message: String },
+    /// The mask has the size that its image has as stored, not as its
+    /// orientation tag shows it.
+    Turned { image: String, tag: u8, image_size: (u32, u32), mask: String, mask_size: (u32, u32) },
     /// The file cannot be read.
     Unreadable { file: String, message: String },
     /// Image and mask differ in size (width, height; pixels).
@@ -54,12 +60,30 @@ pub enum Problem {
 }
 
 impl Problem {
+    /// What to say of a mask that has another size than its image, whose facts
+    /// are given.
+    pub fn of_sizes(
+        image: &str,
+        image_size: (u32, u32),
+        facts: &Facts,
+        mask: &str,
+        mask_size: (u32, u32),
+    ) -> Self {
+        let (image, mask) = (image.to_owned(), mask.to_owned());
+        if facts.stored_size(image_size) == mask_size {
+            return Problem::Turned { image, tag: facts.orientation, image_size, mask, mask_size };
+        }
+        Problem::SizeMismatch { image, image_size, mask, mask_size }
+    }
+
     /// The file that the problem is about, if it is about one.
     pub fn file(&self) -> Option<&str> {
         match self {
             Problem::MissingMask { image: file, .. }
             | Problem::MissingImage { mask: file, .. }
             | Problem::SizeMismatch { mask: file, .. }
+            | Problem::Turned { mask: file, .. }
+            | Problem::Unfit { file, .. }
             | Problem::Duplicate { file, .. }
             | Problem::Undecodable { file, .. }
             | Problem::Unreadable { file, .. }
@@ -91,8 +115,8 @@ impl Problem {
         files
     }
 
-    /// Whether it is about what the manifest or the command line says, and not
-    /// about a file that is missing or broken.
+    /// Whether it is about what the manifest or the command line says, or how files
+    /// were saved, and not about one that is missing or broken.
     pub fn is_of_the_manifest(&self) -> bool {
         matches!(
             self,
@@ -100,6 +124,8 @@ impl Problem {
                 | Problem::Duplicate { .. }
                 | Problem::SeveralMasks { .. }
                 | Problem::Shared { .. }
+                | Problem::Unfit { .. }
+                | Problem::Turned { .. }
                 | Problem::UnfitMasks { .. }
                 | Problem::Strict { .. }
         )
@@ -130,6 +156,13 @@ impl fmt::Display for Problem {
                 "{left}; --partial registers without them, and so does images = {pairs} in the manifest"
             ),
             Problem::Undecodable { file, message } => write!(f, "{file}: does not decode: {message}"),
+            Problem::Unfit { file, message } => write!(f, "{file}: {message}"),
+            Problem::Turned { image, tag, image_size, mask, mask_size } => write!(
+                f,
+                "{mask}: is {}x{}, as {image} is stored, but the orientation tag {tag} of {image} shows it as \
+                 {}x{}; turn the mask likewise, or take the tag from the image (exiftool -Orientation= FILE)",
+                mask_size.0, mask_size.1, image_size.0, image_size.1
+            ),
             Problem::Unreadable { file, message } => write!(f, "{file}: cannot be read: {message}"),
             Problem::SizeMismatch { image, image_size, mask, mask_size } => write!(
                 f,

@@ -1,5 +1,7 @@
 //! The room as a whole: folders written for the test, and the real ones.
 
+mod stored;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -149,7 +151,8 @@ fn all_problems_of_a_folder_are_told_at_once() {
         [
             "images/0.png: has no mask (expected masks/0.png)",
             "masks/1.png: is a mask without image (expected images/1.png)",
-            "images/2.png: does not decode: neither PNG, JPEG, BMP nor TIFF",
+            "images/2.png: does not decode: it is no picture of a format that is read (PNG, JPEG, BMP, TIFF, GIF, WebP); \
+             convert it to PNG",
             "masks/3.png: is 3x3, but images/3.png is 8x6",
             "2 pairs found, the dataset has 612 (--partial registers what is there)",
         ]

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::Value as Json;
 
-use super::manifest::{Counts, Keep, Layout, Manifest, MaskRule, OneOrMore, SplitKind, Taken};
+use super::manifest::{Counts, ImageRule, Keep, Layout, Manifest, MaskRule, OneOrMore, SplitKind, Taken};
 use super::rules::{GroupRule, PartRule};
 use crate::spec::fields::Fields;
 use crate::spec::kind::{Kind, wrong_type};
@@ -95,6 +95,10 @@ fn read(id: &str, top: &Node, found: &mut Vec<Diagnostic>) -> Option<Manifest> {
         place("mask", entry.node.at);
         rule("mask", &entry.node, found)
     });
+    let image: Option<ImageRule> = fields.get("image").and_then(|entry| {
+        place("image", entry.node.at);
+        rule("image", &entry.node, found)
+    });
     let keep: Option<Keep> = fields.get("keep").and_then(|entry| rule("keep", &entry.node, found));
     let split: Option<SplitKind> = fields.get("split").and_then(|entry| {
         place("split", entry.node.at);
@@ -139,6 +143,7 @@ fn read(id: &str, top: &Node, found: &mut Vec<Diagnostic>) -> Option<Manifest> {
         images: images.map_or(Manifest::ANY, |n| usize::try_from(n).unwrap_or(Manifest::ANY)),
         paper: counts.unwrap_or(Counts { train: 8, validation: 1, test: 1 }),
         used: None,
+        image: image.unwrap_or_default(),
         mask: mask?,
         keep: keep.unwrap_or_default(),
         group,
@@ -222,7 +227,9 @@ fn json(node: &Node) -> Json {
     match &node.value {
         Value::Text(text) | Value::Date(text) => Json::String(text.clone()),
         Value::Integer(whole) => i64::try_from(*whole).map_or(Json::Null, Json::from),
-        Value::Number(number) => Json::from(*number),
+        // JSON has no NaN; as a text it is refused where a number is wanted.
+        Value::Number(number) => serde_json::Number::from_f64(*number)
+            .map_or_else(|| Json::String(number.to_string()), Json::Number),
         Value::Flag(flag) => Json::Bool(*flag),
         Value::List(items) => Json::Array(items.iter().map(json).collect()),
         Value::Table(entries) => {

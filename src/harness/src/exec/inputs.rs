@@ -60,6 +60,7 @@ pub fn facts(dataset: &Dataset, partition: &Partition) -> DatasetFacts {
         redistributable: dataset.redistributable(),
         mask_rule: dataset.mask_rule().to_string(),
         concerns: of_masks.map(|concern| concern.message.clone()).collect(),
+        white: dataset.image_rule().white,
     }
 }
 

@@ -110,6 +110,9 @@ pub struct DatasetFacts {
     /// What speaks against the dataset as it was registered.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub concerns: Vec<String>,
+    /// The stored image value that is white, where the manifest states one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub white: Option<f64>,
 }
 
 impl DatasetFacts {

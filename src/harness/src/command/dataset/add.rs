@@ -49,7 +49,7 @@ pub fn add(
     });
     unpacking.finish_and_clear();
     let registration = registration.map_err(|error| failure(&error))?;
-    tell(&registration, common)?;
+    tell(&manifest, &registration, common)?;
     Ok(Exit::Ok)
 }
 
@@ -76,8 +76,8 @@ fn read_own(name: &str, file: &Path) -> Result<(Manifest, String), Failure> {
 }
 
 /// The summary; what speaks against the dataset goes to standard error.
-fn tell(found: &Registration, common: &Common) -> Result<(), Failure> {
-    summary::concerns(found).iter().for_each(|line| super::super::note(line));
+fn tell(manifest: &Manifest, found: &Registration, common: &Common) -> Result<(), Failure> {
+    summary::concerns(found, manifest.image).iter().for_each(|line| super::super::note(line));
     if common.format == Format::Json {
         return super::super::answer_json(&summary::json(found));
     }

@@ -68,7 +68,7 @@ fn add(
 ) -> Result<Registration, Failure> {
     let registration = with_bar(&manifest.id, |progress| registry.add(manifest, path, partial, progress))
         .map_err(|error| add::failure(&error))?;
-    summary::concerns(&registration).iter().for_each(|line| super::note(line));
+    summary::concerns(&registration, manifest.image).iter().for_each(|line| super::note(line));
     Ok(registration)
 }
 

@@ -4,7 +4,8 @@
 use serde_json::{Value, json};
 
 use crate::command;
-use crate::data::{Concern, Extreme, Facts, LeftOver, MaskFacts, Registration, Sizes};
+use crate::data::decode::Held;
+use crate::data::{Concern, Extreme, Facts, ImageRule, LeftOver, MaskFacts, Registration, Sizes};
 
 /// Ids that a line names.
 const NAMED: usize = 3;
@@ -36,8 +37,9 @@ fn rows(found: &Registration) -> Vec<(&'static str, String)> {
     let masks = &facts.masks;
     let mut rows = vec![
         ("files", found.root.display().to_string()),
-        ("images", sizes(&facts.sizes)),
-        ("masks", format!("{}, foreground by the rule `{}`", values(masks), masks.rule)),
+        ("images", format!("{}; {}", sizes(&facts.sizes), files(&found.image_files))),
+        ("masks", format!("{}; {}; foreground by `{}`", files(&found.mask_files), values(masks), masks.rule)),
+        ("orientation", orientation(found)),
         (
             "foreground",
             format!(
@@ -57,8 +59,7 @@ fn rows(found: &Registration) -> Vec<(&'static str, String)> {
         ),
     ];
     rows.push(("groups", groups(found, facts)));
-    let in_no_pair: usize = found.left_over.iter().map(|left| left.count).sum();
-    rows.push(("in no pair", if in_no_pair == 0 { "no picture".to_owned() } else { left_over(found) }));
+    rows.push(("in no pair", left_over(found)));
     rows
 }
 
@@ -69,6 +70,26 @@ fn sizes(sizes: &Sizes) -> String {
     };
     let all = format!("{} x {} px", side(sizes.width), side(sizes.height));
     if sizes.distinct == 1 { all } else { format!("{all}, {} sizes", sizes.distinct) }
+}
+
+/// `12 png, 8-bit`
+fn files(held: &Held) -> String {
+    let formats: Vec<String> =
+        held.formats.iter().map(|(format, count)| format!("{count} {}", format.name())).collect();
+    let depths: Vec<String> = match held.depths.as_slice() {
+        [only] => vec![only.depth.to_string()],
+        several => several.iter().map(|held| format!("{} {}", held.files, held.depth)).collect(),
+    };
+    format!("{}, {}", formats.join(", "), depths.join(", "))
+}
+
+/// How many files were turned.
+fn orientation(found: &Registration) -> String {
+    let turned = |held: &Held| held.turned.values().sum::<usize>();
+    match (turned(&found.image_files), turned(&found.mask_files)) {
+        (0, 0) => "as stored".to_owned(),
+        (images, masks) => format!("{images} images and {masks} masks turned as their tags say"),
+    }
 }
 
 /// `values 0 and 255`, `values from 0 to 255 (up to 213 in a mask)`
@@ -97,11 +118,18 @@ fn groups(found: &Registration, facts: &Facts) -> String {
     }
 }
 
+/// What of its pictures are in no pair for a reason.
+fn in_no_pair(found: &Registration, left: &LeftOver) -> String {
+    // The manifest of a built-in dataset is nobody's to change.
+    if found.manifest.is_some() { left.to_string() } else { left.words() }
+}
+
 /// The pictures that are in no pair, by reason.
 fn left_over(found: &Registration) -> String {
-    // The manifest of a built-in dataset is nobody's to change.
-    let told = |left: &LeftOver| if found.manifest.is_some() { left.to_string() } else { left.words() };
-    found.left_over.iter().map(told).collect::<Vec<_>>().join("; ")
+    if found.left_over.is_empty() {
+        return "no picture".to_owned();
+    }
+    found.left_over.iter().map(|left| in_no_pair(found, left)).collect::<Vec<_>>().join("; ")
 }
 
 fn extreme(of: &Extreme) -> String {
@@ -125,24 +153,31 @@ fn percent(share: f64) -> String {
 
 /// Everything that the lines tell, and the concerns.
 pub(super) fn json(found: &Registration) -> Value {
-    let doubt = found.concerns().iter().find(|concern| concern.key == "group").map(|concern| &concern.message);
+    let doubt =
+        found.concerns().iter().find(|concern| concern.key == "group").map(|concern| &concern.message);
     json!({
         "id": found.dataset, "images": found.images, "expected": found.expected,
         "left_out": found.left_out.len(),
         "left_out_ids": found.left_out.iter().map(|entry| &entry.id).collect::<Vec<_>>(),
         "grouped": found.facts.as_ref().map_or(0, |facts| facts.grouped),
-        "left_over": found.left_over, "recomposed": found.recomposed, "groups_doubt": doubt,
+        "image_files": found.image_files, "mask_files": found.mask_files, "left_over": found.left_over, "recomposed": found.recomposed, "groups_doubt": doubt,
         "digest": found.digest, "root": found.root, "archives": found.archives, "facts": found.facts,
     })
 }
 
-/// What speaks against the dataset, a line each.
-pub(super) fn concerns(found: &Registration) -> Vec<String> {
+/// What speaks against the dataset, and what was done to its files, a line each;
+/// `image` is the rule of its manifest.
+pub(super) fn concerns(found: &Registration, image: ImageRule) -> Vec<String> {
     let told = |concern: &Concern| {
         let how = if concern.accepted { " (accepted)" } else { "" };
         format!("warning: {}: {}{how}", found.dataset, concern.message)
     };
     let mut lines: Vec<String> = found.concerns().iter().map(told).collect();
+    let mut notes = found.image_files.notes("images");
+    notes.extend(found.image_files.scaling(image));
+    notes.extend(found.mask_files.notes("masks"));
+    notes.extend(found.left_over.iter().map(|left| in_no_pair(found, left)));
+    lines.extend(notes.into_iter().map(|told| format!("note: {}: {told}", found.dataset)));
     if found.recomposed > 0 {
         lines.push(format!(
             "note: {}: the names of {} files hold accents as macOS writes them; names are compared, and ids kept, in \

@@ -6,11 +6,9 @@ use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Component, Path, PathBuf};
 
-use image::ImageFormat;
-
 use super::pattern::glob;
 use super::truths;
-use crate::data::{outputs, text};
+use crate::data::{decode, outputs, text};
 use crate::exec::predict::Picture;
 use crate::exit::{Exit, Failure};
 
@@ -59,7 +57,7 @@ pub(super) fn collect(arguments: &[PathBuf], out: &Path, truth: Option<&Path>) -
     }
     if search.found.is_empty() {
         let given: Vec<String> = arguments.iter().map(|path| path.display().to_string()).collect();
-        let mut text = format!("no image (PNG, JPEG, BMP, TIFF) in {}", given.join(", "));
+        let mut text = format!("no image ({}) in {}", decode::FORMATS, given.join(", "));
         if search.predicted > 0 {
             let count = search.predicted;
             text.push_str(&format!(
@@ -245,8 +243,7 @@ pub(super) fn is_image(path: &Path) -> bool {
     let mut head = Vec::new();
     // What cannot be read and promises nothing is no image.
     let read = File::open(path).and_then(|file| file.take(16).read_to_end(&mut head));
-    let known = [ImageFormat::Png, ImageFormat::Jpeg, ImageFormat::Bmp, ImageFormat::Tiff];
-    read.is_ok() && image::guess_format(&head).is_ok_and(|format| known.contains(&format))
+    read.is_ok() && decode::is_picture(&head)
 }
 
 /// A name for each: the file's, without its ending, below its folders. Where

@@ -6,8 +6,8 @@ use serde::Serialize;
 
 use super::super::{note, read, show};
 use crate::cli::Predict;
-use crate::data::Registry;
 use crate::data::mask::MaskRule;
+use crate::data::{ImageRule, Registry};
 use crate::exit::{Exit, Failure, OrExit};
 use crate::key::Key;
 use crate::key::revision::Revisions;
@@ -29,6 +29,9 @@ pub(super) struct Predictor {
     /// blake3 of the weights file.
     pub(super) weights_digest: String,
     pub(super) image: Image,
+    /// Which stored value is white: that of the run's dataset, or as stated.
+    #[serde(skip_serializing_if = "ImageRule::is_default")]
+    pub(super) range: ImageRule,
     pub(super) evaluate: Evaluate,
     /// What of true masks is foreground.
     #[serde(skip)]
@@ -70,6 +73,10 @@ pub(super) fn find(arguments: &Predict) -> Result<Predictor, Failure> {
         }
         predictor.evaluate.threshold = threshold;
     }
+    if let Some(white) = arguments.white {
+        mistakes.extend(ImageRule::refuse(white).map(|why| format!("--{}", why.replacen(" = ", " ", 1))));
+        predictor.range.white = Some(white);
+    }
     if let Some(batch) = arguments.batch {
         if batch == 0 {
             mistakes.push("--batch 0: at least one image".to_owned());
@@ -97,6 +104,7 @@ fn of_file(model: &str, weights: &Path) -> Result<Predictor, Failure> {
         weights: weights.to_owned(),
         weights_digest,
         image: protocol.image,
+        range: ImageRule::default(),
         evaluate: protocol.evaluate,
         truth_rule: MaskRule::OF_LEVELS,
         batch_size: protocol.train.batch_size,
@@ -173,6 +181,7 @@ fn of_run(store: &Store, digits: &str) -> Result<Predictor, Failure> {
         weights: attempt.folder().join("model.safetensors"),
         weights_digest: record.weights,
         image: protocol.image,
+        range: ImageRule { white: record.dataset.and_then(|dataset| dataset.white) },
         evaluate: evaluation.map_or(protocol.evaluate, |record| record.cell.protocol.evaluate),
         truth_rule,
         batch_size: protocol.train.batch_size,

@@ -18,8 +18,8 @@ use crate::exit::{Exit, Failure};
 pub(super) fn check(pictures: &[Picture], rule: MaskRule) -> Result<(), Failure> {
     let look = |path: &Path| -> Option<(String, Found)> {
         let bytes = std::fs::read(path).ok()?;
-        let (_, found) = mask::look(&bytes, path, rule).ok()?;
-        Some((path.display().to_string(), found))
+        let look = mask::look(&bytes, path, rule).ok()?;
+        Some((path.display().to_string(), look.found))
     };
     let looked: Vec<(String, Found)> =
         pictures.par_iter().filter_map(|picture| look(picture.truth.as_deref()?)).collect();

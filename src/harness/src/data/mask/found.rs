@@ -5,7 +5,8 @@ use std::collections::HashMap;
 
 use super::reading::Scale;
 use super::rule::MaskRule;
-use super::stored::{Stored, Values, luma};
+use super::stored::Values;
+use crate::data::decode::{Facts, Stored, luma};
 
 /// Distinct values that are kept one by one.
 const KEPT: usize = 16;
@@ -49,8 +50,10 @@ pub struct Found {
     pub middling: u64,
     pub alpha: Alpha,
     pub colours: Option<Colours>,
-    /// Whether the file is a JPEG.
+    /// Whether the file's format changes values.
     pub lossy: bool,
+    /// The depth of a file that is deeper than 8 bits, and its largest value.
+    pub depth: Option<String>,
 }
 
 /// The alpha channel of a mask whose rule is not about it.
@@ -87,18 +90,18 @@ impl Found {
     /// Looks at a mask.
     ///
     /// # Errors
-    /// The mask lacks the channel that the rule is about.
-    pub(in crate::data) fn of(stored: Stored, rule: MaskRule, lossy: bool) -> Result<Self, String> {
+    /// As [`Values::of`].
+    pub(in crate::data) fn of(stored: Stored, rule: MaskRule, facts: &Facts) -> Result<Self, String> {
         let width = stored.size().0 as usize;
         let alpha = match rule {
             MaskRule::Alpha { .. } => None,
-            _ => stored.alpha().filter(|alpha| !is_constant(alpha)),
+            _ => stored.alphas().filter(|alpha| !is_constant(alpha)),
         };
         let colours = match rule {
             MaskRule::Grey { above } => Colours::of(&stored, above),
             _ => None,
         };
-        let values = stored.values(rule)?;
+        let values = Values::of(stored, rule)?;
         let cut = u32::from(rule.above());
         let alpha = match alpha {
             None => Alpha::Plain,
@@ -141,7 +144,10 @@ impl Found {
             middling: sum(&is_middling),
             alpha,
             colours,
-            lossy,
+            lossy: facts.format.is_lossy(),
+            depth: facts.depth.is_deep().then(|| {
+                format!("{} files, largest value {} of {}", facts.depth, facts.largest, facts.depth.full())
+            }),
         })
     }
 

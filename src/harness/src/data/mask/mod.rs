@@ -28,13 +28,13 @@ pub use found::{Alpha, Colours, Found};
 pub use reading::{Reading, Scale};
 pub use rule::{MaskRule, RuleError};
 pub use signs::{Case, Sign, signs};
-pub(super) use stored::Stored;
 
 use std::path::Path;
 
 use image::GrayImage;
 
-use super::{DataError, decode};
+use super::DataError;
+use super::decode::{self, Decoded, Facts};
 use crate::spec::protocol::MaskMode;
 
 /// The greatest level of the background; one half lies right above it.
@@ -68,26 +68,34 @@ pub fn target(mode: MaskMode, level: u8) -> f32 {
     }
 }
 
-/// The levels of a mask file. `path` is for messages only.
+/// The levels of a mask file, as a viewer shows it. `path` is for messages only.
 ///
 /// # Errors
 /// As [`decode::rgb`], and a mask without the channel that the rule is about.
-pub fn read(bytes: &[u8], path: &Path, reading: &Reading) -> Result<GrayImage, DataError> {
-    reading.levels(decode::stored(bytes, path)?).map_err(|message| undecodable(path, message))
+pub fn read(bytes: &[u8], path: &Path, reading: &Reading) -> Result<Decoded<GrayImage>, DataError> {
+    let Decoded { pixels, facts } = decode::stored(bytes, path, |stored, _| reading.levels(stored))?;
+    Ok(Decoded { pixels: decode::turned_mask(pixels, facts.orientation), facts })
 }
 
-/// The size of a mask file, pixels, and what it holds under a rule.
+/// A mask file that was looked at under a rule.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Look {
+    /// Width and height as a viewer shows it, pixels.
+    pub size: (u32, u32),
+    pub found: Found,
+    pub facts: Facts,
+}
+
+/// Looks at a mask file.
 ///
 /// # Errors
 /// As [`read`].
-pub fn look(bytes: &[u8], path: &Path, rule: MaskRule) -> Result<((u32, u32), Found), DataError> {
-    let stored = decode::stored(bytes, path)?;
-    let size = stored.size();
-    let lossy = decode::is_jpeg(bytes);
-    let found = Found::of(stored, rule, lossy).map_err(|message| undecodable(path, message))?;
-    Ok((size, found))
-}
-
-fn undecodable(path: &Path, message: String) -> DataError {
-    DataError::Decode { path: path.to_owned(), message }
+pub fn look(bytes: &[u8], path: &Path, rule: MaskRule) -> Result<Look, DataError> {
+    let found = |stored: decode::Stored, facts: &Facts| {
+        let size = stored.size();
+        Ok((size, Found::of(stored, rule, facts)?))
+    };
+    let Decoded { pixels: (size, found), facts } = decode::stored(bytes, path, found)?;
+    // Turning is its own inverse as far as the size goes.
+    Ok(Look { size: facts.stored_size(size), found, facts })
 }

@@ -4,8 +4,9 @@ use image::GrayImage;
 use serde::{Deserialize, Serialize};
 
 use super::rule::MaskRule;
-use super::stored::{Stored, Values};
+use super::stored::Values;
 use super::{FULL, HALF, level};
+use crate::data::decode::Stored;
 
 /// Between which stored greys the soft targets of a dataset lie.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,13 +43,13 @@ impl Reading {
         self.rule
     }
 
-    /// The levels of a mask.
+    /// The levels of a mask, which lies as its file holds it.
     ///
     /// # Errors
-    /// The mask lacks the channel that the rule is about.
+    /// As [`Values::of`].
     pub(in crate::data) fn levels(&self, stored: Stored) -> Result<GrayImage, String> {
         let (width, height) = stored.size();
-        let levels = match stored.values(self.rule)? {
+        let levels = match Values::of(stored, self.rule)? {
             Values::Greys(mut greys) => {
                 greys.iter_mut().for_each(|grey| *grey = self.levels[usize::from(*grey)]);
                 greys

@@ -292,8 +292,18 @@ impl Masks<'_> {
         })
     }
 
-    /// `the values 0 and 1`, `37 values from 0 to 212`
+    /// `the values 0 and 1`, `37 values from 0 to 212`; of deep files with their depth.
     fn values(&self, of: &[&Case<'_>]) -> String {
+        let told = self.values_alone(of);
+        match of.iter().find_map(|case| case.found.depth.as_ref()) {
+            Some(depth) if self.rule != MaskRule::Instances => {
+                format!("{told} on the scale 0..255 ({depth})")
+            }
+            _ => told,
+        }
+    }
+
+    fn values_alone(&self, of: &[&Case<'_>]) -> String {
         let each: Option<Vec<&Vec<u32>>> = of.iter().map(|case| case.found.values.as_ref()).collect();
         let all = each.map(|lists| {
             let mut all: Vec<u32> = lists.into_iter().flatten().copied().collect();

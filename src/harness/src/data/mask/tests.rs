@@ -40,13 +40,13 @@ fn deep(value: impl Fn(u32, u32) -> u16) -> DynamicImage {
 }
 
 fn found(bytes: &[u8], rule: MaskRule) -> Found {
-    look(bytes, Path::new("m"), rule).expect("decodes").1
+    look(bytes, Path::new("m"), rule).expect("decodes").found
 }
 
 /// Read as a dataset of this one mask reads it.
 fn levels(bytes: &[u8], rule: MaskRule) -> GrayImage {
     let reading = Reading::new(rule, Scale::of([&found(bytes, rule)]));
-    read(bytes, Path::new("m"), &reading).expect("decodes")
+    read(bytes, Path::new("m"), &reading).expect("decodes").pixels
 }
 
 /// A truth in every encoding that is known to be used, each with its rule.
