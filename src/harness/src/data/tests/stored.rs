@@ -30,8 +30,10 @@ fn bench(image: impl Fn(&RgbImage) -> Vec<u8>) -> Bench {
     bench
 }
 
+/// Registers in a store of its own.
 fn add(bench: &Bench, manifest: &Manifest) -> Result<Registration, DataError> {
-    bench.registry.add(manifest, &bench.root(), false, QUIET)
+    let store = tempfile::tempdir().expect("folder");
+    Registry::at(store.path()).add(manifest, &bench.root(), false, QUIET)
 }
 
 /// 16-bit files of the same numbers.
