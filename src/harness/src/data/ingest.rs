@@ -262,8 +262,8 @@ fn read_pair(manifest: &Manifest, root: &Path, pair: Pair) -> Result<Read, Vec<P
     match (image, mask) {
         (Ok((image, image_size, image_facts)), Ok((mask, mask_size, mask_facts, is_kept))) => {
             if image_size != mask_size {
-                let (image, mask) = (&pair.image, &pair.mask);
-                return Err(vec![Problem::of_sizes(image, image_size, &image_facts, mask, mask_size)]);
+                let image = (pair.image.as_str(), image_size, &image_facts);
+                return Err(vec![Problem::of_sizes(image, (&pair.mask, mask_size, &mask_facts))]);
             }
             let entry = Entry { id: pair.id, part: pair.part, group: None, image, mask };
             Ok(Read { entry, is_kept, image: image_facts, mask: mask_facts })

@@ -273,11 +273,12 @@ fn write(
 fn truth(read: &Read<'_>, job: &Job, size: (u32, u32)) -> Result<Option<GrayImage>, String> {
     let Some(path) = &read.picture.truth else { return Ok(None) };
     let bytes = std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
-    let mask = decode::mask(&bytes, path, TRUTH).map_err(|error| error.to_string())?.pixels;
+    let Decoded { pixels: mask, facts } =
+        decode::mask(&bytes, path, TRUTH).map_err(|error| error.to_string())?;
     let shown = (read.width, read.height);
     if mask.dimensions() != shown {
-        let (image, mask_file) = (read.picture.file.display().to_string(), path.display().to_string());
-        let problem = Problem::of_sizes(&image, shown, &read.facts, &mask_file, mask.dimensions());
+        let [image, truth] = [&read.picture.file, path].map(|file| file.display().to_string());
+        let problem = Problem::of_sizes((&image, shown, &read.facts), (&truth, mask.dimensions(), &facts));
         return Err(problem.to_string());
     }
     let mut mask = if job.outputs.at_network_size { resize::mask(&mask, size.0) } else { mask };
