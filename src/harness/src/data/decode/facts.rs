@@ -43,9 +43,10 @@ impl Depth {
     /// The value that is white where nothing else is stated: the greatest that
     /// the bits can hold, and 1 for floats.
     pub fn full(self) -> f64 {
+        let all = |bits: u8| (u64::MAX >> 64u8.saturating_sub(bits).min(63)) as f64;
         match self.kind {
-            Kind::Unsigned => 2f64.powi(i32::from(self.bits)) - 1.0,
-            Kind::Signed => 2f64.powi(i32::from(self.bits) - 1) - 1.0,
+            Kind::Unsigned => all(self.bits),
+            Kind::Signed => all(self.bits.saturating_sub(1)),
             Kind::Float => 1.0,
         }
     }
@@ -243,7 +244,7 @@ impl Held {
                     held.largest,
                     held.file,
                     // All bits that the values take.
-                    state(2f64.powf((held.largest + 1.0).log2().ceil().max(1.0)) - 1.0)
+                    state((held.largest as u64 + 1).next_power_of_two().max(2) as f64 - 1.0)
                 )
             })
         });
