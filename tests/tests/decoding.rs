@@ -104,12 +104,12 @@ fn foreground(lab: &Lab, name: &str) -> f64 {
 #[test]
 fn values_that_do_not_fit_their_depth_are_refused_until_white_is_stated() {
     let lab = Lab::default();
-    set(&lab, "plain", "", 4, |_, image, mask| (png(image.clone()), png(mask.clone())));
+    set(&lab, "plain", "", 10, |_, image, mask| (png(image.clone()), png(mask.clone())));
     add(&lab, "plain").exits(0);
-    set(&lab, "deep", "", 4, |_, image, mask| (sixteen(image), png(mask.clone())));
-    set(&lab, "float", "", 4, |_, image, mask| (float(image), png(mask.clone())));
+    set(&lab, "deep", "", 10, |_, image, mask| (sixteen(image), png(mask.clone())));
+    set(&lab, "float", "", 10, |_, image, mask| (float(image), png(mask.clone())));
     for (name, told) in [
-        ("deep", "4 16-bit images is 200 of 65535"),
+        ("deep", "10 16-bit images is 200 of 65535"),
         ("float", "32-bit float samples up to 200, beyond 0..1"),
     ] {
         let refused = add(&lab, name).exits(2);
@@ -155,7 +155,7 @@ fn pages_channels_and_foreign_formats_are_refused_by_name() {
 #[test]
 fn big_tiffs_wide_labels_gif_and_webp_hold_the_same_truth() {
     let lab = Lab::default();
-    set(&lab, "plain", "", 3, |_, image, mask| (png(image.clone()), png(mask.clone())));
+    set(&lab, "plain", "", 10, |_, image, mask| (png(image.clone()), png(mask.clone())));
     add(&lab, "plain").exits(0);
     let expected = foreground(&lab, "plain");
     let tiff = |write: &dyn Fn(&mut Cursor<Vec<u8>>)| {
@@ -163,17 +163,17 @@ fn big_tiffs_wide_labels_gif_and_webp_hold_the_same_truth() {
         write(&mut bytes);
         bytes.into_inner()
     };
-    set(&lab, "big", "", 3, |_, image, mask| {
+    set(&lab, "big", "", 10, |_, image, mask| {
         let mask = tiff(&|bytes| {
             let mut encoder = TiffEncoder::new_big(bytes).expect("a header");
             encoder.write_image::<Gray8>(48, 36, mask.as_raw()).expect("pixels");
         });
         (encoded(image.clone(), ImageFormat::WebP), mask)
     });
-    set(&lab, "gif", "", 3, |_, image, mask| {
+    set(&lab, "gif", "", 10, |_, image, mask| {
         (png(image.clone()), encoded(DynamicImage::ImageLuma8(mask.clone()).into_rgb8(), ImageFormat::Gif))
     });
-    set(&lab, "wide", "", 3, |number, image, mask| {
+    set(&lab, "wide", "", 10, |number, image, mask| {
         let labels: Vec<u64> =
             mask.as_raw().iter().map(|v| u64::from(*v > 0) * (1 + u64::from(number))).collect();
         let mask = tiff(&|bytes| {
@@ -302,6 +302,7 @@ fn predictions_of_deep_images_need_a_stated_white() {
         let out = format!("out-{name}");
         let refused = lab.dygl(&["predict", "--run", &key, name, "--out", &out]).exits(1);
         assert!(refused.stderr.contains("--white 255 of `dygl predict`"), "{}", refused.stderr);
+        let out = format!("white-{name}");
         lab.dygl(&["predict", "--run", &key, name, "--out", &out, "--white", "255"]).exits(0);
         assert_eq!(mask(&lab, &out, "a"), mask(&lab, "out-plain", "a"), "{name}");
     }

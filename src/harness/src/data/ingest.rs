@@ -352,7 +352,8 @@ fn read_pair(manifest: &Manifest, root: &Path, pair: Pair) -> Result<Looked, Vec
         Err(problem) => problems.insert(0, problem),
         Ok((image, size, facts)) => {
             for (mask, _, looked) in masks.iter().filter(|(.., looked)| looked.size != size) {
-                problems.push(Problem::of_sizes(&pair.image, size, &facts, &mask.path, looked.size));
+                let image = (pair.image.as_str(), size, &facts);
+                problems.push(Problem::of_sizes(image, (&mask.path, looked.size, &looked.facts)));
             }
             sound = Some((image, size, facts)).filter(|_| problems.is_empty());
         }

@@ -30,9 +30,16 @@ pub enum Problem {
     Undecodable { file: String, message: String },
     /// The file decodes, but holds what the dataset's rules have no place for.
     Unfit { file: String, message: String },
-    /// The mask has the size that its image has as stored, not as its
-    /// orientation tag shows it.
-    Turned { image: String, tag: u8, image_size: (u32, u32), mask: String, mask_size: (u32, u32) },
+    /// Image and mask agree in size as stored, but not as their orientation
+    /// tags show them; `tagged` is the file whose tag parts them.
+    Turned {
+        image: String,
+        image_size: (u32, u32),
+        mask: String,
+        mask_size: (u32, u32),
+        tagged: String,
+        tag: u8,
+    },
     /// The file cannot be read.
     Unreadable { file: String, message: String },
     /// Image and mask differ in size (width, height; pixels).
@@ -60,20 +67,24 @@ pub enum Problem {
 }
 
 impl Problem {
-    /// What to say of a mask that has another size than its image, whose facts
-    /// are given.
-    pub fn of_sizes(
-        image: &str,
-        image_size: (u32, u32),
-        facts: &Facts,
-        mask: &str,
-        mask_size: (u32, u32),
-    ) -> Self {
+    /// What to say of an image and a mask of different sizes: each with its
+    /// name, its size as shown, and the facts of its file.
+    pub fn of_sizes(image: (&str, (u32, u32), &Facts), mask: (&str, (u32, u32), &Facts)) -> Self {
+        let ((image, image_size, of_image), (mask, mask_size, of_mask)) = (image, mask);
+        let tagged = if of_image.stored_size(image_size) == mask_size {
+            Some((image, of_image.orientation))
+        } else if of_mask.stored_size(mask_size) == image_size {
+            Some((mask, of_mask.orientation))
+        } else {
+            None
+        };
         let (image, mask) = (image.to_owned(), mask.to_owned());
-        if facts.stored_size(image_size) == mask_size {
-            return Problem::Turned { image, tag: facts.orientation, image_size, mask, mask_size };
+        match tagged {
+            Some((tagged, tag)) => {
+                Problem::Turned { image, image_size, mask, mask_size, tagged: tagged.to_owned(), tag }
+            }
+            None => Problem::SizeMismatch { image, image_size, mask, mask_size },
         }
-        Problem::SizeMismatch { image, image_size, mask, mask_size }
     }
 
     /// The file that the problem is about, if it is about one.
@@ -157,10 +168,11 @@ impl fmt::Display for Problem {
             ),
             Problem::Undecodable { file, message } => write!(f, "{file}: does not decode: {message}"),
             Problem::Unfit { file, message } => write!(f, "{file}: {message}"),
-            Problem::Turned { image, tag, image_size, mask, mask_size } => write!(
+            Problem::Turned { image, image_size, mask, mask_size, tagged, tag } => write!(
                 f,
-                "{mask}: is {}x{}, as {image} is stored, but the orientation tag {tag} of {image} shows it as \
-                 {}x{}; turn the mask likewise, or take the tag from the image (exiftool -Orientation= FILE)",
+                "{mask}: is shown as {}x{}, but {image} as {}x{}: the orientation tag {tag} of {tagged} parts \
+                 them, they fit as stored; turn the other one likewise, or take the tag away \
+                 (exiftool -Orientation= FILE)",
                 mask_size.0, mask_size.1, image_size.0, image_size.1
             ),
             Problem::Unreadable { file, message } => write!(f, "{file}: cannot be read: {message}"),

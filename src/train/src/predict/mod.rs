@@ -270,11 +270,12 @@ fn write(
 fn truth(read: &Read<'_>, job: &Job, size: (u32, u32)) -> Result<Option<GrayImage>, String> {
     let Some(path) = &read.picture.truth else { return Ok(None) };
     let bytes = std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
-    let truth = decode::mask(&bytes, path, job.truth_rule).map_err(|error| error.to_string())?.pixels;
+    let Decoded { pixels: truth, facts } =
+        decode::mask(&bytes, path, job.truth_rule).map_err(|error| error.to_string())?;
     let shown = (read.width, read.height);
     if truth.dimensions() != shown {
-        let (image, mask_file) = (read.picture.file.display().to_string(), path.display().to_string());
-        let problem = Problem::of_sizes(&image, shown, &read.facts, &mask_file, truth.dimensions());
+        let [image, file] = [&read.picture.file, path].map(|file| file.display().to_string());
+        let problem = Problem::of_sizes((&image, shown, &read.facts), (&file, truth.dimensions(), &facts));
         return Err(problem.to_string());
     }
     let truth = if job.outputs.at_network_size { resize::mask(&truth, size.0) } else { truth };

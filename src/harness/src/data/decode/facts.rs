@@ -43,9 +43,10 @@ impl Depth {
     /// The value that is white where nothing else is stated: the greatest that
     /// the bits can hold, and 1 for floats.
     pub fn full(self) -> f64 {
+        let all = |bits: u8| (u64::MAX >> 64u8.saturating_sub(bits).min(63)) as f64;
         match self.kind {
-            Kind::Unsigned => (1_u128 << self.bits) as f64 - 1.0,
-            Kind::Signed => (1_u128 << self.bits.saturating_sub(1)) as f64 - 1.0,
+            Kind::Unsigned => all(self.bits),
+            Kind::Signed => all(self.bits.saturating_sub(1)),
             Kind::Float => 1.0,
         }
     }

@@ -2,6 +2,7 @@
 //! never a panic.
 
 mod kinds;
+mod levels;
 
 use std::sync::LazyLock;
 

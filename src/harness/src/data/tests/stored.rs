@@ -30,8 +30,10 @@ fn bench(image: impl Fn(&RgbImage) -> Vec<u8>) -> Bench {
     bench
 }
 
+/// Registers in a store of its own.
 fn add(bench: &Bench, manifest: &Manifest) -> Result<Registration, DataError> {
-    bench.registry.add(manifest, &bench.root(), false, QUIET)
+    let store = tempfile::tempdir().expect("folder");
+    Registry::at(store.path()).add(manifest, &bench.root(), false, QUIET)
 }
 
 /// 16-bit files of the same numbers.
@@ -98,8 +100,14 @@ fn a_mask_that_fits_only_what_is_stored_is_told_with_the_tag() {
     add(&bench, &own("")).expect("masks as shown");
     GrayImage::new(6, 8).save(bench.root().join("masks/1.png")).expect("written");
     let error = add(&bench, &own("")).expect_err("refused").to_string();
-    assert!(error.contains("masks/1.png: is 6x8, as images/1.png is stored"), "{error}");
-    assert!(error.contains("orientation tag 6 of images/1.png shows it as 8x6"), "{error}");
+    assert!(error.contains("masks/1.png: is shown as 6x8, but images/1.png as 8x6"), "{error}");
+    assert!(error.contains("the orientation tag 6 of images/1.png parts them"), "{error}");
+    // The other way round: the mask is turned, and its image is not.
+    let plain = self::bench(|shown| with_tag(shown, 1));
+    let mask = DynamicImage::ImageLuma8(GrayImage::new(8, 6)).into_rgb8();
+    fs::write(plain.root().join("masks/0.png"), with_tag(&mask, 8)).expect("written");
+    let error = add(&plain, &own("")).expect_err("refused").to_string();
+    assert!(error.contains("the orientation tag 8 of masks/0.png parts them"), "{error}");
 }
 
 fn with_tag(stored: &RgbImage, tag: u8) -> Vec<u8> {
