@@ -126,8 +126,8 @@ impl Problem {
         files
     }
 
-    /// Whether it is about what the manifest or the command line says, or how files
-    /// were saved, and not about one that is missing or broken.
+    /// Whether it is about what the manifest, its table or the command line says, or
+    /// how files were saved, and not about a picture that is missing or broken.
     pub fn is_of_the_manifest(&self) -> bool {
         matches!(
             self,
@@ -139,6 +139,8 @@ impl Problem {
                 | Problem::Turned { .. }
                 | Problem::UnfitMasks { .. }
                 | Problem::Strict { .. }
+                | Problem::TwoGroups { .. }
+                | Problem::IdsWithEnding { .. }
         )
     }
 }

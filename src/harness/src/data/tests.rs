@@ -1,5 +1,6 @@
 //! The room as a whole: folders written for the test, and the real ones.
 
+mod names;
 mod stored;
 
 use std::fs;

@@ -58,6 +58,10 @@ impl PerImage {
                 groups.extend(group.map(|group| (image.id.clone(), group.to_owned())));
             }
         }
+        // An image of unknown group is no group of its own: then none is spoken of.
+        if groups.len() < scores.len() {
+            groups.clear();
+        }
         Ok(Self { scores, groups })
     }
 }

@@ -7,7 +7,7 @@ use std::io::Read;
 use std::path::{Component, Path, PathBuf};
 
 use super::pattern::glob;
-use super::truths;
+use super::truths::Truths;
 use crate::data::{decode, outputs, text};
 use crate::exec::predict::Picture;
 use crate::exit::{Exit, Failure};
@@ -30,6 +30,8 @@ pub(super) struct Inputs {
     pub(super) ignored: usize,
     /// Pictures of folders that an earlier call wrote.
     pub(super) predicted: usize,
+    /// Pictures of folders that are true masks of others.
+    pub(super) masks: usize,
 }
 
 /// Finds the images. Folders are searched to the bottom, without hidden
@@ -66,7 +68,10 @@ pub(super) fn collect(arguments: &[PathBuf], out: &Path, truth: Option<&Path>) -
         }
         return Err(Failure::new(Exit::NothingSelected, text));
     }
-    let truths = truth.map(|given| truths::find(given, &search.found)).transpose()?;
+    let truths = truth.map(Truths::open).transpose()?;
+    let masks = truths.as_ref().map(|truths| truths.among(&search.found)).unwrap_or_default();
+    search.found.retain(|found| !masks.contains(&found.canonical));
+    let truths = truths.map(|truths| truths.of(&search.found)).transpose()?;
     let names = names(&search.found);
     let pictures = search.found.into_iter().zip(names).enumerate();
     let pictures = pictures
@@ -76,7 +81,7 @@ pub(super) fn collect(arguments: &[PathBuf], out: &Path, truth: Option<&Path>) -
             truth: truths.as_ref().map(|truths| truths[index].clone()),
         })
         .collect();
-    Ok(Inputs { pictures, ignored: search.ignored, predicted: search.predicted })
+    Ok(Inputs { pictures, ignored: search.ignored, predicted: search.predicted, masks: masks.len() })
 }
 
 #[derive(Debug, Default)]

@@ -45,6 +45,9 @@ pub fn predict(arguments: &Predict) -> Result<Exit, Failure> {
     if found.ignored > 0 {
         super::note(&format!("note: {} files of the folders are no images", found.ignored));
     }
+    if found.masks > 0 {
+        super::note(&format!("note: {} pictures are the true masks of others", found.masks));
+    }
     if found.predicted > 0 {
         super::note(&format!(
             "note: {} pictures of the folders were written by an earlier `dygl predict` and are passed over",

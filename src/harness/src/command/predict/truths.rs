@@ -40,12 +40,12 @@ impl Place {
     }
 
     /// The files below the folder by the names of images that they may be of.
-    fn by_name(&self, files: Vec<PathBuf>) -> BTreeMap<String, Vec<PathBuf>> {
+    fn by_name(&self, files: &[PathBuf]) -> BTreeMap<String, Vec<PathBuf>> {
         let mut by_name: BTreeMap<String, Vec<PathBuf>> = BTreeMap::new();
         for file in files {
             let Some(path) = file.to_str() else { continue };
             let names: BTreeSet<String> = match &self.pattern {
-                None if is_image(&self.folder.join(&file)) => [nfc(without_ending(path)).into_owned()].into(),
+                None if is_image(&self.folder.join(file)) => [nfc(without_ending(path)).into_owned()].into(),
                 None => BTreeSet::new(),
                 Some(pattern) => named_by(pattern, path),
             };
@@ -57,11 +57,12 @@ impl Place {
     }
 
     /// What was looked for, for people.
-    fn wanted(&self, stem: &str) -> String {
+    fn wanted(&self, relative: &Path) -> String {
         match &self.pattern {
             None => "no mask of its name".to_owned(),
             Some(pattern) => {
-                let captures = [("id".to_owned(), stem.to_owned())].into();
+                let name = relative.file_name().unwrap_or_default().to_string_lossy();
+                let captures = [("id".to_owned(), without_ending(&name).to_owned())].into();
                 format!("no mask {}", self.folder.join(pattern.fill(&captures)).display())
             }
         }
@@ -82,62 +83,100 @@ fn named_by(pattern: &Pattern, path: &str) -> BTreeSet<String> {
     names
 }
 
-/// The true mask of each image: the file of the same name, whatever its ending,
-/// at the same place below the folder or else directly in it; or the file that a
-/// pattern names so.
-///
-/// # Errors
-/// Exit 3 if the folder cannot be read; exit 2 with every image that has no
-/// mask or several, and every mask that two images claim.
-pub(super) fn find(given: &Path, found: &[Found]) -> Result<Vec<PathBuf>, Failure> {
-    let place = Place::read(given)
-        .map_err(|error| Failure::new(Exit::Usage, format!("--truth {}: {error}", given.display())))?;
-    let mut files = Vec::new();
-    below(&place.folder, Path::new(""), None, &mut BTreeSet::new(), &mut files)
-        .map_err(|error| format!("--truth {}: {error}", given.display()))
-        .or_exit(Exit::Environment)?;
-    let hint = suffix(&place, &files, found);
-    let by_name = place.by_name(files);
-    let (mut mistakes, mut without) = (Vec::new(), 0);
-    let mut truths: Vec<PathBuf> = Vec::new();
-    let mut claims: BTreeMap<&Path, Vec<&Path>> = BTreeMap::new();
-    for image in found {
+/// The files that may be truths, listed once.
+#[derive(Debug)]
+pub(super) struct Truths {
+    given: PathBuf,
+    place: Place,
+    files: Vec<PathBuf>,
+    by_name: BTreeMap<String, Vec<PathBuf>>,
+}
+
+impl Truths {
+    /// Lists what the argument of `--truth` holds.
+    ///
+    /// # Errors
+    /// Exit 2 if it is no pattern, exit 3 if the folder cannot be read.
+    pub(super) fn open(given: &Path) -> Result<Self, Failure> {
+        let place = Place::read(given)
+            .map_err(|error| Failure::new(Exit::Usage, format!("--truth {}: {error}", given.display())))?;
+        let mut files = Vec::new();
+        below(&place.folder, Path::new(""), None, &mut BTreeSet::new(), &mut files)
+            .map_err(|error| format!("--truth {}: {error}", given.display()))
+            .or_exit(Exit::Environment)?;
+        let by_name = place.by_name(&files);
+        Ok(Self { given: given.to_owned(), place, files, by_name })
+    }
+
+    /// The masks of an image by its name: at the same place below the folder, or
+    /// else directly in it.
+    fn named(&self, image: &Found) -> &[PathBuf] {
         let relative = image.relative.to_string_lossy().into_owned();
         let stem = nfc(without_ending(&relative)).into_owned();
         let alone = stem.rsplit('/').next().unwrap_or(&stem);
-        match by_name.get(&stem).or_else(|| by_name.get(alone)).map(Vec::as_slice) {
-            Some([one]) => {
-                claims.entry(one).or_default().push(&image.file);
-                truths.push(place.folder.join(one));
-            }
-            Some(many) => {
-                let names: Vec<String> = many.iter().map(|mask| mask.display().to_string()).collect();
-                let (image, count) = (image.file.display(), many.len());
-                mistakes.push(format!("  {image}: {count} masks of its name: {}", names.join(", ")));
-            }
-            None => {
-                without += 1;
-                mistakes.push(format!("  {}: {}", image.file.display(), place.wanted(alone)));
+        self.by_name.get(&stem).or_else(|| self.by_name.get(alone)).map_or(&[], Vec::as_slice)
+    }
+
+    /// Which of the pictures are masks of others: where both lie in one folder, what
+    /// a pattern names as a mask is no photo.
+    pub(super) fn among(&self, found: &[Found]) -> BTreeSet<PathBuf> {
+        if self.place.pattern.is_none() {
+            return BTreeSet::new();
+        }
+        let real = |mask: &PathBuf| std::fs::canonicalize(self.place.folder.join(mask)).ok();
+        let masks = found.iter().flat_map(|image| {
+            self.named(image).iter().filter_map(real).filter(|mask| *mask != image.canonical)
+        });
+        masks.collect()
+    }
+
+    /// The true mask of each image.
+    ///
+    /// # Errors
+    /// Exit 2 with every image that has no mask or several, and every mask that
+    /// two images claim.
+    pub(super) fn of(&self, found: &[Found]) -> Result<Vec<PathBuf>, Failure> {
+        let (mut mistakes, mut without) = (Vec::new(), 0);
+        let mut truths: Vec<PathBuf> = Vec::new();
+        let mut claims: BTreeMap<&Path, Vec<&Path>> = BTreeMap::new();
+        for image in found {
+            match self.named(image) {
+                [one] => {
+                    claims.entry(one).or_default().push(&image.file);
+                    truths.push(self.place.folder.join(one));
+                }
+                [] => {
+                    without += 1;
+                    let wanted = self.place.wanted(&image.relative);
+                    mistakes.push(format!("  {}: {wanted}", image.file.display()));
+                }
+                many => {
+                    let names: Vec<String> = many.iter().map(|mask| mask.display().to_string()).collect();
+                    let (image, count) = (image.file.display(), many.len());
+                    mistakes.push(format!("  {image}: {count} masks of its name: {}", names.join(", ")));
+                }
             }
         }
+        for (mask, images) in claims.iter().filter(|(_, images)| images.len() > 1) {
+            let names: Vec<String> = images.iter().map(|image| image.display().to_string()).collect();
+            mistakes.push(format!(
+                "  {}: is claimed by {} images: {}; a mask is of one image",
+                self.place.folder.join(mask).display(),
+                images.len(),
+                names.join(", ")
+            ));
+        }
+        if mistakes.is_empty() {
+            return Ok(truths);
+        }
+        let hint = if without > 0 { suffix(&self.place, &self.files, found) } else { None };
+        let hint = hint.map_or_else(String::new, |pattern| {
+            format!("\n  a suffix is written as a pattern, perhaps --truth '{pattern}'")
+        });
+        let given = self.given.display();
+        let text = format!("--truth {given} does not fit the images:\n{}{hint}", mistakes.join("\n"));
+        Err(Failure::new(Exit::Usage, text))
     }
-    for (mask, images) in claims.iter().filter(|(_, images)| images.len() > 1) {
-        let names: Vec<String> = images.iter().map(|image| image.display().to_string()).collect();
-        mistakes.push(format!(
-            "  {}: is claimed by {} images: {}; a mask is of one image",
-            place.folder.join(mask).display(),
-            images.len(),
-            names.join(", ")
-        ));
-    }
-    if mistakes.is_empty() {
-        return Ok(truths);
-    }
-    let hint = hint.filter(|_| without > 0).map_or_else(String::new, |pattern| {
-        format!("\n  a suffix is written as a pattern, perhaps --truth '{pattern}'")
-    });
-    let text = format!("--truth {} does not fit the images:\n{}{hint}", given.display(), mistakes.join("\n"));
-    Err(Failure::new(Exit::Usage, text))
 }
 
 /// The pattern that the name of a mask suggests, where it is the image's with
@@ -184,7 +223,8 @@ mod tests {
 
     /// The masks below the folder, or the message.
     fn of(root: &tempfile::TempDir, truth: &str, images: &[&str]) -> Result<Vec<String>, String> {
-        let masks = find(&root.path().join(truth), &found(images)).map_err(|failure| failure.message)?;
+        let truths = Truths::open(&root.path().join(truth)).map_err(|failure| failure.message)?;
+        let masks = truths.of(&found(images)).map_err(|failure| failure.message)?;
         let short = |mask: &PathBuf| mask.strip_prefix(root.path()).expect("below").display().to_string();
         Ok(masks.iter().map(short).collect())
     }

@@ -86,6 +86,30 @@ fn what_an_earlier_call_wrote_is_no_photo() {
 }
 
 #[test]
+fn masks_beside_the_photos_are_no_photos() {
+    let root = tempfile::tempdir().expect("folder");
+    let root = fs::canonicalize(root.path()).expect("canonical");
+    for file in ["in/a.png", "in/a_mask.png", "in/b_mask.png", "in/b_mask_mask.png", "in/deep/c.png"] {
+        put(&root, file, PNG);
+    }
+    put(&root, "in/deep/c_mask.png", PNG);
+    let truth = root.join("in/{id}_mask.png");
+    let inputs = collect(&[root.join("in")], &root.join("out"), Some(&truth)).expect("pairs");
+    let pairs: Vec<(String, String)> = inputs
+        .pictures
+        .iter()
+        .map(|picture| {
+            let mask = picture.truth.as_ref().expect("a mask");
+            (picture.name.clone(), mask.strip_prefix(&root).expect("below").display().to_string())
+        })
+        .collect();
+    let expected =
+        [("a", "in/a_mask.png"), ("b_mask", "in/b_mask_mask.png"), ("deep/c", "in/deep/c_mask.png")];
+    assert_eq!(pairs, expected.map(|(name, mask)| (name.to_owned(), mask.to_owned())));
+    assert_eq!(inputs.masks, 3);
+}
+
+#[test]
 fn masks_are_found_by_name_and_mistakes_told_at_once() {
     let root = tempfile::tempdir().expect("folder");
     for file in ["in/a.jpg", "in/deep/b.jpg", "in/c.jpg", "masks/a.png", "masks/b.png"] {
