@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use super::mask::{Case, Found, Look, Scale};
-use super::{Entry, FileEntry, Manifest, decode};
+use super::{Entry, Manifest, decode};
 
 /// Images that a list names.
 const NAMED: usize = 12;
@@ -98,11 +98,9 @@ pub(super) struct Looked {
 
 impl Looked {
     pub fn cases(&self) -> impl Iterator<Item = Case<'_>> {
-        let case = |(file, look): (_, _)| {
-            let (file, look): (&FileEntry, &Look) = (file, look);
-            Case { file: &file.path, found: &look.found, left_out: !self.kept }
-        };
-        self.entry.masks().zip(&self.masks).map(case)
+        let left_out = !self.kept;
+        let files = self.entry.masks().zip(&self.masks);
+        files.map(move |(file, look)| Case { file: &file.path, found: &look.found, left_out })
     }
 
     fn pixels(&self) -> u64 {

@@ -72,7 +72,7 @@ fn sizes(sizes: &Sizes) -> String {
     if sizes.distinct == 1 { all } else { format!("{all}, {} sizes", sizes.distinct) }
 }
 
-/// `12 png, 8-bit`
+/// `12 PNG, 8-bit`
 fn files(held: &Held) -> String {
     let formats: Vec<String> =
         held.formats.iter().map(|(format, count)| format!("{count} {}", format.name())).collect();
@@ -160,7 +160,8 @@ pub(super) fn json(found: &Registration) -> Value {
         "left_out": found.left_out.len(),
         "left_out_ids": found.left_out.iter().map(|entry| &entry.id).collect::<Vec<_>>(),
         "grouped": found.facts.as_ref().map_or(0, |facts| facts.grouped),
-        "image_files": found.image_files, "mask_files": found.mask_files, "left_over": found.left_over, "recomposed": found.recomposed, "groups_doubt": doubt,
+        "image_files": found.image_files, "mask_files": found.mask_files,
+        "left_over": found.left_over, "recomposed": found.recomposed, "groups_doubt": doubt,
         "digest": found.digest, "root": found.root, "archives": found.archives, "facts": found.facts,
     })
 }

@@ -50,7 +50,7 @@ fn a_depth_that_no_file_fills_is_refused_and_the_stated_white_gives_the_pixels()
     let bench = bench(sixteen);
     let error = add(&bench, &own("")).expect_err("refused");
     let DataError::Problems { problems, .. } = &error else { panic!("{error}") };
-    assert!(problems.len() == 1 && problems[0].is_of_the_rules(), "{error}");
+    assert!(problems.len() == 1 && problems[0].is_of_the_manifest(), "{error}");
     let told = problems[0].to_string();
     assert!(told.starts_with("images/2.png: the largest value of 3 16-bit images is 202 of 65535"), "{told}");
     assert!(told.contains("image = { white = 255 }"), "{told}");
