@@ -91,11 +91,10 @@ pub struct Look {
 /// # Errors
 /// As [`read`].
 pub fn look(bytes: &[u8], path: &Path, rule: MaskRule) -> Result<Look, DataError> {
-    let found = |stored: decode::Stored, facts: &Facts| {
+    let Decoded { pixels: (size, found), facts } = decode::stored(bytes, path, |stored, facts| {
         let size = stored.size();
         Ok((size, Found::of(stored, rule, facts)?))
-    };
-    let Decoded { pixels: (size, found), facts } = decode::stored(bytes, path, found)?;
+    })?;
     // Turning is its own inverse as far as the size goes.
     Ok(Look { size: facts.stored_size(size), found, facts })
 }
