@@ -20,6 +20,25 @@ pub enum Format {
     Webp,
 }
 
+impl Format {
+    /// As people call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Format::Png => "PNG",
+            Format::Jpeg => "JPEG",
+            Format::Bmp => "BMP",
+            Format::Tiff => "TIFF",
+            Format::Gif => "GIF",
+            Format::Webp => "WebP",
+        }
+    }
+
+    /// Whether saving in it always changes values, as labels of objects do not bear.
+    pub fn is_lossy(self) -> bool {
+        self == Format::Jpeg
+    }
+}
+
 /// What a sample can hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -345,7 +345,7 @@ fn to_rgb<T: Copy>(
 
 fn to_grey<T: Copy>(values: &[T], channels: usize, colours: usize, level: impl Fn(T) -> u8) -> Vec<u8> {
     let grey = |pixel: &[T]| {
-        if colours == 1 { level(pixel[0]) } else { luma(level(pixel[0]), level(pixel[1]), level(pixel[2])) }
+        if colours == 1 { level(pixel[0]) } else { luma([level(pixel[0]), level(pixel[1]), level(pixel[2])]) }
     };
     values.chunks_exact(channels).map(grey).collect()
 }
