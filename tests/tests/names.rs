@@ -218,7 +218,7 @@ fn groups_are_spoken_of_only_where_the_rule_groups() {
         "image,who\n".to_owned() + &(0..16).map(|n| format!("{}.png,w\n", name(n))).collect::<String>(),
     );
     let refused = add(&lab, &[]).exits(2).stderr;
-    assert!(refused.contains("names 16 images with their endings (`p0-0.png`)"), "{refused}");
+    assert!(refused.contains("names 16 image(s) with the endings of their files (`p0-0.png`)"), "{refused}");
     // Without a rule, what to write.
     lab.write("mine.toml", manifest("", "images/{id}.png", "masks/{id}.png"));
     add(&lab, &[]).exits(0);

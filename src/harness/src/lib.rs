@@ -24,6 +24,7 @@ pub mod plan;
 pub mod plot;
 pub mod random;
 pub mod report;
+pub mod signature;
 pub mod spec;
 pub mod stats;
 pub mod store;

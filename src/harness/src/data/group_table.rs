@@ -152,7 +152,7 @@ mod tests {
             told,
             [
                 "G.csv: does not name the image `3`",
-                "G.csv: names 2 images with their endings (`1.png`); ids have none: write `1`",
+                "G.csv: names 2 image(s) with the endings of their files (`1.png`); ids have none: write `1`",
             ]
         );
     }

@@ -56,8 +56,8 @@ pub enum Reason {
     OtherLayout {
         layout: String,
     },
-    /// `dygl predict` wrote it.
-    Predicted,
+    /// This program wrote it: a prediction, a sheet, a figure.
+    Written,
 }
 
 /// Examples that are kept of each reason.
@@ -69,7 +69,7 @@ impl LeftOver {
     /// Whether somebody has to say that these pictures are not meant. Those of
     /// another layout and what this program wrote itself need no such word.
     pub fn is_mistake(&self) -> bool {
-        !matches!(self.reason, Reason::OtherLayout { .. } | Reason::Predicted)
+        !matches!(self.reason, Reason::OtherLayout { .. } | Reason::Written)
     }
 
     /// What would bring them in; empty where nothing is amiss.
@@ -86,7 +86,7 @@ impl LeftOver {
             Reason::Closed { .. } => "let it be read".to_owned(),
             Reason::Backslash => "unpack the archive by another program, or give the archive".to_owned(),
             Reason::NoLayout => "add a [[layout]] for them".to_owned(),
-            Reason::OtherLayout { .. } | Reason::Predicted => String::new(),
+            Reason::OtherLayout { .. } | Reason::Written => String::new(),
         }
     }
 }
@@ -124,7 +124,7 @@ impl LeftOver {
             Reason::Backslash => "with a backslash in the name".to_owned(),
             Reason::NoLayout => format!("{fits} no layout"),
             Reason::OtherLayout { layout } => format!("of the layout `{layout}`, which is not taken"),
-            Reason::Predicted => "written by `dygl predict`".to_owned(),
+            Reason::Written => "written by dygl itself".to_owned(),
         };
         let shown: Vec<&str> = self.examples.iter().take(SHOWN).map(String::as_str).collect();
         let more = match self.count - shown.len() {
@@ -162,20 +162,20 @@ pub(super) fn reason(manifest: &Manifest, readers: &[Reader], taken: &[usize], f
     if is_hidden(file) {
         return Some(Reason::Hidden);
     }
-    for reader in readers {
+    let is_taken = |reader: &&Reader| taken.contains(&reader.place);
+    let others = readers.iter().filter(|reader| !is_taken(reader));
+    for reader in readers.iter().filter(is_taken).chain(others) {
         for pattern in reader.patterns() {
-            for captures in pattern.captures(file) {
-                match &manifest.parts {
-                    Some(rule) if rule.part(&captures).is_none() => {
-                        let word = rule.word(&captures).unwrap_or_default().to_owned();
-                        return Some(Reason::Part { word });
-                    }
-                    _ if !taken.contains(&reader.place) => {
-                        return Some(Reason::OtherLayout { layout: reader.name.clone() });
-                    }
-                    _ => return None,
-                }
+            let options = pattern.captures(file);
+            let Some(first) = options.first() else { continue };
+            if let Some(rule) = &manifest.parts
+                && options.iter().all(|captures| rule.part(captures).is_none())
+            {
+                let word = rule.word(first).unwrap_or_default().to_owned();
+                return Some(Reason::Part { word });
             }
+            let layout = reader.name.clone();
+            return (!is_taken(&reader)).then_some(Reason::OtherLayout { layout });
         }
     }
     let loosely = |fit: Fit| {
@@ -207,7 +207,7 @@ mod tests {
             heap.add(Reason::NoLayout, format!("x/{number:02}.png"));
         }
         heap.add(Reason::Part { word: "val".into() }, "val/images/1.png".into());
-        heap.add(Reason::Predicted, "out/1.mask.png".into());
+        heap.add(Reason::Written, "out/1.mask.png".into());
         let told: Vec<String> = heap.sorted().iter().map(ToString::to_string).collect();
         assert_eq!(
             told,
@@ -216,7 +216,7 @@ mod tests {
                  (add `val = \"train\"` (or validation, test) to parts.names)",
                 "12 pictures match no layout: x/00.png, x/01.png, x/02.png, and 9 more \
                  (add a [[layout]] for them)",
-                "1 picture written by `dygl predict`: out/1.mask.png",
+                "1 picture written by dygl itself: out/1.mask.png",
             ]
         );
     }

@@ -1,6 +1,9 @@
-//! What `dygl predict` writes, so that no later command takes it for a photo.
+//! What this program writes, so that no later command takes it for a photo.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
 
 /// The table of a folder of predictions.
 pub const TABLE: &str = "predictions.csv";
@@ -29,13 +32,21 @@ pub fn mark<'a>(mut names: impl Iterator<Item = &'a str>) -> bool {
     })
 }
 
+/// The first bytes of a file, enough to know a picture and its signature by; none
+/// where they cannot be read.
+pub fn head(file: &Path) -> Vec<u8> {
+    let mut head = Vec::new();
+    let read = File::open(file).and_then(|file| file.take(64).read_to_end(&mut head));
+    if read.is_ok() { head } else { Vec::new() }
+}
+
 /// Whether predictions were written into a folder of the disk.
-pub fn are_in(folder: &std::path::Path) -> bool {
+pub fn are_in(folder: &Path) -> bool {
     mark([TABLE, PROVENANCE, JOURNAL].into_iter().filter(|name| folder.join(name).is_file()))
 }
 
 /// Whether a folder of the disk is a store, which keeps samples of its results.
-pub fn is_store(folder: &std::path::Path) -> bool {
+pub fn is_store(folder: &Path) -> bool {
     folder.join("store/v1").is_dir()
 }
 

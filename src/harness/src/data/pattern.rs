@@ -330,8 +330,14 @@ fn strip<'a>(name: &'a str, text: &str, any_case: bool) -> Option<&'a str> {
     if !any_case {
         return name.strip_prefix(text);
     }
-    let at = boundaries(name).find(|at| name[..*at].to_lowercase() == text.to_lowercase())?;
-    Some(&name[at..])
+    let mut rest = name.chars();
+    for wanted in text.chars() {
+        let found = rest.next()?;
+        if found != wanted && !found.to_lowercase().eq(wanted.to_lowercase()) {
+            return None;
+        }
+    }
+    Some(rest.as_str())
 }
 
 #[cfg(test)]

@@ -190,7 +190,8 @@ impl fmt::Display for Problem {
             ),
             Problem::IdsWithEnding { table, written, id, count } => write!(
                 f,
-                "{table}: names {count} images with their endings (`{written}`); ids have none: write `{id}`"
+                "{table}: names {count} image(s) with the endings of their files (`{written}`); ids have none: \
+                 write `{id}`"
             ),
             Problem::NothingKept { left_out } => {
                 write!(f, "none of the {left_out} masks holds foreground, so no image is kept")

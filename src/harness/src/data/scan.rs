@@ -168,7 +168,7 @@ fn finish(
     let mut heap = Heap::default();
     for file in left {
         let reason = match file.strip_prefix(base) {
-            _ if predicted.wrote(&file) => Some(Reason::Predicted),
+            _ if predicted.wrote(&file) || tree.is_signed(&file) => Some(Reason::Written),
             Some(inside) => left_over::reason(manifest, readers, taken, inside),
             // Beside the folder of the dataset.
             None if manifest.taken == Taken::All => Some(Reason::NoLayout),

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use super::{DataError, outputs, text};
+use crate::signature;
 
 /// Where files are looked for.
 #[derive(Debug, Clone, Copy)]
@@ -92,14 +92,20 @@ impl Tree<'_> {
     /// Whether a file without an ending begins like a picture; of the names of an
     /// archive that is not known.
     pub(super) fn is_picture_inside(&self, file: &str) -> bool {
-        let Tree::Folder(root) = self else { return false };
-        if text::ending(file).is_some() {
-            return false;
+        text::ending(file).is_none() && image::guess_format(&self.head(file)).is_ok()
+    }
+
+    /// Whether this program drew a picture; of the names of an archive that is not known.
+    pub(super) fn is_signed(&self, file: &str) -> bool {
+        signature::is_signed(&self.head(file))
+    }
+
+    /// The first bytes of a file; none where they cannot be read.
+    fn head(&self, file: &str) -> Vec<u8> {
+        match self {
+            Tree::Folder(root) => outputs::head(&root.join(file)),
+            Tree::Names { .. } => Vec::new(),
         }
-        let mut head = Vec::new();
-        // What cannot be read and promises nothing is no picture.
-        let read = fs::File::open(root.join(file)).and_then(|file| file.take(16).read_to_end(&mut head));
-        read.is_ok() && image::guess_format(&head).is_ok()
     }
 
     /// Leaves out of `files` what is one of `used` under another path.

@@ -95,8 +95,8 @@ pub fn render(
         };
         write::file(&options.out, &path, &fill(&templates, RUN, &page)?).map(|_| ())
     })?;
-    for (name, content) in &files {
-        write::bytes(&options.out, name, content)?;
+    for (name, content) in files {
+        write::bytes(&options.out, &name, &crate::signature::signed(content))?;
     }
     write::file(&options.out, INDEX, &index)
 }

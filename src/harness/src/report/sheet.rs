@@ -106,6 +106,7 @@ impl Sheet {
             drawn.height(),
             ExtendedColorType::Rgb8,
         )?;
+        let png = crate::signature::signed(png);
         let put = || -> io::Result<()> {
             let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
             std::fs::create_dir_all(folder)?;

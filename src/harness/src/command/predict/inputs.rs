@@ -2,8 +2,7 @@
 //! name for the outputs of each that no other has.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File};
-use std::io::Read;
+use std::fs;
 use std::path::{Component, Path, PathBuf};
 
 use super::pattern::glob;
@@ -11,6 +10,7 @@ use super::truths::Truths;
 use crate::data::{decode, outputs, text};
 use crate::exec::predict::Picture;
 use crate::exit::{Exit, Failure};
+use crate::signature;
 
 /// A file to predict.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,8 +28,8 @@ pub(super) struct Inputs {
     pub(super) pictures: Vec<Picture>,
     /// Files of folders that are no images.
     pub(super) ignored: usize,
-    /// Pictures of folders that an earlier call wrote.
-    pub(super) predicted: usize,
+    /// Pictures of folders that this program wrote.
+    pub(super) written: usize,
     /// Pictures of folders that are true masks of others.
     pub(super) masks: usize,
 }
@@ -60,17 +60,19 @@ pub(super) fn collect(arguments: &[PathBuf], out: &Path, truth: Option<&Path>) -
     if search.found.is_empty() {
         let given: Vec<String> = arguments.iter().map(|path| path.display().to_string()).collect();
         let mut text = format!("no image ({}) in {}", decode::FORMATS, given.join(", "));
-        if search.predicted > 0 {
-            let count = search.predicted;
+        if search.written > 0 {
+            let count = search.written;
             text.push_str(&format!(
-                " but {count} that `dygl predict` wrote; name such files one by one if they are meant"
+                " but {count} that dygl wrote itself; name such files one by one if they are meant"
             ));
         }
         return Err(Failure::new(Exit::NothingSelected, text));
     }
     let truths = truth.map(Truths::open).transpose()?;
     let masks = truths.as_ref().map(|truths| truths.among(&search.found)).unwrap_or_default();
+    let all = search.found.len();
     search.found.retain(|found| !masks.contains(&found.canonical));
+    let masks = all - search.found.len();
     let truths = truths.map(|truths| truths.of(&search.found)).transpose()?;
     let names = names(&search.found);
     let pictures = search.found.into_iter().zip(names).enumerate();
@@ -81,7 +83,7 @@ pub(super) fn collect(arguments: &[PathBuf], out: &Path, truth: Option<&Path>) -
             truth: truths.as_ref().map(|truths| truths[index].clone()),
         })
         .collect();
-    Ok(Inputs { pictures, ignored: search.ignored, predicted: search.predicted, masks: masks.len() })
+    Ok(Inputs { pictures, ignored: search.ignored, written: search.written, masks })
 }
 
 #[derive(Debug, Default)]
@@ -90,10 +92,10 @@ struct Search {
     files: BTreeSet<PathBuf>,
     folders: BTreeSet<PathBuf>,
     ignored: usize,
-    predicted: usize,
+    written: usize,
     out: Option<PathBuf>,
     /// Whether predictions were written into a folder or one above it, by its path.
-    written: BTreeMap<PathBuf, bool>,
+    folders_written: BTreeMap<PathBuf, bool>,
 }
 
 impl Search {
@@ -140,8 +142,8 @@ impl Search {
         for path in entries(folder)? {
             if path.is_dir() {
                 self.walk(&path, base)?;
-            } else if self.is_prediction(&path) {
-                self.predicted += 1;
+            } else if self.is_output(&path) {
+                self.written += 1;
             } else if is_image(&path) {
                 let relative = path.strip_prefix(base).unwrap_or(&path).to_owned();
                 self.add(path, relative)?;
@@ -152,19 +154,23 @@ impl Search {
         Ok(())
     }
 
-    /// Whether an earlier call wrote a file: it is named so and lies below its table.
-    fn is_prediction(&mut self, file: &Path) -> bool {
+    /// Whether this program wrote a file: a prediction is named so and lies below its
+    /// table, sheets and figures are signed.
+    fn is_output(&mut self, file: &Path) -> bool {
+        if signature::is_signed(&outputs::head(file)) {
+            return true;
+        }
         let is_named_so = file.file_name().is_some_and(|name| outputs::is_named_so(&name.to_string_lossy()));
         let folder = file.parent().unwrap_or(Path::new(""));
         is_named_so && fs::canonicalize(folder).is_ok_and(|folder| self.is_written(&folder))
     }
 
     fn is_written(&mut self, folder: &Path) -> bool {
-        if let Some(known) = self.written.get(folder) {
+        if let Some(known) = self.folders_written.get(folder) {
             return *known;
         }
         let written = outputs::are_in(folder) || folder.parent().is_some_and(|above| self.is_written(above));
-        self.written.insert(folder.to_owned(), written);
+        self.folders_written.insert(folder.to_owned(), written);
         written
     }
 
@@ -190,8 +196,8 @@ impl Search {
         // Who writes the end of a prediction's name means predictions.
         if !outputs::is_named_so(pattern) {
             let all = files.len();
-            files.retain(|file| !self.is_prediction(file));
-            self.predicted += all - files.len();
+            files.retain(|file| !self.is_output(file));
+            self.written += all - files.len();
         }
         for file in files {
             let relative = file.strip_prefix(&base).unwrap_or(&file).to_owned();
@@ -245,10 +251,8 @@ pub(super) fn is_image(path: &Path) -> bool {
     if text::is_read(&path.to_string_lossy()) {
         return true;
     }
-    let mut head = Vec::new();
     // What cannot be read and promises nothing is no image.
-    let read = File::open(path).and_then(|file| file.take(16).read_to_end(&mut head));
-    read.is_ok() && decode::is_picture(&head)
+    decode::is_picture(&outputs::head(path))
 }
 
 /// A name for each: the file's, without its ending, below its folders. Where

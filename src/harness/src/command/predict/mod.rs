@@ -48,10 +48,10 @@ pub fn predict(arguments: &Predict) -> Result<Exit, Failure> {
     if found.masks > 0 {
         super::note(&format!("note: {} pictures are the true masks of others", found.masks));
     }
-    if found.predicted > 0 {
+    if found.written > 0 {
         super::note(&format!(
-            "note: {} pictures of the folders were written by an earlier `dygl predict` and are passed over",
-            found.predicted
+            "note: {} pictures of the folders were written by dygl itself and are passed over",
+            found.written
         ));
     }
     let outputs = Outputs {

@@ -1,6 +1,9 @@
 //! Patterns: what fits, in which of several ways, and what is refused.
 
+use proptest::prelude::*;
+
 use super::*;
+use crate::testing::draws;
 
 fn parse(text: &str) -> Pattern {
     Pattern::parse(text).expect("valid")
@@ -18,7 +21,7 @@ fn patterns_match_and_fill() {
     assert!(!pattern.matches("Slide_/01_1.png") && !pattern.matches("01_1.png"));
     assert!(!pattern.matches("Slide_01/x/01_1.png"));
     let captures = Captures::from([("group".into(), "01".into()), ("id".into(), "01_1".into())]);
-    assert_eq!(pattern.captures("Slide_01/01_1.png"), [captures.clone()]);
+    assert_eq!(pattern.captures("Slide_01/01_1.png"), std::slice::from_ref(&captures));
     assert_eq!(pattern.fill(&captures), "Slide_01/01_1.png");
     assert_eq!(pattern.placeholders(), ["group", "id"]);
 }
@@ -93,5 +96,55 @@ fn bad_patterns_are_explained() {
     ] {
         let error = Pattern::parse(text).expect_err("invalid");
         assert!(error.contains(word), "{error}");
+    }
+}
+
+/// Names with dots, accents of both forms, blanks, capitals and digits; no `/`.
+fn name() -> impl Strategy<Value = String> {
+    let piece = prop_oneof![
+        Just("a"),
+        Just("Bc"),
+        Just("."),
+        Just("_"),
+        Just("_mask"),
+        Just(" "),
+        Just("ö"),
+        Just("o\u{308}"),
+        Just("7"),
+        Just("(1)"),
+        Just("{"),
+        Just("*"),
+        Just("-"),
+        Just("png"),
+    ];
+    proptest::collection::vec(piece, 1..6).prop_map(|pieces| pieces.concat())
+}
+
+proptest! {
+    #![proptest_config(draws(512))]
+
+    /// What a pattern is filled with is read from the path again, whatever the case of
+    /// the ending and the coding of the accents.
+    #[test]
+    fn a_filled_pattern_gives_its_words_back(id in name(), group in name(), capital in any::<bool>()) {
+        let captures = Captures::from([
+            ("group".to_owned(), text::nfc(&group).into_owned()),
+            ("id".to_owned(), text::nfc(&id).into_owned()),
+        ]);
+        let end = if capital { "PNG" } else { "png" };
+        let path = format!("x_{group}/images/{id}_a.{end}");
+        for (pattern, is_open) in [
+            ("x_{group}/images/{id}_a.png", false),
+            ("x_{group}/images/{id}_a.*", false),
+            ("x_{group}/images/{id}_a.{jpg,png}", false),
+            ("x_{group}/*/{id}_a*.png", true),
+        ] {
+            let found = parse(pattern).captures(&path);
+            if is_open {
+                prop_assert!(found.contains(&captures), "{}: {:?}", pattern, found);
+            } else {
+                prop_assert_eq!(&found[..], std::slice::from_ref(&captures), "{}", pattern);
+            }
+        }
     }
 }

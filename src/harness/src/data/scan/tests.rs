@@ -208,7 +208,7 @@ fn every_picture_is_accounted_for_with_its_reason() {
             (&Reason::Hidden, 1),
             (&Reason::Backslash, 1),
             (&Reason::NoLayout, 1),
-            (&Reason::Predicted, 1),
+            (&Reason::Written, 1),
         ]
     );
     // All but the program's own outputs need a word.

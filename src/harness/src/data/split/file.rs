@@ -111,16 +111,12 @@ fn divide(form: Form, text: &str, dataset: &str, ids: &[String]) -> Result<Parti
         }
     }
     if let Some((line, written, meant)) = with_ending.first() {
-        let more = match with_ending.len() - 1 {
-            0 => String::new(),
-            more => format!(" and {more} more"),
+        let whose = match with_ending.len() - 1 {
+            0 => format!("`{written}` is spelt with the ending of its file"),
+            more => format!("`{written}` and {more} more are spelt with the endings of their files"),
         };
-        mistakes.push(Mistake {
-            line: Some(*line),
-            message: format!(
-                "`{written}`{more} are spelt with the endings of their files; ids have none: write `{meant}`"
-            ),
-        });
+        let message = format!("{whose}; ids have none: write `{meant}`");
+        mistakes.push(Mistake { line: Some(*line), message });
     }
     let missing: Vec<&str> = known.iter().copied().filter(|id| !seen.contains_key(id)).collect();
     // A file that does not parse says nothing about what it lacks.

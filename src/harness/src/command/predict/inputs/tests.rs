@@ -74,6 +74,8 @@ fn what_an_earlier_call_wrote_is_no_photo() {
     }
     let names =
         |arguments: &[&str]| found(&root, arguments).into_iter().map(|(file, _)| file).collect::<Vec<_>>();
+    let sheet = crate::signature::signed([PNG, &[0; 40]].concat());
+    put(&root, "in/sheet.png", &sheet);
     let photos = ["in/1.png", "in/first/kept.png", "in/mine/1.mask.png"];
     assert_eq!(names(&["in"]), photos);
     assert_eq!(names(&["in/**/*.png"]), photos);
@@ -82,7 +84,7 @@ fn what_an_earlier_call_wrote_is_no_photo() {
     assert_eq!(names(&["in/first/*.mask.png"]), ["in/first/1.mask.png"]);
     let nothing = collect(&[root.join("in/second")], &root.join("out"), None).expect_err("none");
     assert!(nothing.exit == Exit::NothingSelected, "{}", nothing.message);
-    assert!(nothing.message.contains("1 that `dygl predict` wrote"), "{}", nothing.message);
+    assert!(nothing.message.contains("1 that dygl wrote itself"), "{}", nothing.message);
 }
 
 #[test]
@@ -107,6 +109,9 @@ fn masks_beside_the_photos_are_no_photos() {
         [("a", "in/a_mask.png"), ("b_mask", "in/b_mask_mask.png"), ("deep/c", "in/deep/c_mask.png")];
     assert_eq!(pairs, expected.map(|(name, mask)| (name.to_owned(), mask.to_owned())));
     assert_eq!(inputs.masks, 3);
+    // Masks that were not among the pictures are no news.
+    let elsewhere = collect(&[root.join("in/a.png")], &root.join("out"), Some(&truth)).expect("a pair");
+    assert_eq!((elsewhere.pictures.len(), elsewhere.masks), (1, 0));
 }
 
 #[test]
