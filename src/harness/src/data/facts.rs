@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::mask::{Case, Found, Look, Scale};
-use super::{Entry, Manifest, decode};
+use super::Manifest;
+use super::looked::Looked;
+use super::mask::{Found, Scale};
 
 /// Images that a list names.
 const NAMED: usize = 12;
@@ -79,46 +80,6 @@ pub struct Concern {
     /// Whether it would have ended the registration, and was accepted.
     pub accepted: bool,
     pub message: String,
-}
-
-/// One pair as it was looked at.
-#[derive(Debug)]
-pub(super) struct Looked {
-    pub entry: Entry,
-    /// Of the image, pixels.
-    pub size: (u32, u32),
-    pub image: decode::Facts,
-    /// In the order of the entry's masks; at least one.
-    pub masks: Vec<Look>,
-    /// Pixels that any of them marks.
-    pub foreground: u64,
-    /// Whether the manifest's `keep` takes it.
-    pub kept: bool,
-}
-
-impl Looked {
-    pub fn cases(&self) -> impl Iterator<Item = Case<'_>> {
-        let left_out = !self.kept;
-        let files = self.entry.masks().zip(&self.masks);
-        files.map(move |(file, look)| Case { file: &file.path, found: &look.found, left_out })
-    }
-
-    fn pixels(&self) -> u64 {
-        u64::from(self.size.0) * u64::from(self.size.1)
-    }
-
-    /// Foreground, 0..=1.
-    fn share(&self) -> f64 {
-        self.foreground as f64 / self.pixels().max(1) as f64
-    }
-
-    fn is_empty(&self) -> bool {
-        self.foreground == 0
-    }
-
-    fn is_full(&self) -> bool {
-        self.foreground == self.pixels()
-    }
 }
 
 impl Facts {

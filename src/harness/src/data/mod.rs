@@ -21,6 +21,7 @@ mod group_table;
 mod ingest;
 mod lanczos;
 mod left_over;
+mod looked;
 mod merge;
 mod names;
 pub mod official;
