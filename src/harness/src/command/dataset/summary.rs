@@ -36,7 +36,7 @@ fn rows(found: &Registration) -> Vec<(&'static str, String)> {
     let Some(facts) = &found.facts else { return Vec::new() };
     let masks = &facts.masks;
     let mut rows = vec![
-        ("files", found.root.display().to_string()),
+        ("files", found.root.display().to_string().trim_end_matches('/').to_owned()),
         ("images", format!("{}; {}", sizes(&facts.sizes), files(&found.image_files))),
         ("masks", format!("{}; {}; foreground by `{}`", files(&found.mask_files), values(masks), masks.rule)),
         ("orientation", orientation(found)),
