@@ -281,7 +281,7 @@ fn concerns(
     let cases: Vec<Case<'_>> = looked.iter().flat_map(Looked::cases).collect();
     let (mut refused, mut told) = (Vec::new(), Vec::new());
     for sign in mask::signs(manifest.mask, &cases, !manifest.is_own()) {
-        let message = sign.in_manifest(manifest.place(sign.key));
+        let message = sign.in_manifest(manifest.place(sign.place()));
         if sign.is_certain && !terms.accept_masks {
             refused.push(Problem::UnfitMasks { message });
         } else {

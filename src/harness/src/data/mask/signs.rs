@@ -261,7 +261,7 @@ impl Masks<'_> {
             return None;
         }
         let of = self.with(|case| !case.left_out && is_seen(&case) && case.found.doubtful > 0);
-        let flat = of.iter().all(|case| case.found.ragged == 0);
+        let flat = are_flat(&of);
         let message = format!(
             "hold {}, and much of what stands out is background under `{}`",
             self.values(&of),
@@ -347,7 +347,7 @@ impl Masks<'_> {
         let mut values: Vec<u32> = lists.unwrap_or_default().into_iter().flatten().copied().collect();
         values.sort_unstable();
         values.dedup();
-        let flat = of.iter().all(|case| case.found.ragged == 0);
+        let flat = are_flat(of);
         let grey = |above: u32| u8::try_from(above).ok().map(|above| MaskRule::Grey { above });
         let fitting = match values.as_slice() {
             // Some rule takes the greater of two values, and only that.
@@ -363,14 +363,25 @@ impl Masks<'_> {
     }
 }
 
+/// Whether most values fill areas, as labels of objects and classes do.
+fn are_flat(of: &[&Case<'_>]) -> bool {
+    let sum = |count: fn(&Found) -> usize| of.iter().map(|case| count(case.found)).sum::<usize>();
+    sum(|found| found.areas) > sum(|found| found.ragged)
+}
+
 /// A colour as people write it.
 fn colour([r, g, b]: [u8; 3]) -> String {
     format!("#{r:02x}{g:02x}{b:02x}")
 }
 
 impl Sign {
-    /// The message with the line that a manifest needs; `place` is that of the key in
-    /// the manifest, where it is known.
+    /// The key of a manifest that is to be changed.
+    pub fn place(&self) -> &'static str {
+        if self.fitting.is_some() { "mask" } else { self.key }
+    }
+
+    /// The message with the line that a manifest needs; `place` is where
+    /// [`Sign::place`] stands in the manifest, if that is known.
     pub fn in_manifest(&self, place: Option<&str>) -> String {
         let at = place.map_or_else(|| "in the manifest".to_owned(), |place| format!("at {place}"));
         match self.fitting {
