@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 use dygl::archive::Watch;
-use dygl::data::{Addition, Dataset, Manifest, Registration, Registry};
+use dygl::data::mask::is_foreground;
+use dygl::data::{Addition, Dataset, Manifest, Registration, Registry, Terms};
 use dygl::spec::name::Named;
 use dygl::spec::protocol::Part;
 use dygl_tests::lab::{Lab, shared};
@@ -85,7 +86,7 @@ fn add(store: &Path, id: &str, sources: &[PathBuf]) -> (Registry, Registration) 
         manifest,
         own: None,
         sources,
-        partial: true,
+        terms: Terms { partial: true, ..Terms::default() },
         progress: &|_, _| {},
         watch: Watch { told: &|_| {}, stop: &AtomicBool::new(false) },
     };
@@ -96,13 +97,12 @@ fn add(store: &Path, id: &str, sources: &[PathBuf]) -> (Registry, Registration) 
 /// Foreground pixels of every image, read the way that training reads them.
 fn foreground(registry: &Registry, id: &str) -> BTreeMap<String, u64> {
     let dataset = Dataset::open(&Named::plain(id), registry).expect("opens");
-    let above = dataset.mask_threshold();
     dataset
         .ids()
         .iter()
         .map(|image| {
             let mask = dataset.load(image).expect("loads").mask;
-            (image.clone(), mask.pixels().filter(|pixel| pixel.0[0] > above).count() as u64)
+            (image.clone(), mask.pixels().filter(|pixel| is_foreground(pixel.0[0])).count() as u64)
         })
         .collect()
 }

@@ -10,6 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub use check::{Against, Check, Require, ToleranceRule};
 pub use dataset::{Dataset, Division, FailOn, PartName, Preview};
 
+use crate::data::mask::MaskRule;
 use crate::exec::device::Device;
 use crate::ledger::Size;
 use crate::spec::ops::PreflightMode;
@@ -281,7 +282,7 @@ pub struct Predict {
     /// Weights under the reference's names (safetensors)
     #[arg(long, value_name = "W", requires = "model")]
     pub weights: Option<PathBuf>,
-    /// Files, folders (to the bottom) and patterns (`'frames/**/*.png'`): PNG, JPEG, BMP, TIFF
+    /// Files, folders (to the bottom) and patterns (`'frames/**/*.png'`): PNG, JPEG, BMP, TIFF, GIF, WebP
     #[arg(required = true, value_name = "IMAGES")]
     pub images: Vec<PathBuf>,
     /// Folder of the masks; a stopped call is taken up there
@@ -293,6 +294,9 @@ pub struct Predict {
     /// A pixel is foreground above this probability (default: the run's or the protocol's)
     #[arg(long, value_name = "P")]
     pub threshold: Option<f64>,
+    /// Stored value that is white (default: that of the run's dataset, else the greatest of each file's depth)
+    #[arg(long, value_name = "VALUE")]
+    pub white: Option<f64>,
     /// Images of one forward pass (default: the run's or the protocol's batch)
     #[arg(long, value_name = "N")]
     pub batch: Option<usize>,
@@ -305,10 +309,13 @@ pub struct Predict {
     /// Write no overlays
     #[arg(long)]
     pub no_overlay: bool,
-    /// Folder of true masks (grey, foreground above 127) by the images' names, or where each lies
-    /// (`'masks/{id}_anno.bmp'`): adds scores
+    /// Folder of true masks by the images' names, or where each lies (`'masks/{id}_anno.bmp'`): adds scores
     #[arg(long, value_name = "DIR")]
     pub truth: Option<PathBuf>,
+    /// What of the true masks is foreground: `grey > 127`, `alpha > 127`, `instances`, or as a manifest
+    /// has it (default: the rule of the run's dataset; with --model `grey > 127`)
+    #[arg(long, value_name = "RULE", requires = "truth")]
+    pub truth_rule: Option<MaskRule>,
     /// Overwrite what an earlier call left in --out
     #[arg(long)]
     pub force: bool,

@@ -57,10 +57,10 @@ fn order_of(ids: &[String], seed: u64, epoch: usize, train: &Train) -> Vec<Vec<S
 }
 
 /// Stacks prepared images: images [B, 3, S, S] normalised, targets [B, 1, S, S].
-pub fn stack(prepared: &[Resized], protocol: &Protocol, threshold: u8) -> Batch {
+pub fn stack(prepared: &[Resized], protocol: &Protocol) -> Batch {
     let Ok(batch) = assemble(prepared.len(), protocol.image.size, |index, input, target| {
         prepared[index].write_input(&protocol.image, input);
-        prepared[index].write_target(protocol.image.training_masks, threshold, target);
+        prepared[index].write_target(protocol.image.training_masks, target);
         Ok::<(), Infallible>(())
     });
     batch
@@ -99,7 +99,7 @@ pub fn augmented(
     protocol: &Protocol,
 ) -> Result<Batch, DataError> {
     let form = Form::of(protocol);
-    let writer = Writer::new(&protocol.image, dataset.mask_threshold());
+    let writer = Writer::new(&protocol.image);
     assemble(ids.len(), protocol.image.size, |index, input, target| {
         let id = &ids[index];
         dataset.look(id, form, |picture| {

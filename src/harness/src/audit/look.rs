@@ -4,7 +4,7 @@
 use image::{GrayImage, RgbImage};
 
 use super::near::{Bits, Detail, Thumbnail};
-use crate::data::{DataError, Dataset, Entry, Partition};
+use crate::data::{DataError, Dataset, Entry, Partition, mask};
 use crate::spec::protocol::Part;
 
 /// What is kept of an image and its mask.
@@ -33,16 +33,16 @@ pub(super) struct Look {
 pub(super) struct MaskLook {
     /// Hash of the mask's file; none where masks are drawn.
     pub file: Option<String>,
-    /// Hash of size and thresholded pixels.
+    /// Hash of size and of what is foreground.
     pub pixels: [u8; 32],
     /// Foreground at DETAIL x DETAIL.
     pub bits: Bits,
     pub all: u64,
-    /// Greater than the dataset's threshold.
+    /// Of the rule of the dataset.
     pub foreground: u64,
-    /// Greater than 0.
-    pub above_zero: u64,
-    /// Neither 0 nor 255.
+    /// Of a rule that takes whatever is brighter than the least value.
+    pub above_least: u64,
+    /// Between the least and the greatest value.
     pub soft: u64,
 }
 
@@ -76,27 +76,25 @@ impl Look {
             detail: Detail::of(&grey),
             channels: equal(&sample.image),
             is_blank: sample.image.pixels().all(|pixel| Some(*pixel) == first),
-            mask: MaskLook {
-                file: entry.map(Entry::mask_digest),
-                ..MaskLook::of(&sample.mask, dataset.mask_threshold())
-            },
+            mask: MaskLook { file: entry.map(Entry::mask_digest), ..MaskLook::of(&sample.mask) },
         })
     }
 }
 
 impl MaskLook {
-    fn of(mask: &GrayImage, threshold: u8) -> Self {
+    fn of(levels: &GrayImage) -> Self {
         let count =
-            |condition: &dyn Fn(u8) -> bool| mask.pixels().filter(|p| condition(p.0[0])).count() as u64;
-        let binary: Vec<u8> = mask.pixels().map(|p| u8::from(p.0[0] > threshold)).collect();
+            |condition: &dyn Fn(u8) -> bool| levels.pixels().filter(|p| condition(p.0[0])).count() as u64;
+        let (black, white) = (mask::level(false), mask::level(true));
+        let binary: Vec<u8> = levels.pixels().map(|p| u8::from(mask::is_foreground(p.0[0]))).collect();
         Self {
             file: None,
-            pixels: hash(mask.dimensions(), &binary),
-            bits: Bits::of(&binary, mask.dimensions()),
-            all: u64::from(mask.width()) * u64::from(mask.height()),
-            foreground: count(&|value| value > threshold),
-            above_zero: count(&|value| value > 0),
-            soft: count(&|value| value > 0 && value < 255),
+            pixels: hash(levels.dimensions(), &binary),
+            bits: Bits::of(&binary, levels.dimensions()),
+            all: u64::from(levels.width()) * u64::from(levels.height()),
+            foreground: count(&mask::is_foreground),
+            above_least: count(&|level| level > black),
+            soft: count(&|level| level > black && level < white),
         }
     }
 
@@ -161,8 +159,8 @@ mod tests {
     #[test]
     fn greys_of_a_mask_are_counted_apart() {
         let mask = GrayImage::from_fn(5, 1, |x, _| Luma([[0, 1, 127, 128, 255][x as usize]]));
-        let look = MaskLook::of(&mask, 127);
-        assert_eq!((look.all, look.foreground, look.above_zero, look.soft), (5, 2, 4, 3));
+        let look = MaskLook::of(&mask);
+        assert_eq!((look.all, look.foreground, look.above_least, look.soft), (5, 2, 4, 3));
         assert!(!look.is_empty() && !look.is_full());
     }
 }

@@ -1,10 +1,11 @@
 //! Masks: how much they mark, which mark nothing or all, and what the
-//! threshold does to those that are not black and white.
+//! rule does to those that are not black and white.
 
 use serde::Serialize;
 
 use super::look::Look;
 use super::{LISTED, ids_where, part_word};
+use crate::data::mask::MaskRule;
 use crate::spec::protocol::Part;
 use crate::stats;
 
@@ -45,16 +46,17 @@ pub struct Foreground {
     pub pixels: f64,
 }
 
-/// Masks with values other than 0 and 255, and what another threshold makes of them.
+/// Masks with values between the least and the greatest, and what another rule makes
+/// of them.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Soft {
-    /// The dataset's rule: foreground is what is greater.
-    pub threshold: u8,
+    /// The dataset's rule, in words: `grey > 127`.
+    pub rule: String,
     /// Masks with such values.
     pub masks: usize,
     /// Share of such pixels over all masks.
     pub pixels: f64,
-    /// Masks whose foreground grows if it is `> 0` instead.
+    /// Masks whose foreground grows if it is all above the least value instead.
     pub masks_that_grow: usize,
     /// Masks that have foreground only then.
     pub masks_only_soft: usize,
@@ -64,7 +66,7 @@ pub struct Soft {
     pub most: Vec<(String, f64)>,
 }
 
-pub(super) fn of(looks: &[Look], threshold: u8) -> Masks {
+pub(super) fn of(looks: &[Look], rule: MaskRule) -> Masks {
     let (empty, empty_ids) = ids_where(looks, |look| look.mask.is_empty());
     let (full, full_ids) = ids_where(looks, |look| look.mask.is_full());
     let mut histogram = [0; BINS];
@@ -87,7 +89,7 @@ pub(super) fn of(looks: &[Look], threshold: u8) -> Masks {
         foreground: foreground(&looks.iter().collect::<Vec<_>>()),
         by_part,
         histogram,
-        soft: soft(looks, threshold),
+        soft: soft(looks, rule),
     }
 }
 
@@ -108,13 +110,13 @@ fn foreground(looks: &[&Look]) -> Option<Foreground> {
     })
 }
 
-fn soft(looks: &[Look], threshold: u8) -> Soft {
+fn soft(looks: &[Look], rule: MaskRule) -> Soft {
     let soft: u64 = looks.iter().map(|look| look.mask.soft).sum();
     let all: u64 = looks.iter().map(|look| look.mask.all).sum();
     let mut growth: Vec<(String, f64)> = looks
         .iter()
         .filter(|look| look.mask.foreground > 0)
-        .map(|look| (look.id.clone(), look.mask.above_zero as f64 / look.mask.foreground as f64 - 1.0))
+        .map(|look| (look.id.clone(), look.mask.above_least as f64 / look.mask.foreground as f64 - 1.0))
         .collect();
     let all_growth: Vec<f64> = growth.iter().map(|(_, growth)| *growth).collect();
     growth.retain(|(_, growth)| *growth > 0.0);
@@ -122,11 +124,11 @@ fn soft(looks: &[Look], threshold: u8) -> Soft {
     let masks_that_grow = growth.len();
     growth.truncate(WORST.min(LISTED));
     Soft {
-        threshold,
+        rule: rule.to_string(),
         masks: looks.iter().filter(|look| look.mask.soft > 0).count(),
         pixels: soft as f64 / all.max(1) as f64,
         masks_that_grow,
-        masks_only_soft: looks.iter().filter(|l| l.mask.foreground == 0 && l.mask.above_zero > 0).count(),
+        masks_only_soft: looks.iter().filter(|l| l.mask.foreground == 0 && l.mask.above_least > 0).count(),
         mean_growth: stats::mean(&all_growth).unwrap_or_default(),
         most: growth,
     }

@@ -222,7 +222,7 @@ pub fn audit(
         groups,
         duplicates: pairs::of_images(&looks),
         mask_duplicates: pairs::of_masks(&looks),
-        masks: masks::of(&looks, dataset.mask_threshold()),
+        masks: masks::of(&looks, dataset.mask_rule()),
         sizes: sizes::of(&looks),
         channels: channels::of(&looks),
         unreadable,
@@ -250,7 +250,7 @@ pub const METHOD: &[(&str, &str)] = &[
     ("Equal files", "The same blake3 digest of the bytes."),
     (
         "Equal pixels",
-        "The same size and the same decoded RGB values; of masks, the same pixels after the threshold.",
+        "The same size and the same decoded RGB values; of masks, the same foreground under the rule of the dataset.",
     ),
     (
         "Nearly equal images",
@@ -277,7 +277,11 @@ pub const METHOD: &[(&str, &str)] = &[
          objects of one size in the middle of the picture meet this by chance.",
     ),
     ("Clusters", "Sets of images that are connected by pairs; a video of still frames is one cluster."),
-    ("Greys", "Values other than 0 and 255 in a mask as decoded; labels of objects count as 255."),
+    (
+        "Greys",
+        "Values of a mask between the least and the greatest one of all masks; labels of objects are foreground \
+         as a whole.",
+    ),
 ];
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use image::imageops::{self, FilterType};
 use image::{ExtendedColorType, GrayImage, Rgb, RgbImage};
 use rayon::prelude::*;
 
-use crate::data::{DataError, Dataset};
+use crate::data::{DataError, Dataset, mask as truth};
 
 /// Longest side, pixels.
 const SIDE: u32 = 200;
@@ -54,14 +54,13 @@ fn picture(dataset: &Dataset, id: &str, show: bool) -> Result<Picture, PictureEr
     let sample = dataset.load(id)?;
     let (width, height) = fit(sample.image.dimensions());
     let mask = imageops::resize(&sample.mask, width, height, FilterType::Nearest);
-    let threshold = dataset.mask_threshold();
-    let is_foreground = |x: u32, y: u32| mask.get_pixel(x, y).0[0] > threshold;
+    let is_foreground = |x: u32, y: u32| truth::is_foreground(mask.get_pixel(x, y).0[0]);
     let mut canvas = if show {
         imageops::resize(&sample.image, width, height, FilterType::Triangle)
     } else {
         RgbImage::from_fn(width, height, |x, y| if is_foreground(x, y) { FOREGROUND } else { GREY })
     };
-    outline(&mut canvas, &mask, threshold);
+    outline(&mut canvas, &mask);
     let mut jpeg = Vec::new();
     JpegEncoder::new_with_quality(&mut jpeg, QUALITY)
         .encode(canvas.as_raw(), width, height, ExtendedColorType::Rgb8)
@@ -70,9 +69,9 @@ fn picture(dataset: &Dataset, id: &str, show: bool) -> Result<Picture, PictureEr
 }
 
 /// Marks every foreground pixel that has a neighbour of the background.
-fn outline(canvas: &mut RgbImage, mask: &GrayImage, threshold: u8) {
+fn outline(canvas: &mut RgbImage, mask: &GrayImage) {
     let (width, height) = mask.dimensions();
-    let is_foreground = |x: u32, y: u32| mask.get_pixel(x, y).0[0] > threshold;
+    let is_foreground = |x: u32, y: u32| truth::is_foreground(mask.get_pixel(x, y).0[0]);
     for y in 0..height {
         for x in 0..width {
             let near = [(x.wrapping_sub(1), y), (x + 1, y), (x, y.wrapping_sub(1)), (x, y + 1)];

@@ -24,6 +24,12 @@ pub enum Dataset {
         /// Accept fewer images than the dataset has; tables say so
         #[arg(long)]
         partial: bool,
+        /// Register masks that the rule does not fit; tables say so
+        #[arg(long)]
+        accept_masks: bool,
+        /// Take every warning for a mistake
+        #[arg(long)]
+        strict: bool,
         /// Describes a dataset of your own; see `dygl dataset template`
         #[arg(long, value_name = "FILE")]
         manifest: Option<PathBuf>,

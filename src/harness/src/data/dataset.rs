@@ -9,8 +9,10 @@ use image::{GrayImage, RgbImage};
 use serde::Serialize;
 
 use super::error::alike;
+use super::facts::Concern;
 use super::ingest::{Entry, Registration};
-use super::manifest::{Counts, Manifest, SplitKind};
+use super::manifest::{Counts, ImageRule, Manifest, SplitKind};
+use super::mask::{self, MaskRule, Reading, Scale};
 use super::pack::Pack;
 use super::phantom::{Family, Phantom};
 use super::prepare::{self, Form, Picture, Resized};
@@ -25,7 +27,7 @@ use crate::spec::protocol::{Image, Part, Split, SplitSource};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sample {
     pub image: RgbImage,
-    /// Grey as stored, 0..=255; labels of objects already mapped to 0 and 255.
+    /// Levels: see [`mask`](super::mask).
     pub mask: GrayImage,
 }
 
@@ -55,6 +57,7 @@ enum Source {
         registration: Registration,
         /// Place of each id in the registration.
         places: HashMap<String, usize>,
+        reading: Reading,
     },
     Phantom(Phantom),
 }
@@ -75,13 +78,14 @@ impl Dataset {
         let registration = registry.require(&id.name)?;
         let ids: Vec<String> = registration.entries.iter().map(|e| e.id.clone()).collect();
         let places = ids.iter().cloned().zip(0..).collect();
+        let reading = Reading::new(manifest.mask, scale(&manifest, &registration, registry)?);
         let inner = Inner {
             id,
             title: manifest.title.clone(),
             digest: registration.digest.clone(),
             ids,
             expected: registration.expected,
-            source: Source::Folder { manifest, registration, places },
+            source: Source::Folder { manifest, registration, places, reading },
         };
         Ok(Self { inner: Arc::new(inner), pack: None })
     }
@@ -187,11 +191,24 @@ impl Dataset {
         }
     }
 
-    /// A pixel of a sample's mask is foreground where it is greater than this.
-    pub fn mask_threshold(&self) -> u8 {
+    /// What the masks' stored values were read by.
+    pub fn mask_rule(&self) -> MaskRule {
         match &self.inner.source {
-            Source::Folder { manifest, .. } => manifest.mask.threshold(),
-            Source::Phantom(_) => 127,
+            Source::Folder { reading, .. } => reading.rule(),
+            Source::Phantom(_) => MaskRule::OF_LEVELS,
+        }
+    }
+
+    /// What speaks against the dataset as it was registered.
+    pub fn concerns(&self) -> &[Concern] {
+        self.registration().map_or(&[], Registration::concerns)
+    }
+
+    /// How stored image values become levels of 8 bits.
+    pub fn image_rule(&self) -> ImageRule {
+        match &self.inner.source {
+            Source::Folder { manifest, .. } => manifest.image,
+            Source::Phantom(_) => ImageRule::default(),
         }
     }
 
@@ -217,14 +234,14 @@ impl Dataset {
                 let index = self.inner.ids.binary_search_by(|known| known.as_str().cmp(id));
                 Ok(phantom.draw(index.map_err(|_| unknown())?))
             }
-            Source::Folder { manifest, registration, places } => {
+            Source::Folder { manifest, registration, places, reading } => {
                 let entry = &registration.entries[*places.get(id).ok_or_else(unknown)?];
                 let (path, bytes) = self.read(&registration.root, &entry.image.path, &entry.image.blake3)?;
-                let image = decode::rgb(&bytes, &path)?;
+                let image = decode::rgb(&bytes, &path, manifest.image)?.pixels;
                 let mut masks = Vec::new();
                 for file in entry.masks() {
                     let (path, bytes) = self.read(&registration.root, &file.path, &file.blake3)?;
-                    let mask = decode::mask(&bytes, &path, manifest.mask)?;
+                    let mask = mask::read(&bytes, &path, reading)?.pixels;
                     if image.dimensions() != mask.dimensions() {
                         let (mask_size, image_size) = (mask.dimensions(), image.dimensions());
                         return Err(DataError::SizeMismatch { mask: path, mask_size, image_size });
@@ -275,7 +292,7 @@ impl Dataset {
         })
     }
 
-    /// Width and height of one image as stored, pixels; reads its header alone.
+    /// Width and height of one image as it is shown, pixels; decodes no pixel.
     pub(super) fn dimensions(&self, id: &str) -> Result<(u32, u32), DataError> {
         match &self.inner.source {
             Source::Phantom(phantom) => Ok((phantom.size as u32, phantom.size as u32)),
@@ -420,6 +437,20 @@ impl Dataset {
         }
         Ok(Partition::new(train, validation, test))
     }
+}
+
+/// Between which greys the soft targets of a dataset lie. The built-in ones are
+/// published over the whole scale, whatever part of them is there.
+fn scale(manifest: &Manifest, registration: &Registration, registry: &Registry) -> Result<Scale, DataError> {
+    if !manifest.is_own() || manifest.mask == MaskRule::Instances {
+        return Ok(Scale::WHOLE);
+    }
+    let facts = registration.facts.as_ref().ok_or_else(|| DataError::Registration {
+        name: manifest.id.clone(),
+        path: registry.path(&manifest.id),
+        message: "an earlier version wrote it, without the values of the masks".to_owned(),
+    })?;
+    Ok(facts.masks.scale)
 }
 
 /// Ids of the datasets whose manifests satisfy a condition, for messages.

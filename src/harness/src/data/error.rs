@@ -60,6 +60,12 @@ pub enum DataError {
     Read { path: PathBuf, source: io::Error },
     #[error("{}: does not decode: {message}", .path.display())]
     Decode { path: PathBuf, message: String },
+    #[error("{}: {message}", .path.display())]
+    Unfit {
+        path: PathBuf,
+        /// What it holds that has no place, and the remedy.
+        message: String,
+    },
     #[error("{}: {width}x{height} pixels are more than the {limit} allowed", .path.display())]
     TooLarge { path: PathBuf, width: u32, height: u32, limit: String },
     #[error("{}: is {}x{}, but its image is {}x{}", .mask.display(), .mask_size.0, .mask_size.1, .image_size.0, .image_size.1)]

@@ -8,18 +8,33 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use super::decode::Held;
+use super::facts::{Concern, Facts};
 use super::files::FileEntry;
-use super::manifest::{Keep, Manifest};
+use super::looked::{Looked, held, read_pair};
+use super::manifest::Manifest;
+use super::mask::{self, Case};
 use super::scan::{Pair, PartName, Tree, scan, scan_again};
-use super::{DataError, LeftOver, Problem, decode, merge};
+use super::{DataError, LeftOver, Problem};
 use crate::archive::ArchiveError;
 use crate::spec::protocol::Part;
 
 /// Called with (pairs done, pairs in all), from several threads.
 pub type Progress<'a> = &'a (dyn Fn(usize, usize) + Sync);
 
+/// What is accepted of a dataset, and what ends its registration.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Terms {
+    /// Fewer images than the dataset has are accepted.
+    pub partial: bool,
+    /// Masks that the rule does not fit are accepted; they are told.
+    pub accept_masks: bool,
+    /// Whatever would only be told ends the registration.
+    pub strict: bool,
+}
+
 /// A dataset's folder as it was when it was registered.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Registration {
     /// Version of this file format.
@@ -47,6 +62,9 @@ pub struct Registration {
     /// Pairs of the files that the manifest's `keep` leaves out, sorted by id.
     #[serde(default)]
     pub left_out: Vec<Entry>,
+    /// What was found in the files; none in registrations of earlier versions.
+    #[serde(default)]
+    pub facts: Option<Facts>,
     /// Pictures of the folder or archives that are in no pair, as they were registered.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub left_over: Vec<LeftOver>,
@@ -54,6 +72,12 @@ pub struct Registration {
     /// names are compared in (Unicode NFC).
     #[serde(default, skip_serializing_if = "is_zero")]
     pub recomposed: usize,
+    /// What all image files hold beside their pixels, and what was done about it.
+    #[serde(default)]
+    pub image_files: Held,
+    /// The same of all mask files.
+    #[serde(default)]
+    pub mask_files: Held,
 }
 
 fn is_zero(count: &usize) -> bool {
@@ -119,6 +143,11 @@ impl Registration {
         self.images < self.expected
     }
 
+    /// What speaks against the dataset as it was registered.
+    pub fn concerns(&self) -> &[Concern] {
+        self.facts.as_ref().map_or(&[], |facts| &facts.concerns)
+    }
+
     /// The digest that the entries give under a manifest.
     pub(super) fn content_digest(&self, manifest: &Manifest) -> String {
         digest(manifest, &self.entries)
@@ -130,11 +159,11 @@ impl Registration {
     }
 }
 
-/// Digest of a dataset's content: the id of the dataset, how masks are read,
+/// Digest of a dataset's content: the id of the dataset, how masks and images are read,
 /// then for each pair in order of id: id, part, group, hash of the image, hash
 /// of the mask. Each word is preceded by its length.
 fn digest(manifest: &Manifest, entries: &[Entry]) -> String {
-    let rule = manifest.mask.words();
+    let rule = manifest.mask.to_string() + &manifest.image.words();
     let masks: Vec<String> = entries.iter().map(Entry::mask_digest).collect();
     let mut words = vec![manifest.id.as_str(), rule.as_str()];
     for (entry, mask) in entries.iter().zip(&masks) {
@@ -146,14 +175,13 @@ fn digest(manifest: &Manifest, entries: &[Entry]) -> String {
     super::digest_of("dygl dataset 2", words)
 }
 
-/// Reads the folder. Problems of any kind end it, all listed at once; with
-/// `partial` a smaller count is none. The registration names the folder in
-/// which the layout was found, which may lie below `path`. Setting `stop` ends
-/// the reading.
+/// Reads the folder. Problems of any kind end it, all listed at once, but for what
+/// the terms accept. The registration names the folder in which the layout was
+/// found, which may lie below `path`. Setting `stop` ends the reading.
 pub(super) fn ingest(
     manifest: &Manifest,
     path: &Path,
-    partial: bool,
+    terms: Terms,
     progress: Progress<'_>,
     stop: &AtomicBool,
 ) -> Result<Registration, DataError> {
@@ -165,47 +193,55 @@ pub(super) fn ingest(
     let scan = scan(manifest, Tree::Folder(&root))?;
     let root = root.join(scan.base.trim_end_matches('/'));
     let mut problems = scan.problems.clone();
-    problems.extend(scan.objections(manifest, partial));
+    problems.extend(scan.objections(manifest, terms.partial));
 
     let total = scan.pairs.len();
     let done = AtomicUsize::new(0);
-    let read: Vec<Result<(Entry, bool), Vec<Problem>>> = scan
+    let read: Vec<Result<Looked, Vec<Problem>>> = scan
         .pairs
         .into_par_iter()
         .map(|pair| {
             if stop.load(Ordering::Relaxed) {
                 return Err(Vec::new());
             }
-            let entry = read_pair(manifest, &root, pair);
+            let looked = read_pair(manifest, &root, pair);
             progress(done.fetch_add(1, Ordering::Relaxed) + 1, total);
-            entry
+            looked
         })
         .collect();
     if stop.load(Ordering::Relaxed) {
         return Err(ArchiveError::Stopped.into());
     }
-    let (mut entries, mut left_out) = (Vec::with_capacity(total), Vec::new());
+    let mut all: Vec<Looked> = Vec::with_capacity(total);
     for result in read {
         match result {
-            Ok((entry, true)) => entries.push(entry),
-            Ok((entry, false)) => left_out.push(entry),
+            Ok(looked) => all.push(looked),
             Err(found) => problems.extend(found),
         }
     }
-    problems.extend(read_groups(manifest, &root, &mut entries));
-    // Of those that are left out no table need know.
-    left_out.iter_mut().for_each(|entry| entry.group = None);
-    let found = total - left_out.len();
+    let (image_files, mask_files) = held(manifest, &all);
+    // What one file cannot tell: whether a depth is filled, by all files together.
+    let too_dark = image_files.too_dark(manifest.image);
+    problems.extend(too_dark.map(|(file, message)| Problem::Unfit { file, message }));
+    problems.extend(read_groups(manifest, &root, &mut all));
+    let left_out = all.iter().filter(|looked| !looked.kept).count();
+    let found = total - left_out;
     let expected = if manifest.images == Manifest::ANY { found } else { manifest.images };
-    if found > expected || (found != expected && !partial) {
+    if found > expected || (found != expected && !terms.partial) {
         problems.push(Problem::WrongCount { found, expected });
     }
+    let (refused, concerns) = concerns(manifest, terms, &all, &image_files);
+    problems.extend(refused);
     if found == 0 && problems.is_empty() {
-        problems.push(Problem::NothingKept { left_out: left_out.len() });
+        problems.push(Problem::NothingKept { left_out });
     }
     if !problems.is_empty() {
         return Err(DataError::Problems { name: manifest.id.clone(), path: root, problems });
     }
+    let facts = Facts::of(manifest, &all).map(|facts| Facts { concerns, ..facts });
+    let (kept, left_out): (Vec<Looked>, Vec<Looked>) = all.into_iter().partition(|looked| looked.kept);
+    let entries = |of: Vec<Looked>| of.into_iter().map(|looked| looked.entry).collect::<Vec<Entry>>();
+    let (entries, left_out) = (entries(kept), entries(left_out));
     Ok(Registration {
         format: FORMAT,
         dataset: manifest.id.clone(),
@@ -220,74 +256,58 @@ pub(super) fn ingest(
         left_out,
         left_over: scan.left_over,
         recomposed: scan.recomposed,
+        image_files,
+        mask_files,
+        facts,
     })
 }
 
+/// What ends the registration under the terms, and what is told.
+fn concerns(
+    manifest: &Manifest,
+    terms: Terms,
+    looked: &[Looked],
+    images: &Held,
+) -> (Vec<Problem>, Vec<Concern>) {
+    let cases: Vec<Case<'_>> = looked.iter().flat_map(Looked::cases).collect();
+    let (mut refused, mut told) = (Vec::new(), Vec::new());
+    for sign in mask::signs(manifest.mask, &cases, !manifest.is_own()) {
+        let message = sign.in_manifest(manifest.place(sign.place()));
+        if sign.is_certain && !terms.accept_masks {
+            refused.push(Problem::UnfitMasks { message });
+        } else {
+            told.push(Concern { key: sign.key.to_owned(), accepted: sign.is_certain, message });
+        }
+    }
+    if let Some(message) = images.faint(manifest.image) {
+        told.push(Concern { key: "image".to_owned(), accepted: false, message });
+    }
+    let kept = looked.iter().filter(|looked| looked.kept).map(|looked| &looked.entry);
+    let groups = kept.map(|entry| (entry.id.as_str(), entry.group.as_deref()));
+    if let Some(doubt) = manifest.group.as_ref().and_then(|rule| rule.doubt(groups)) {
+        let at = manifest.place("group").map_or_else(String::new, |place| format!(" ({place})"));
+        told.push(Concern { key: "group".to_owned(), accepted: false, message: format!("{doubt}{at}") });
+    }
+    if terms.strict {
+        let strict = told.iter().filter(|concern| !concern.accepted);
+        refused.extend(strict.map(|concern| Problem::Strict { message: concern.message.clone() }));
+    }
+    (refused, told)
+}
+
 /// Gives each pair its group; returns what stands in the way.
-fn read_groups(manifest: &Manifest, root: &Path, entries: &mut [Entry]) -> Vec<Problem> {
-    let folders: Vec<Option<String>> = entries.iter_mut().map(|entry| entry.group.take()).collect();
+fn read_groups(manifest: &Manifest, root: &Path, all: &mut [Looked]) -> Vec<Problem> {
+    let folders: Vec<Option<String>> = all.iter_mut().map(|looked| looked.entry.group.take()).collect();
     let groups = match manifest.group.as_ref().map(|rule| rule.read(root)) {
         None => return Vec::new(),
         Some(Ok(groups)) => groups,
         Some(Err(problems)) => return problems,
     };
-    for (entry, folder) in entries.iter_mut().zip(folders) {
-        entry.group = groups.of(&entry.id, folder.as_deref());
+    // Of those that are left out no table need know.
+    for (looked, folder) in all.iter_mut().zip(folders).filter(|(looked, _)| looked.kept) {
+        looked.entry.group = groups.of(&looked.entry.id, folder.as_deref());
     }
-    groups.unnamed(entries.iter().map(|entry| entry.id.as_str()))
-}
-
-/// Hashes and decodes both files of a pair, and says whether the dataset keeps it.
-fn read_pair(manifest: &Manifest, root: &Path, pair: Pair) -> Result<(Entry, bool), Vec<Problem>> {
-    let take = |path: &str| {
-        FileEntry::take(root, path)
-            .map_err(|e| Problem::Unreadable { file: path.to_owned(), message: e.to_string() })
-    };
-    let undecodable = |file: &str, error: DataError| {
-        let message = match error {
-            DataError::Decode { message, .. } => message,
-            other => other.to_string(),
-        };
-        Problem::Undecodable { file: file.to_owned(), message }
-    };
-    let image = take(&pair.image).and_then(|(entry, bytes)| {
-        let decoded = decode::rgb(&bytes, Path::new(&pair.image)).map_err(|e| undecodable(&pair.image, e))?;
-        Ok((entry, decoded.dimensions()))
-    });
-    let (mut problems, mut masks, mut merged) = (Vec::new(), Vec::new(), None);
-    for file in &pair.masks {
-        let mask = take(file).and_then(|(entry, bytes)| {
-            let decoded = decode::mask(&bytes, Path::new(file), manifest.mask);
-            Ok((entry, decoded.map_err(|e| undecodable(file, e))?))
-        });
-        match mask {
-            Ok((entry, decoded)) => masks.push((entry, decoded)),
-            Err(problem) => problems.push(problem),
-        }
-    }
-    match image {
-        Err(problem) => problems.insert(0, problem),
-        Ok((image, image_size)) => {
-            for (mask, decoded) in &masks {
-                if decoded.dimensions() != image_size {
-                    let (image, mask, mask_size) =
-                        (pair.image.clone(), mask.path.clone(), decoded.dimensions());
-                    problems.push(Problem::SizeMismatch { image, image_size, mask, mask_size });
-                }
-            }
-            if problems.is_empty() {
-                let (entries, decoded): (Vec<_>, Vec<_>) = masks.into_iter().unzip();
-                merged = merge::union(decoded).map(|union| (image, entries, union));
-            }
-        }
-    }
-    let Some((image, masks, union)) = merged else { return Err(problems) };
-    let mut masks = masks.into_iter();
-    let Some(mask) = masks.next() else { return Err(problems) };
-    let threshold = manifest.mask.threshold();
-    let kept = manifest.keep == Keep::All || union.pixels().any(|pixel| pixel.0[0] > threshold);
-    let Pair { id, part, group, .. } = pair;
-    Ok((Entry { id, part, group, image, mask, more_masks: masks.collect() }, kept))
+    groups.unnamed(all.iter().filter(|looked| looked.kept).map(|looked| looked.entry.id.as_str()))
 }
 
 /// Files of the layout that are not registered.

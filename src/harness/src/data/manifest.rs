@@ -1,10 +1,13 @@
 //! What is known of a dataset before any file is seen: `datasets/*.toml`.
 
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::DataError;
+use super::decode::Depth;
+pub use super::mask::MaskRule;
 use super::pattern::Pattern;
 use super::rules::{GroupRule, PartRule};
 
@@ -53,6 +56,9 @@ pub struct Manifest {
     /// The counts of the parts as used, where the paper's contradict its own
     /// total; see [`Manifest::counts`].
     pub used: Option<Counts>,
+    /// How stored image values become levels of 8 bits.
+    #[serde(default)]
+    pub image: ImageRule,
     pub mask: MaskRule,
     #[serde(default)]
     pub keep: Keep,
@@ -67,6 +73,10 @@ pub struct Manifest {
     /// Where files stand below the dataset's folder.
     #[serde(rename = "layout")]
     pub layouts: Vec<Layout>,
+    /// Where the keys of a user's own manifest stand, `my-polyps.toml:4`; under no
+    /// key the file.
+    #[serde(skip)]
+    pub places: BTreeMap<String, String>,
 }
 
 /// Which of its layouts a dataset is read by.
@@ -89,32 +99,40 @@ pub struct Counts {
     pub test: usize,
 }
 
-/// How stored mask values become foreground.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
-pub enum MaskRule {
-    /// Grey values; foreground is `> above` on the scale 0..=255.
-    Grey { above: u8 },
-    /// Labels of objects, 8 or 16 bit; foreground is `> 0`.
-    Instances,
+/// How stored image values become levels of 8 bits: 0 is black, `white` is
+/// white, linear between.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ImageRule {
+    /// Left out, it is the greatest value that the depth of a file can hold, 1
+    /// for floats. Greater than 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub white: Option<f64>,
 }
 
-impl MaskRule {
-    /// The rule in words, for digests: `grey > 127`, `instances > 0`.
-    pub(super) fn words(self) -> String {
-        match self {
-            MaskRule::Grey { above } => format!("grey > {above}"),
-            MaskRule::Instances => "instances > 0".to_owned(),
-        }
+// Its number is checked where it is read: it is never NaN.
+impl Eq for ImageRule {}
+
+impl ImageRule {
+    /// The stored value that is white at a depth.
+    pub fn white_of(self, depth: Depth) -> f64 {
+        self.white.unwrap_or_else(|| depth.full())
     }
 
-    /// The threshold for masks as [`super::Sample`] holds them: foreground is
-    /// what is greater.
-    pub fn threshold(self) -> u8 {
-        match self {
-            MaskRule::Grey { above } => above,
-            MaskRule::Instances => 127,
-        }
+    /// Whether nothing is stated.
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Why a value cannot be white; `None` if it can.
+    pub fn refuse(white: f64) -> Option<String> {
+        let is_good = white.is_finite() && white > 0.0;
+        (!is_good).then(|| format!("white = {white}: the stored value that is white is greater than 0"))
+    }
+
+    /// The rule in words, for digests; empty where nothing is stated.
+    pub(super) fn words(self) -> String {
+        self.white.map_or_else(String::new, |white| format!("; image white {white}"))
     }
 }
 
@@ -228,6 +246,17 @@ impl Manifest {
         self.used.unwrap_or(self.paper)
     }
 
+    /// Where a key of a user's own manifest stands, file and line, or would stand;
+    /// `None` for built-in manifests.
+    pub fn place(&self, key: &str) -> Option<&str> {
+        self.places.get(key).or_else(|| self.places.get("")).map(String::as_str)
+    }
+
+    /// Whether the user wrote it.
+    pub fn is_own(&self) -> bool {
+        !self.places.is_empty()
+    }
+
     /// Reads a manifest and checks what TOML cannot say.
     fn parse(id: &str, text: &str) -> Result<Self, String> {
         let manifest: Self = toml::from_str(text).map_err(|e| e.to_string())?;
@@ -249,6 +278,12 @@ impl Manifest {
         let mut say = |key: &str, message: &str| found.push((key.to_owned(), message.to_owned()));
         if self.layouts.is_empty() || self.images == 0 {
             say("layout", "it needs a layout and images");
+        }
+        if let Some(message) = self.mask.contradiction() {
+            say("mask", &message);
+        }
+        if let Some(message) = self.image.white.and_then(ImageRule::refuse) {
+            say("image", &message);
         }
         if let Some(message) = self.group.as_ref().and_then(GroupRule::contradiction) {
             say("group", message);

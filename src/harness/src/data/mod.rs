@@ -7,6 +7,7 @@
 
 pub mod decode;
 pub mod manifest;
+pub mod mask;
 pub mod pack;
 pub mod phantom;
 pub mod prepare;
@@ -14,11 +15,13 @@ pub mod resize;
 
 mod dataset;
 mod error;
+mod facts;
 mod files;
 mod group_table;
 mod ingest;
 mod lanczos;
 mod left_over;
+mod looked;
 mod merge;
 mod names;
 pub mod official;
@@ -40,10 +43,11 @@ pub mod vector;
 
 pub use dataset::{CatalogueEntry, Dataset, Sample, catalogue, catalogue_in};
 pub use error::DataError;
+pub use facts::{Concern, Extreme, Facts, MaskFacts, Sizes};
 pub use files::FileEntry;
-pub use ingest::{ArchiveFacts, Entry, Progress, Registration};
+pub use ingest::{ArchiveFacts, Entry, Progress, Registration, Terms};
 pub use left_over::{LeftOver, Reason};
-pub use manifest::{Counts, Manifest};
+pub use manifest::{Counts, ImageRule, Manifest};
 pub use names::KnownDatasets;
 pub use problem::Problem;
 pub use registry::Registry;

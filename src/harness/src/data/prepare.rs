@@ -7,8 +7,8 @@
 
 use std::fmt;
 
-use super::Sample;
 use super::resize::{self, Window};
+use super::{Sample, mask};
 use crate::spec::protocol::{CropFrom, Filter, Image, MaskMode, Protocol};
 
 /// What images are kept as between decoding and augmentation.
@@ -55,7 +55,7 @@ pub struct Picture<'a> {
     pub height: u32,
     /// `width * height * 3` bytes: rows from the top, RGB interleaved.
     pub rgb: &'a [u8],
-    /// `width * height` bytes, grey as stored (0..=255).
+    /// `width * height` bytes, levels of the [`mask`](super::mask).
     pub mask: &'a [u8],
 }
 
@@ -92,7 +92,7 @@ pub struct Resized {
     pub size: usize,
     /// `size * size * 3` bytes: rows from the top, RGB interleaved.
     pub rgb: Vec<u8>,
-    /// `size * size` bytes, grey as stored (0..=255).
+    /// `size * size` bytes, levels of the [`mask`](super::mask).
     pub mask: Vec<u8>,
 }
 
@@ -133,26 +133,17 @@ impl Resized {
         }
     }
 
-    /// Writes the training target: grey / 255 for soft masks, else 1 where the
-    /// mask is greater than `threshold` and 0 elsewhere. `into` has length
-    /// `size * size`.
-    pub fn write_target(&self, mode: MaskMode, threshold: u8, into: &mut [f32]) {
-        for (value, grey) in into.iter_mut().zip(&self.mask) {
-            *value = target(mode, threshold, *grey);
+    /// Writes the training target of each pixel ([`mask::target`]). `into` has
+    /// length `size * size`.
+    pub fn write_target(&self, mode: MaskMode, into: &mut [f32]) {
+        for (value, level) in into.iter_mut().zip(&self.mask) {
+            *value = mask::target(mode, *level);
         }
     }
 
-    /// The truth for scoring, always thresholded: one bool a pixel, rows from the top.
-    pub fn truth(&self, threshold: u8) -> Vec<bool> {
-        self.mask.iter().map(|grey| *grey > threshold).collect()
-    }
-}
-
-/// What a grey of a mask is as a training target.
-fn target(mode: MaskMode, threshold: u8, grey: u8) -> f32 {
-    match mode {
-        MaskMode::Soft => f32::from(grey) / 255.0,
-        MaskMode::Threshold => f32::from(u8::from(grey > threshold)),
+    /// The truth for scoring: one bool a pixel, rows from the top.
+    pub fn truth(&self) -> Vec<bool> {
+        self.mask.iter().map(|level| mask::is_foreground(*level)).collect()
     }
 }
 
@@ -175,9 +166,8 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// `threshold` is that of [`Resized::write_target`].
-    pub fn new(image: &Image, threshold: u8) -> Self {
-        let target = std::array::from_fn(|grey| target(image.training_masks, threshold, grey as u8));
+    pub fn new(image: &Image) -> Self {
+        let target = std::array::from_fn(|level| mask::target(image.training_masks, level as u8));
         Self { colours: normalisation(image), target }
     }
 
@@ -233,10 +223,10 @@ mod tests {
         resized.write_input(&image, &mut input);
         assert_eq!(input, [0.0, 1.0, 0.0, 1.0, 1.0, 1.0, 1.0, 1.0, -1.0, -1.0, -1.0, -1.0]);
         let mut target = [0.0; 4];
-        resized.write_target(MaskMode::Threshold, 127, &mut target);
+        resized.write_target(MaskMode::Threshold, &mut target);
         assert_eq!(target, [0.0, 0.0, 1.0, 1.0]);
-        resized.write_target(MaskMode::Soft, 127, &mut target);
+        resized.write_target(MaskMode::Soft, &mut target);
         assert_eq!(target, [0.0, 127.0 / 255.0, 128.0 / 255.0, 1.0]);
-        assert_eq!(resized.truth(127), [false, false, true, true]);
+        assert_eq!(resized.truth(), [false, false, true, true]);
     }
 }

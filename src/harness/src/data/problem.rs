@@ -5,6 +5,7 @@ use std::fmt;
 use serde::Serialize;
 
 use super::LeftOver;
+use super::decode::Facts;
 
 /// One thing wrong with a dataset on disk. File names are relative to the
 /// dataset's folder, with `/` between parts.
@@ -27,6 +28,18 @@ pub enum Problem {
     LeftOver { left: LeftOver, pairs: usize },
     /// The file does not decode.
     Undecodable { file: String, message: String },
+    /// The file decodes, but holds what the dataset's rules have no place for.
+    Unfit { file: String, message: String },
+    /// Image and mask agree in size as stored, but not as their orientation
+    /// tags show them; `tagged` is the file whose tag parts them.
+    Turned {
+        image: String,
+        image_size: (u32, u32),
+        mask: String,
+        mask_size: (u32, u32),
+        tagged: String,
+        tag: u8,
+    },
     /// The file cannot be read.
     Unreadable { file: String, message: String },
     /// Image and mask differ in size (width, height; pixels).
@@ -41,6 +54,10 @@ pub enum Problem {
     WrongCount { found: usize, expected: usize },
     /// Every pair was left out by the manifest's `keep`.
     NothingKept { left_out: usize },
+    /// The rule does not fit the masks.
+    UnfitMasks { message: String },
+    /// What would only be told, had everything not been asked to be right.
+    Strict { message: String },
     /// The content is not what was registered.
     Altered { file: String },
     /// A registered file is gone.
@@ -50,12 +67,34 @@ pub enum Problem {
 }
 
 impl Problem {
+    /// What to say of an image and a mask of different sizes: each with its
+    /// name, its size as shown, and the facts of its file.
+    pub fn of_sizes(image: (&str, (u32, u32), &Facts), mask: (&str, (u32, u32), &Facts)) -> Self {
+        let ((image, image_size, of_image), (mask, mask_size, of_mask)) = (image, mask);
+        let tagged = if of_image.stored_size(image_size) == mask_size {
+            Some((image, of_image.orientation))
+        } else if of_mask.stored_size(mask_size) == image_size {
+            Some((mask, of_mask.orientation))
+        } else {
+            None
+        };
+        let (image, mask) = (image.to_owned(), mask.to_owned());
+        match tagged {
+            Some((tagged, tag)) => {
+                Problem::Turned { image, image_size, mask, mask_size, tagged: tagged.to_owned(), tag }
+            }
+            None => Problem::SizeMismatch { image, image_size, mask, mask_size },
+        }
+    }
+
     /// The file that the problem is about, if it is about one.
     pub fn file(&self) -> Option<&str> {
         match self {
             Problem::MissingMask { image: file, .. }
             | Problem::MissingImage { mask: file, .. }
             | Problem::SizeMismatch { mask: file, .. }
+            | Problem::Turned { mask: file, .. }
+            | Problem::Unfit { file, .. }
             | Problem::Duplicate { file, .. }
             | Problem::Undecodable { file, .. }
             | Problem::Unreadable { file, .. }
@@ -68,7 +107,11 @@ impl Problem {
             | Problem::TwoGroups { table, .. }
             | Problem::IdsWithEnding { table, .. } => Some(table),
             Problem::LeftOver { left, .. } => left.examples.first().map(String::as_str),
-            Problem::NoFolder { .. } | Problem::WrongCount { .. } | Problem::NothingKept { .. } => None,
+            Problem::NoFolder { .. }
+            | Problem::WrongCount { .. }
+            | Problem::NothingKept { .. }
+            | Problem::UnfitMasks { .. }
+            | Problem::Strict { .. } => None,
         }
     }
 
@@ -83,8 +126,8 @@ impl Problem {
         files
     }
 
-    /// Whether it is about what the manifest, its table or the command line says, and
-    /// not about a picture that is missing or broken.
+    /// Whether it is about what the manifest, its table or the command line says, or
+    /// how files were saved, and not about a picture that is missing or broken.
     pub fn is_of_the_manifest(&self) -> bool {
         matches!(
             self,
@@ -92,6 +135,10 @@ impl Problem {
                 | Problem::Duplicate { .. }
                 | Problem::SeveralMasks { .. }
                 | Problem::Shared { .. }
+                | Problem::Unfit { .. }
+                | Problem::Turned { .. }
+                | Problem::UnfitMasks { .. }
+                | Problem::Strict { .. }
                 | Problem::TwoGroups { .. }
                 | Problem::IdsWithEnding { .. }
         )
@@ -122,6 +169,14 @@ impl fmt::Display for Problem {
                 "{left}; --partial registers without them, and so does images = {pairs} in the manifest"
             ),
             Problem::Undecodable { file, message } => write!(f, "{file}: does not decode: {message}"),
+            Problem::Unfit { file, message } => write!(f, "{file}: {message}"),
+            Problem::Turned { image, image_size, mask, mask_size, tagged, tag } => write!(
+                f,
+                "{mask}: is shown as {}x{}, but {image} as {}x{}: the orientation tag {tag} of {tagged} parts \
+                 them, they fit as stored; turn the other one likewise, or take the tag away \
+                 (exiftool -Orientation= FILE)",
+                mask_size.0, mask_size.1, image_size.0, image_size.1
+            ),
             Problem::Unreadable { file, message } => write!(f, "{file}: cannot be read: {message}"),
             Problem::SizeMismatch { image, image_size, mask, mask_size } => write!(
                 f,
@@ -147,6 +202,10 @@ impl fmt::Display for Problem {
                     "{found} pairs found, the dataset has {expected} (--partial registers what is there)"
                 )
             }
+            Problem::UnfitMasks { message } => {
+                write!(f, "{message} (--accept-masks registers them all the same)")
+            }
+            Problem::Strict { message } => write!(f, "{message} (--strict)"),
             Problem::Altered { file } => write!(f, "{file}: altered since it was registered"),
             Problem::Missing { file } => write!(f, "{file}: missing"),
             Problem::Extra { file } => write!(f, "{file}: was not there when the dataset was registered"),

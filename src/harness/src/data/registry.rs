@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use rayon::prelude::*;
 
 use super::files::{Depth, FileEntry, State};
-use super::ingest::{FORMAT, Progress, Registration, extras, ingest};
+use super::ingest::{FORMAT, Progress, Registration, Terms, extras, ingest};
 use super::manifest::Manifest;
 use super::{DataError, Problem};
 use crate::atomic;
@@ -34,8 +34,9 @@ impl Registry {
     }
 
     /// Reads the folder at `path` and registers it in place of any earlier
-    /// registration. Every problem found is in the error. `progress` is called
-    /// with (pairs done, pairs in all), from several threads.
+    /// registration. Every problem found is in the error; masks that the rule does
+    /// not fit are one. `progress` is called with (pairs done, pairs in all), from
+    /// several threads.
     pub fn add(
         &self,
         manifest: &Manifest,
@@ -43,7 +44,8 @@ impl Registry {
         partial: bool,
         progress: Progress<'_>,
     ) -> Result<Registration, DataError> {
-        let mut registration = ingest(manifest, path, partial, progress, &AtomicBool::new(false))?;
+        let terms = Terms { partial, ..Terms::default() };
+        let mut registration = ingest(manifest, path, terms, progress, &AtomicBool::new(false))?;
         registration.manifest = self.own_manifest(manifest)?;
         self.write(&registration)?;
         Ok(registration)
@@ -214,7 +216,7 @@ impl Registry {
         }
     }
 
-    fn path(&self, id: &str) -> PathBuf {
+    pub(super) fn path(&self, id: &str) -> PathBuf {
         self.folder.join(format!("{id}.json"))
     }
 

@@ -1,6 +1,7 @@
 //! The room as a whole: folders written for the test, and the real ones.
 
 mod names;
+mod stored;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -79,7 +80,7 @@ fn a_registered_folder_opens_loads_and_splits() {
     let registration = bench.add().expect("registered");
     assert_eq!((registration.images, registration.expected), (20, 612));
     let dataset = Dataset::open(&named, &bench.registry).expect("opens");
-    assert_eq!((dataset.images(), dataset.expected(), dataset.mask_threshold()), (20, 612, 127));
+    assert_eq!((dataset.images(), dataset.expected()), (20, 612));
     assert_eq!(dataset.ids()[..3], ["0", "1", "10"]);
     assert_eq!(dataset.digest(), registration.digest);
     let sample = dataset.load("7").expect("loads");
@@ -151,7 +152,8 @@ fn all_problems_of_a_folder_are_told_at_once() {
         [
             "images/0.png: has no mask (expected masks/0.png)",
             "masks/1.png: is a mask without image (expected images/1.png)",
-            "images/2.png: does not decode: neither PNG, JPEG, BMP nor TIFF",
+            "images/2.png: does not decode: it is no picture of a format that is read (PNG, JPEG, BMP, TIFF, GIF, WebP); \
+             convert it to PNG",
             "masks/3.png: is 3x3, but images/3.png is 8x6",
             "2 pairs found, the dataset has 612 (--partial registers what is there)",
         ]
@@ -296,7 +298,7 @@ fn the_real_datasets_register() {
         let (train, validation, test) = counts;
         assert_eq!(split.counts(), Counts { train, validation, test });
         let sample = dataset.load(&split.part(Part::Test)[0]).expect("loads");
-        let share = sample.mask.pixels().filter(|p| p.0[0] > dataset.mask_threshold()).count() as f64
+        let share = sample.mask.pixels().filter(|p| mask::is_foreground(p.0[0])).count() as f64
             / f64::from(sample.mask.width() * sample.mask.height());
         assert!((0.001..0.95).contains(&share), "{id}: {share}");
     }

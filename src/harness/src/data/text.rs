@@ -14,13 +14,13 @@ pub(crate) fn nfc(text: &str) -> Cow<'_, str> {
 }
 
 /// Endings of the pictures that are read.
-const READ: [&str; 6] = ["png", "jpg", "jpeg", "bmp", "tif", "tiff"];
+const READ: [&str; 8] = super::decode::ENDINGS;
 
 /// Endings of pictures that other programs write. They are not read, or only in
 /// part, but a file with one of them is somebody's picture.
-const OTHERS: [&str; 28] = [
-    "gif", "webp", "jfif", "jpe", "jp2", "j2k", "jxl", "avif", "heic", "heif", "dib", "ppm", "pgm", "pbm",
-    "pnm", "tga", "exr", "hdr", "psd", "svs", "ndpi", "mrxs", "dcm", "nii", "mha", "nrrd", "npy", "npz",
+const OTHERS: [&str; 26] = [
+    "jfif", "jpe", "jp2", "j2k", "jxl", "avif", "heic", "heif", "dib", "ppm", "pgm", "pbm", "pnm", "tga",
+    "exr", "hdr", "psd", "svs", "ndpi", "mrxs", "dcm", "nii", "mha", "nrrd", "npy", "npz",
 ];
 
 /// The ending of a file's name, in small letters; none for `name`, `.name` and `name.`.
@@ -110,7 +110,7 @@ mod tests {
         assert_eq!(without_ending("a.b/c"), "a.b/c");
         assert!(is_picture("x.TiFF") && is_picture("scan.nii.gz") && is_picture("x.dcm"));
         assert!(!is_picture("Thumbs.db") && !is_picture("x.tar.gz") && !is_picture("notes.txt"));
-        assert!(is_read("x.JPEG") && !is_read("x.gif"));
+        assert!(is_read("x.JPEG") && !is_read("x.heic"));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use super::ingest::{ArchiveFacts, Progress, Registration, ingest};
+use super::ingest::{ArchiveFacts, Progress, Registration, Terms, ingest};
 use super::manifest::Manifest;
 use super::registry::Registry;
 use super::scan::{Pair, Scan, Tree, scan};
@@ -26,8 +26,7 @@ pub struct Addition<'a> {
     pub own: Option<&'a str>,
     /// One folder, or archives that together hold the dataset.
     pub sources: &'a [PathBuf],
-    /// Whether fewer images than the dataset has are accepted.
-    pub partial: bool,
+    pub terms: Terms,
     /// Called while files are read.
     pub progress: Progress<'a>,
     /// Called while archives are unpacked; can stop that and the reading.
@@ -54,7 +53,7 @@ impl Registry {
         let registration = match sources {
             [folder] if folder.is_dir() => {
                 let mut registration =
-                    ingest(manifest, folder, addition.partial, addition.progress, addition.watch.stop)
+                    ingest(manifest, folder, addition.terms, addition.progress, addition.watch.stop)
                         .map_err(|error| hint(error, || files_of(folder)))?;
                 registration.manifest = self.own_text(addition)?;
                 self.write(&registration)?;
@@ -90,10 +89,10 @@ impl Registry {
             fs::create_dir(&scratch).map_err(write)?;
             archives.push(Archive::open(path, &scratch, limits, watch)?);
         }
-        let scan = scan_all(manifest, &archives, addition.partial)?;
+        let scan = scan_all(manifest, &archives, addition.terms.partial)?;
         let tree = work.path().join("tree");
         fs::create_dir(&tree).map_err(write)?;
-        let objections = scan.objections(manifest, addition.partial);
+        let objections = scan.objections(manifest, addition.terms.partial);
         if !objections.is_empty() {
             let path = sources.first().cloned().unwrap_or_default();
             return Err(DataError::Problems { name: manifest.id.clone(), path, problems: objections });
@@ -101,7 +100,7 @@ impl Registry {
         extract(manifest, &archives, &scan, &tree, watch)?;
         rustix::fs::syncfs(File::open(&tree).map_err(write)?).map_err(|e| write(e.into()))?;
 
-        let mut registration = ingest(manifest, &tree, addition.partial, addition.progress, watch.stop)?;
+        let mut registration = ingest(manifest, &tree, addition.terms, addition.progress, watch.stop)?;
         registration.manifest = self.own_text(addition)?;
         // The unpacked tree holds the pairs alone.
         registration.left_over = scan.left_over;

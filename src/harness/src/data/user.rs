@@ -1,10 +1,12 @@
 //! Datasets of the user's own: a manifest as a file, with every mistake at its
 //! place. `datasets/own-dataset.example` documents the keys.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 use serde_json::Value as Json;
 
-use super::manifest::{Counts, Keep, Layout, Manifest, MaskRule, OneOrMore, SplitKind, Taken};
+use super::manifest::{Counts, ImageRule, Keep, Layout, Manifest, MaskRule, OneOrMore, SplitKind, Taken};
 use super::rules::{GroupRule, PartRule};
 use crate::spec::fields::Fields;
 use crate::spec::kind::{Kind, wrong_type};
@@ -40,11 +42,19 @@ impl Manifest {
     /// Every mistake, each with its place.
     pub fn read_user(id: &str, origin: Origin, text: &str) -> Result<Self, Diagnostics> {
         let mut sources = SourceMap::default();
+        let file = origin.to_string();
         let source = sources.add(origin, text);
         let mut list = Vec::new();
-        let manifest = tree::parse(&sources, source, &mut list).and_then(|top| read(id, &top, &mut list));
+        let top = tree::parse(&sources, source, &mut list);
+        let manifest = top.as_ref().and_then(|top| read(id, top, &mut list));
         match manifest {
-            Some(manifest) if list.is_empty() => Ok(manifest),
+            Some(mut manifest) if list.is_empty() => {
+                let entries = top.iter().filter_map(Node::entries).flatten();
+                let line = |at: At| format!("{file}:{}", sources.position(at).0);
+                manifest.places = entries.map(|entry| (entry.key.clone(), line(entry.key_at))).collect();
+                manifest.places.insert(String::new(), file);
+                Ok(manifest)
+            }
             _ => {
                 let mut diagnostics = Diagnostics { sources, list };
                 diagnostics.sort();
@@ -77,11 +87,18 @@ fn read(id: &str, top: &Node, found: &mut Vec<Diagnostic>) -> Option<Manifest> {
     let redistributable = fields.value("redistributable", Kind::Flag, found).is_some_and(|flag| flag == true);
     let count = Kind::Count { low: 1, high: 100_000_000 };
     let images = fields.value("images", count, found).and_then(|n| n.as_u64());
-    let help = "add mask = { kind = \"grey\", above = 127 } or mask = { kind = \"instances\" }";
-    let mask: Option<MaskRule> =
-        fields.require("mask", help, found).and_then(|entry| rule("mask", &entry.node, found));
-    let mut places = vec![("mask", top.at)];
+    let help = "add mask = { kind = \"grey\", above = 127 }, { kind = \"alpha\", above = 127 } or \
+                { kind = \"instances\" }";
+    let mut places = Vec::new();
     let mut place = |key: &'static str, at: At| places.push((key, at));
+    let mask: Option<MaskRule> = fields.require("mask", help, found).and_then(|entry| {
+        place("mask", entry.node.at);
+        rule("mask", &entry.node, found)
+    });
+    let image: Option<ImageRule> = fields.get("image").and_then(|entry| {
+        place("image", entry.node.at);
+        rule("image", &entry.node, found)
+    });
     let keep: Option<Keep> = fields.get("keep").and_then(|entry| rule("keep", &entry.node, found));
     let split: Option<SplitKind> = fields.get("split").and_then(|entry| {
         place("split", entry.node.at);
@@ -126,6 +143,7 @@ fn read(id: &str, top: &Node, found: &mut Vec<Diagnostic>) -> Option<Manifest> {
         images: images.map_or(Manifest::ANY, |n| usize::try_from(n).unwrap_or(Manifest::ANY)),
         paper: counts.unwrap_or(Counts { train: 8, validation: 1, test: 1 }),
         used: None,
+        image: image.unwrap_or_default(),
         mask: mask?,
         keep: keep.unwrap_or_default(),
         group,
@@ -134,6 +152,7 @@ fn read(id: &str, top: &Node, found: &mut Vec<Diagnostic>) -> Option<Manifest> {
         // Of a user's own dataset several layouts are parts: nothing is passed over.
         taken: taken.unwrap_or(Taken::All),
         layouts: layouts.iter().map(|(layout, _)| layout.clone()).collect(),
+        places: BTreeMap::new(),
     };
     for (key, message) in manifest.contradictions() {
         let of_layout =
@@ -208,7 +227,9 @@ fn json(node: &Node) -> Json {
     match &node.value {
         Value::Text(text) | Value::Date(text) => Json::String(text.clone()),
         Value::Integer(whole) => i64::try_from(*whole).map_or(Json::Null, Json::from),
-        Value::Number(number) => Json::from(*number),
+        // JSON has no NaN; as a text it is refused where a number is wanted.
+        Value::Number(number) => serde_json::Number::from_f64(*number)
+            .map_or_else(|| Json::String(number.to_string()), Json::Number),
         Value::Flag(flag) => Json::Bool(*flag),
         Value::List(items) => Json::Array(items.iter().map(json).collect()),
         Value::Table(entries) => {

@@ -46,6 +46,8 @@ impl CellInputs {
 /// What a record says of a divided dataset.
 pub fn facts(dataset: &Dataset, partition: &Partition) -> DatasetFacts {
     let Counts { train, validation, test } = partition.counts();
+    // How images are grouped is told where they are divided.
+    let of_masks = dataset.concerns().iter().filter(|concern| concern.key != "group");
     DatasetFacts {
         id: dataset.id().to_string(),
         digest: dataset.digest().to_owned(),
@@ -56,6 +58,9 @@ pub fn facts(dataset: &Dataset, partition: &Partition) -> DatasetFacts {
         validation,
         test,
         redistributable: dataset.redistributable(),
+        mask_rule: dataset.mask_rule().to_string(),
+        concerns: of_masks.map(|concern| concern.message.clone()).collect(),
+        white: dataset.image_rule().white,
     }
 }
 

@@ -10,7 +10,9 @@ use serde::{Deserialize, Serialize};
 use super::child;
 use super::local::Local;
 use super::{Stop, machine};
-use crate::data::outputs;
+use crate::data::decode::Facts;
+use crate::data::mask::MaskRule;
+use crate::data::{ImageRule, outputs};
 use crate::metric::Metric;
 use crate::spec::name::Named;
 use crate::spec::protocol::{Evaluate, Image};
@@ -25,8 +27,13 @@ pub struct Job {
     pub weights_digest: String,
     /// How an image becomes network input.
     pub image: Image,
+    /// How the values of a file become levels of 8 bits before that.
+    #[serde(default)]
+    pub range: ImageRule,
     /// The threshold, and how scores treat empty masks.
     pub evaluate: Evaluate,
+    /// What of the true masks is foreground.
+    pub truth_rule: MaskRule,
     /// Images of one forward pass.
     pub batch_size: usize,
     /// `auto`, `flex`, ...
@@ -81,9 +88,12 @@ pub struct Prediction {
     pub file: PathBuf,
     /// blake3 of the image file.
     pub blake3: String,
-    /// Of the image as stored.
+    /// Of the image as it is shown: turned as its orientation tag says.
     pub width: u32,
     pub height: u32,
+    /// What the image's file holds beside its pixels, orientation tag included.
+    #[serde(default)]
+    pub facts: Option<Facts>,
     /// Share of the mask's pixels that are foreground, 0..1.
     pub foreground: f64,
     /// Mean over the pixels, 0..1.

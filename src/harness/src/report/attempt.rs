@@ -10,8 +10,8 @@ use crate::metric::Metric;
 use crate::plot;
 use crate::random::Stream;
 use crate::stats::{self, Interval};
-use crate::table::part_name;
 use crate::table::results::{Finished, ImageScores};
+use crate::table::{part_name, warnings};
 
 const RESAMPLES: usize = 1_000;
 const LEVEL: f64 = 0.95;
@@ -161,20 +161,13 @@ fn warnings(finished: &Finished, dice_interval: Option<Interval>) -> Vec<String>
              there is nothing to average."
         )];
     }
-    let mut warnings = Vec::new();
-    let trivial = &finished.eval.trivial;
-    let (name, floor) = if trivial.all_foreground >= trivial.mean_mask {
-        ("marks everything as foreground", trivial.all_foreground)
-    } else {
-        ("gives the mean training mask for every image", trivial.mean_mask)
-    };
+    let mut warnings = warnings::of(finished);
+    let (name, floor) = finished.eval.trivial.best();
     let dice = finished.eval.mean.get(&Metric::Dice).copied().unwrap_or(f64::NAN);
-    let floor_text = format::percent(floor);
-    if dice <= floor {
-        warnings.push(format!("The network does not beat a predictor that {name} (Dice {floor_text})."));
-    } else if dice_interval.is_some_and(|interval| interval.low <= floor) {
+    if dice > floor && dice_interval.is_some_and(|interval| interval.low <= floor) {
         warnings.push(format!(
-            "The interval of the Dice reaches down to that of a predictor that {name} ({floor_text})."
+            "The interval of the Dice reaches down to that of a predictor that {name} ({}).",
+            format::percent(floor)
         ));
     }
     let scores = values(finished, Metric::Dice);

@@ -369,7 +369,7 @@ fn checks(audit: &Audit) -> Vec<Check> {
             "Masks with greys",
             soft.masks,
             format!("{} masks", soft.masks),
-            format!("{:.2} % of all pixels are neither 0 nor 255", soft.pixels * 100.0),
+            format!("{:.2} % of all pixels are neither black nor white", soft.pixels * 100.0),
             "odd",
             "greys",
         ),
@@ -434,13 +434,13 @@ fn row(name: &str, of: &Foreground) -> Row {
 fn soft(audit: &Audit) -> String {
     let soft = &audit.masks.soft;
     if soft.masks == 0 {
-        return "Every mask holds 0 and 255 alone (labels of objects count as 255).".to_owned();
+        return format!("Every mask holds background and foreground alone under the rule `{}`.", soft.rule);
     }
     let mut text = format!(
-        "{} masks hold values other than 0 and 255. The rule of this dataset is > {}; with > 0 the foreground \
-         of {} masks would grow, by {:.2} % on average over all masks.",
+        "{} masks hold values between the least and the greatest. The rule of this dataset is `{}`; were all above \
+         the least foreground, that of {} masks would grow, by {:.2} % on average over all masks.",
         soft.masks,
-        soft.threshold,
+        soft.rule,
         soft.masks_that_grow,
         soft.mean_growth * 100.0
     );

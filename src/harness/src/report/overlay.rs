@@ -32,8 +32,8 @@ pub enum OverlayError {
     Encode(#[from] image::ImageError),
 }
 
-/// Draws truth and prediction over the image, or over grey without one. An
-/// image of another size than the masks is resized to theirs.
+/// Draws truth and prediction, foreground where they are not 0, over the image, or
+/// over grey without one. An image of another size than the masks is resized to theirs.
 pub fn overlay(
     image: Option<&RgbImage>,
     truth: &GrayImage,
@@ -49,7 +49,7 @@ pub fn overlay(
         None => RgbImage::from_pixel(size.0, size.1, GREY),
     };
     for ((pixel, truth), prediction) in canvas.pixels_mut().zip(truth.pixels()).zip(prediction.pixels()) {
-        *pixel = match (truth.0[0] > 127, prediction.0[0] > 127) {
+        *pixel = match (truth.0[0] != 0, prediction.0[0] != 0) {
             (true, true) => blend(*pixel, AGREED, 0.30),
             (false, true) => blend(*pixel, OVER, 0.78),
             (true, false) => blend(*pixel, UNDER, 0.78),

@@ -30,9 +30,8 @@ const SHADOW: Rgb<u8> = Rgb([0, 0, 0]);
 #[derive(Debug, Clone)]
 pub struct Tile {
     pub image: RgbImage,
-    /// Foreground is greater than `threshold`; as large as the image.
+    /// Foreground is what is not 0; as large as the image.
     pub mask: GrayImage,
-    pub threshold: u8,
     /// Lines below the picture, shortened where they do not fit.
     pub caption: Vec<String>,
 }
@@ -130,7 +129,7 @@ impl Tile {
         let mask = imageops::resize(&self.mask, width, height, imageops::FilterType::Nearest);
         let inside = |x: i64, y: i64| {
             let (Ok(x), Ok(y)) = (u32::try_from(x), u32::try_from(y)) else { return false };
-            x < width && y < height && mask.get_pixel(x, y).0[0] > self.threshold
+            x < width && y < height && mask.get_pixel(x, y).0[0] != 0
         };
         for y in 0..height {
             for x in 0..width {
@@ -160,7 +159,6 @@ mod tests {
         Tile {
             image: RgbImage::from_pixel(width, height, Rgb([100, 100, 100])),
             mask: GrayImage::from_fn(width, height, |x, _| Luma([if x < width / 2 { 255 } else { 0 }])),
-            threshold: 127,
             caption: vec!["a".into(), "b".into()],
         }
     }

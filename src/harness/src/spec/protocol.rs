@@ -62,7 +62,8 @@ impl Filter {
     }
 }
 
-/// Training masks: soft (grey / 255) or thresholded by the dataset's rule.
+/// Training masks: soft (the share of a grey between the least and the greatest of the dataset, one half at
+/// its rule) or thresholded by the rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum MaskMode {

@@ -107,6 +107,16 @@ pub struct DatasetFacts {
     pub test: usize,
     /// Whether its terms allow showing its images to others.
     pub redistributable: bool,
+    /// What of its masks is foreground, in words: `grey > 127`; empty in records of
+    /// earlier versions.
+    #[serde(default)]
+    pub mask_rule: String,
+    /// What speaks against the dataset as it was registered.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub concerns: Vec<String>,
+    /// The stored image value that is white, where the manifest states one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub white: Option<f64>,
 }
 
 impl DatasetFacts {
@@ -195,6 +205,17 @@ pub struct Trivial {
     pub all_foreground: f64,
     /// The thresholded mean of the training masks, for every image.
     pub mean_mask: f64,
+}
+
+impl Trivial {
+    /// What the better one does, as the end of "a predictor that ...", and its Dice.
+    pub fn best(&self) -> (&'static str, f64) {
+        if self.all_foreground >= self.mean_mask {
+            ("marks everything as foreground", self.all_foreground)
+        } else {
+            ("gives the mean training mask for every image", self.mean_mask)
+        }
+    }
 }
 
 /// One image kept for the report: `samples/<file>.{image,truth,prediction}.png`.

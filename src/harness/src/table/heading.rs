@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::model::{Block, Column, TableCell};
 use super::paper::PAPER_SIZE;
 use super::results::{CellResult, CellState, Finished, Results};
+use super::warnings;
 use crate::spec::protocol::{Exposure, Part, SplitSource};
 
 const COMMAND_LINE: &str = "command line";
@@ -69,6 +70,7 @@ pub(super) fn heading(results: &Results, shows_reported: bool, unranked: &BTreeS
     lines.extend(unranked.iter().map(|asked| {
         format!("`{asked}`: rows are means over different images or runs, and are not ranked.")
     }));
+    lines.extend(warnings::lines(results));
     lines.extend(scoring_lines(results));
     lines.extend(origin_lines(results));
     if let Some(table) = results.paper_table.filter(|_| !shows_reported) {

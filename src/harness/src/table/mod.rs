@@ -18,6 +18,7 @@ mod rank;
 pub mod results;
 #[cfg(test)]
 pub(crate) mod samples;
+pub(crate) mod warnings;
 
 pub use build::build;
 pub(crate) use heading::part_name;

@@ -155,4 +155,6 @@ pub struct Entry {
     /// Commit of the program that computed it.
     pub commit: Option<String>,
     pub dirty: Option<bool>,
+    /// What a reader of the value must not overlook.
+    pub warnings: Vec<String>,
 }

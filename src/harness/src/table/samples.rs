@@ -183,6 +183,9 @@ pub(crate) fn cell(model: &str, label: &str, group: Group, seed: u64, dice: f64)
         validation: 100,
         test: 100,
         redistributable: true,
+        mask_rule: "grey > 127".into(),
+        concerns: Vec::new(),
+        white: None,
     };
     let mut stream = Stream::new(seed, "scores", &[label]);
     let spread: Vec<f64> = (0..100).map(|_| -(stream.unit().powi(6))).collect();

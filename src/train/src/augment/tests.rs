@@ -132,14 +132,14 @@ fn a_batch_gets_what_people_are_shown() {
     let area = protocol.image.size.pow(2);
     for mode in [MaskMode::Soft, MaskMode::Threshold] {
         protocol.image.training_masks = mode;
-        let writer = Writer::new(&protocol.image, 127);
+        let writer = Writer::new(&protocol.image);
         for epoch in 0..20 {
             let (mut input, mut target) = (vec![0.0; 3 * area], vec![0.0; area]);
             let (mut shown_input, mut shown_target) = (input.clone(), target.clone());
             augment_into(sample.picture(), ("a", 7, epoch), &protocol, &writer, &mut input, &mut target);
             let shown = augment(sample.picture(), "a", 7, epoch, &protocol);
             shown.write_input(&protocol.image, &mut shown_input);
-            shown.write_target(mode, 127, &mut shown_target);
+            shown.write_target(mode, &mut shown_target);
             assert!(input == shown_input && target == shown_target, "{mode:?} {epoch}");
         }
     }

@@ -76,7 +76,6 @@ pub fn score(
     progress: &mut dyn FnMut(usize),
 ) -> Result<Vec<ScoredImage>, EvaluateError> {
     let ids = images.ids();
-    let threshold = dataset.mask_threshold();
     let plane = protocol.image.size * protocol.image.size;
     let mut scored = Vec::with_capacity(ids.len());
     for chunk in ids.chunks(protocol.train.batch_size) {
@@ -84,7 +83,7 @@ pub fn score(
             .par_iter()
             .map(|id| dataset.resized(id, &protocol.image))
             .collect::<Result<_, DataError>>()?;
-        let (inputs, _) = batch::stack(&prepared, protocol, threshold).to_device(&backend.device);
+        let (inputs, _) = batch::stack(&prepared, protocol).to_device(&backend.device);
         let probabilities = probabilities(net.forward(inputs))?;
         for ((id, resized), values) in chunk.iter().zip(prepared).zip(probabilities.chunks_exact(plane)) {
             if values.iter().any(|p| p.is_nan()) {
@@ -92,7 +91,7 @@ pub fn score(
             }
             let prediction: Vec<bool> =
                 values.iter().map(|p| f64::from(*p) > protocol.evaluate.threshold).collect();
-            let counts = Counts::of(&prediction, &resized.truth(threshold))
+            let counts = Counts::of(&prediction, &resized.truth())
                 .map_err(|error| EvaluateError::Readback(error.to_string()))?;
             let scores = metric::scores(&counts, &protocol.evaluate);
             scored.push(ScoredImage { id: id.clone(), prediction, resized, scores });
@@ -164,7 +163,7 @@ pub fn evaluate(
         images: scored.len(),
         summary: summarise(&scored),
         trivial: trivial::dice(dataset, images.training, &scored, protocol)?,
-        samples: samples::write(&folder.join("samples"), &scored, dataset.mask_threshold())?,
+        samples: samples::write(&folder.join("samples"), &scored)?,
         scores_digest,
     })
 }

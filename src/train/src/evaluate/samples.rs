@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
+use dygl::data::mask;
 use dygl::metric::Metric;
 use dygl::store::record::Sample;
 use image::{GrayImage, ImageError, Luma, RgbImage};
@@ -15,11 +16,7 @@ const RANKS: [(f64, &str); 5] =
     [(0.0, "worst"), (0.25, "other"), (0.5, "median"), (0.75, "other"), (1.0, "best")];
 
 /// Writes image, truth and prediction of a few images, at the network size.
-pub(super) fn write(
-    folder: &Path,
-    scored: &[ScoredImage],
-    threshold: u8,
-) -> Result<Vec<Sample>, EvaluateError> {
+pub(super) fn write(folder: &Path, scored: &[ScoredImage]) -> Result<Vec<Sample>, EvaluateError> {
     fs::create_dir_all(folder).map_err(|source| EvaluateError::Write { path: folder.to_owned(), source })?;
     let mut ranked: Vec<(f64, &ScoredImage)> =
         scored.iter().filter_map(|image| Some((image.scores?.get(Metric::Dice), image))).collect();
@@ -32,13 +29,13 @@ pub(super) fn write(
             continue;
         }
         let file = format!("{:02}", samples.len());
-        save(folder, &file, image, threshold)?;
+        save(folder, &file, image)?;
         samples.push(Sample { id: image.id.clone(), file, role: role.to_owned(), dice: *dice });
     }
     Ok(samples)
 }
 
-fn save(folder: &Path, stem: &str, scored: &ScoredImage, threshold: u8) -> Result<(), EvaluateError> {
+fn save(folder: &Path, stem: &str, scored: &ScoredImage) -> Result<(), EvaluateError> {
     let size = scored.resized.size as u32;
     let write = |name: &str, result: Result<(), ImageError>| {
         result.map_err(|error| EvaluateError::Write {
@@ -50,13 +47,10 @@ fn save(folder: &Path, stem: &str, scored: &ScoredImage, threshold: u8) -> Resul
     if let Some(image) = RgbImage::from_raw(size, size, scored.resized.rgb.clone()) {
         write(&name, image.save(folder.join(&name)))?;
     }
-    for (kind, mask) in
-        [("truth", scored.resized.truth(threshold)), ("prediction", scored.prediction.clone())]
-    {
+    for (kind, pixels) in [("truth", scored.resized.truth()), ("prediction", scored.prediction.clone())] {
         let name = format!("{stem}.{kind}.png");
-        let picture = GrayImage::from_fn(size, size, |x, y| {
-            Luma([if mask[(y * size + x) as usize] { 255 } else { 0 }])
-        });
+        let picture =
+            GrayImage::from_fn(size, size, |x, y| Luma([mask::level(pixels[(y * size + x) as usize])]));
         write(&name, picture.save(folder.join(&name)))?;
     }
     Ok(())

@@ -16,12 +16,11 @@ pub(super) fn dice(
     scored: &[ScoredImage],
     protocol: &Protocol,
 ) -> Result<Trivial, EvaluateError> {
-    let threshold = dataset.mask_threshold();
     let plane = protocol.image.size * protocol.image.size;
     let training: Vec<Vec<bool>> = images
         .ids()
         .par_iter()
-        .map(|id| Ok(dataset.resized(id, &protocol.image)?.truth(threshold)))
+        .map(|id| Ok(dataset.resized(id, &protocol.image)?.truth()))
         .collect::<Result<_, DataError>>()?;
     let mut frequency = vec![0.0; plane];
     for mask in &training {
@@ -32,7 +31,7 @@ pub(super) fn dice(
     // What `skip` leaves out depends on the prediction. These are held against the network's
     // means, so they are over the same images; to find nothing where nothing is is right.
     let kept = scored.iter().filter(|image| image.scores.is_some());
-    let truths: Vec<Vec<bool>> = kept.map(|image| image.resized.truth(threshold)).collect();
+    let truths: Vec<Vec<bool>> = kept.map(|image| image.resized.truth()).collect();
     let mut same = protocol.clone();
     if same.evaluate.empty == EmptyRule::Skip {
         same.evaluate.empty = EmptyRule::One;

@@ -1,7 +1,8 @@
 //! The verb `predict`: masks, probabilities and overlays of images that
 //! belong to no dataset.
 //!
-//! An image goes the way of an evaluated one: decoded, resized to the
+//! An image goes the way of an evaluated one: decoded and turned as its
+//! orientation tag says, so that the outputs lie as a viewer shows it, resized to the
 //! network's size by the protocol's filter, normalised, through the network.
 //! The logits are then resized to the image's own size ([`picture::resize`]),
 //! and only there become probabilities and a mask. An image that has the
@@ -16,8 +17,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use burn::tensor::{Device, Tensor, TensorData};
+use dygl::data::decode::{self, Decoded, Facts};
 use dygl::data::prepare::Resized;
-use dygl::data::{decode, manifest::MaskRule, resize};
+use dygl::data::{Problem, mask, resize};
 use dygl::exec::predict::{Event, Job, Picture, Prediction};
 use dygl::exit::Exit;
 use dygl::metric::{self, Counts};
@@ -31,9 +33,6 @@ use crate::work;
 
 /// Images with more pixels than this are read and written one at a time.
 const LARGE: u64 = 1 << 25;
-
-/// Masks of datasets in this field are grey images of 0 and 255.
-const TRUTH: MaskRule = MaskRule::Grey { above: 127 };
 
 /// Why nothing could be predicted; completes "failed to".
 #[derive(Debug, thiserror::Error)]
@@ -122,8 +121,10 @@ struct Read<'a> {
     /// upon, so that a batch of large images is never in memory as a whole.
     bytes: Vec<u8>,
     blake3: String,
+    /// As it is shown.
     width: u32,
     height: u32,
+    facts: Facts,
     resized: Resized,
     seconds: f64,
 }
@@ -185,8 +186,11 @@ fn read<'a>(job: &Job, picture: &'a Picture) -> Result<Read<'a>, Box<Event>> {
     let bytes = std::fs::read(&picture.file)
         .map_err(|error| failed(format!("{}: {error}", picture.file.display()), None))?;
     let blake3 = blake3::hash(&bytes).to_hex().to_string();
-    let decoded = decode::rgb(&bytes, &picture.file)
+    let Decoded { pixels: decoded, facts } = decode::rgb(&bytes, &picture.file, job.range)
         .map_err(|error| failed(error.to_string(), Some(blake3.clone())))?;
+    if let Some(dark) = facts.too_dark(job.range) {
+        return Err(failed(format!("{}: {dark}", picture.file.display()), Some(blake3)));
+    }
     let (width, height) = decoded.dimensions();
     if width == 0 || height == 0 {
         let reason = format!("{}: it has no pixels ({width}x{height})", picture.file.display());
@@ -196,7 +200,7 @@ fn read<'a>(job: &Job, picture: &'a Picture) -> Result<Read<'a>, Box<Event>> {
     let rgb = resize::image(&decoded, size as u32, job.image.filter).into_raw();
     let resized = Resized { size, rgb, mask: Vec::new() };
     let seconds = started.elapsed().as_secs_f64();
-    Ok(Read { picture, bytes, blake3, width, height, resized, seconds })
+    Ok(Read { picture, bytes, blake3, width, height, facts, resized, seconds })
 }
 
 /// From an image's logits at the network's size to its files.
@@ -216,7 +220,7 @@ fn write(
         return Err(format!("{}: the network gives NaN for it", read.picture.file.display()));
     }
     let mask: Vec<u8> =
-        probabilities.iter().map(|p| if f64::from(*p) > job.evaluate.threshold { 255 } else { 0 }).collect();
+        probabilities.iter().map(|p| mask::level(f64::from(*p) > job.evaluate.threshold)).collect();
     let pixels = probabilities.len() as f64;
     let foreground = mask.iter().filter(|value| **value > 0).count() as f64 / pixels;
     let mean_probability = probabilities.iter().map(|p| f64::from(*p)).sum::<f64>() / pixels;
@@ -231,7 +235,9 @@ fn write(
         picture::save(&place(".probability.png"), grey)?;
     }
     if job.outputs.overlay {
-        let mut image = decode::rgb(&read.bytes, &read.picture.file).map_err(|error| error.to_string())?;
+        let mut image = decode::rgb(&read.bytes, &read.picture.file, job.range)
+            .map_err(|error| error.to_string())?
+            .pixels;
         if job.outputs.at_network_size {
             image = resize::image(&image, side, job.image.filter);
         }
@@ -252,6 +258,7 @@ fn write(
         blake3: read.blake3.clone(),
         width: read.width,
         height: read.height,
+        facts: Some(read.facts.clone()),
         foreground,
         mean_probability,
         seconds: read.seconds + share + started.elapsed().as_secs_f64(),
@@ -263,20 +270,14 @@ fn write(
 fn truth(read: &Read<'_>, job: &Job, size: (u32, u32)) -> Result<Option<GrayImage>, String> {
     let Some(path) = &read.picture.truth else { return Ok(None) };
     let bytes = std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
-    let mask = decode::mask(&bytes, path, TRUTH).map_err(|error| error.to_string())?;
-    if mask.dimensions() != (read.width, read.height) {
-        return Err(format!(
-            "{}: is {}x{}, but its image is {}x{}",
-            path.display(),
-            mask.width(),
-            mask.height(),
-            read.width,
-            read.height
-        ));
+    let Decoded { pixels: truth, facts } =
+        decode::mask(&bytes, path, job.truth_rule).map_err(|error| error.to_string())?;
+    let shown = (read.width, read.height);
+    if truth.dimensions() != shown {
+        let [image, file] = [&read.picture.file, path].map(|file| file.display().to_string());
+        let problem = Problem::of_sizes((&image, shown, &read.facts), (&file, truth.dimensions(), &facts));
+        return Err(problem.to_string());
     }
-    let mut mask = if job.outputs.at_network_size { resize::mask(&mask, size.0) } else { mask };
-    for value in mask.iter_mut() {
-        *value = if *value > TRUTH.threshold() { 255 } else { 0 };
-    }
-    Ok(Some(mask))
+    let truth = if job.outputs.at_network_size { resize::mask(&truth, size.0) } else { truth };
+    Ok(Some(mask::hard(&truth)))
 }

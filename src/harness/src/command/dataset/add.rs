@@ -6,18 +6,18 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use serde_json::json;
 
+use super::summary;
 use crate::archive::{ArchiveError, Watch};
 use crate::cli::{Common, Format};
-use crate::data::{Addition, DataError, Manifest, Registration, Registry, user};
+use crate::data::{Addition, DataError, Manifest, Registration, Registry, Terms, user};
 use crate::exit::{Exit, Failure, OrExit};
 use crate::spec::Origin;
 
 pub fn add(
     name: &str,
     paths: &[PathBuf],
-    partial: bool,
+    terms: Terms,
     file: Option<&Path>,
     common: &Common,
 ) -> Result<Exit, Failure> {
@@ -42,7 +42,7 @@ pub fn add(
             manifest: &manifest,
             own,
             sources: paths,
-            partial,
+            terms,
             progress: &told,
             watch,
         })
@@ -53,7 +53,7 @@ pub fn add(
     Ok(Exit::Ok)
 }
 
-fn failure(error: &DataError) -> Failure {
+pub(super) fn failure(error: &DataError) -> Failure {
     let exit = match error {
         DataError::Archive(ArchiveError::Stopped) => Exit::Interrupted,
         DataError::Sources { .. } => Exit::Usage,
@@ -75,43 +75,13 @@ fn read_own(name: &str, file: &Path) -> Result<(Manifest, String), Failure> {
     Ok((manifest, text))
 }
 
+/// The summary; what speaks against the dataset goes to standard error.
 fn tell(manifest: &Manifest, found: &Registration, common: &Common) -> Result<(), Failure> {
-    let name = &found.dataset;
-    let grouped = found.entries.iter().filter(|entry| entry.group.is_some()).count();
-    let groups = found.entries.iter().map(|entry| (entry.id.as_str(), entry.group.as_deref()));
-    let doubt = manifest.group.as_ref().and_then(|rule| rule.doubt(groups));
-    if let Some(doubt) = &doubt {
-        super::super::note(&format!("note: {name}: {doubt}"));
-    }
-    for left in &found.left_over {
-        // The manifest of a built-in dataset is nobody's to change.
-        let told = if found.manifest.is_some() { left.to_string() } else { left.words() };
-        super::super::note(&format!("note: {name}: {told}"));
-    }
-    if found.recomposed > 0 {
-        super::super::note(&format!(
-            "note: {name}: the names of {} files hold accents as macOS writes them; names are compared, and ids \
-             kept, in the composed form (Unicode NFC)",
-            found.recomposed
-        ));
-    }
+    summary::concerns(found, manifest.image).iter().for_each(|line| super::super::note(line));
     if common.format == Format::Json {
-        return super::super::answer_json(&json!({
-            "id": name, "images": found.images, "expected": found.expected, "left_out": found.left_out.len(),
-            "grouped": grouped, "groups_doubt": doubt, "left_over": found.left_over,
-            "recomposed": found.recomposed, "digest": found.digest, "root": found.root, "archives": found.archives,
-        }));
+        return super::super::answer_json(&summary::json(found));
     }
-    let left_out = match found.left_out.len() {
-        0 => String::new(),
-        count => format!(" ({count} more have empty masks and are left out)"),
-    };
-    super::super::answer(&format!(
-        "{name}: {} of {} images{left_out}, digest {}",
-        found.images,
-        found.expected,
-        &found.digest[..12]
-    ));
+    super::super::answer(&summary::text(found));
     Ok(())
 }
 

@@ -35,6 +35,9 @@ pub(super) fn audit(
     }
     let found = super::with_bar(name, |progress| audit::audit(&dataset, &split, &partition, progress))
         .map_err(failure)?;
+    for concern in dataset.concerns() {
+        command::note(&format!("warning: {name}: {}", concern.message));
+    }
     let page = match how.out {
         Some(out) => {
             let show = how.embed_images || dataset.redistributable();
@@ -97,14 +100,14 @@ fn text(found: &Audit) -> String {
     }
     let soft = &masks.soft;
     text.push_str(&format!(
-        "\n  {} hold values other than 0 and 255 ({} of the pixels)",
+        "\n  rule {}; {} hold values between the least and the greatest ({} of the pixels)",
+        soft.rule,
         soft.masks,
         percent(soft.pixels)
     ));
     if let Some((id, most)) = soft.most.first() {
         text.push_str(&format!(
-            "; `> 0` instead of `> {}` would enlarge the foreground of {}, by {} on average and {} at most ({id})",
-            soft.threshold,
+            "; were all above the least foreground, that of {} would grow, by {} on average and {} at most ({id})",
             soft.masks_that_grow,
             percent(soft.mean_growth),
             percent(*most)

@@ -5,6 +5,7 @@ mod audit;
 mod offer;
 mod preview;
 mod split;
+mod summary;
 mod verify;
 
 use std::borrow::Cow;
@@ -17,7 +18,7 @@ use serde_json::json;
 
 use super::context::Context;
 use crate::cli::{Common, Dataset as Verb, Format};
-use crate::data::{self, DataError, Manifest, Registration, Registry, SplitError};
+use crate::data::{self, DataError, Manifest, Registration, Registry, SplitError, Terms};
 use crate::exit::{Exit, Failure, OrExit};
 use crate::plan::Cell;
 use crate::spec::name::Named;
@@ -27,8 +28,9 @@ pub use offer::offer;
 pub fn dataset(verb: &Verb) -> Result<Exit, Failure> {
     match verb {
         Verb::List(common) => list(common),
-        Verb::Add { name, paths, partial, manifest, common } => {
-            add::add(name, paths, *partial, manifest.as_deref(), common)
+        Verb::Add { name, paths, partial, accept_masks, strict, manifest, common } => {
+            let terms = Terms { partial: *partial, accept_masks: *accept_masks, strict: *strict };
+            add::add(name, paths, terms, manifest.as_deref(), common)
         }
         Verb::Verify { name, against, common } => verify::verify(name, against.as_deref(), common),
         Verb::Template => {
@@ -64,8 +66,10 @@ fn add(
     path: &Path,
     partial: bool,
 ) -> Result<Registration, Failure> {
-    with_bar(&manifest.id, |progress| registry.add(manifest, path, partial, progress))
-        .map_err(|error| Failure::new(Exit::Environment, error.in_full()))
+    let registration = with_bar(&manifest.id, |progress| registry.add(manifest, path, partial, progress))
+        .map_err(|error| add::failure(&error))?;
+    summary::concerns(&registration, manifest.image).iter().for_each(|line| super::note(line));
+    Ok(registration)
 }
 
 /// Shows a bar on a terminal while something goes through image pairs.

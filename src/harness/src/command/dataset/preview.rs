@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use serde_json::json;
 
 use crate::cli::{Format, Preview};
-use crate::data::{DataError, Dataset, KnownDatasets, Partition, Registry, Sample};
+use crate::data::{DataError, Dataset, KnownDatasets, Partition, Registry, Sample, mask};
 use crate::exec::local::Local;
 use crate::exec::views::{self, Views};
 use crate::exit::{AtPath, Exit, Failure, OrExit};
@@ -56,7 +56,7 @@ pub fn preview(arguments: &Preview) -> Result<Exit, Failure> {
         augmented(arguments, &dataset, &protocol, &ids)?
     } else {
         let drawn: Result<Vec<Tile>, DataError> =
-            ids.par_iter().map(|id| Ok(plain(&dataset, id, dataset.load(id)?))).collect();
+            ids.par_iter().map(|id| Ok(plain(id, dataset.load(id)?))).collect();
         drawn.map_err(told)?
     };
     let shown = tiles.len();
@@ -110,19 +110,14 @@ fn choose(among: &[String], count: usize, seed: Option<u64>) -> Vec<String> {
     drawn
 }
 
-fn plain(dataset: &Dataset, id: &str, sample: Sample) -> Tile {
-    let about = format!(
-        "{}x{}, {} foreground",
-        sample.image.width(),
-        sample.image.height(),
-        share(&sample, dataset.mask_threshold())
-    );
+fn plain(id: &str, sample: Sample) -> Tile {
+    let about = format!("{}x{}, {} foreground", sample.image.width(), sample.image.height(), share(&sample));
     let Sample { image, mask } = sample;
-    Tile { image, mask, threshold: dataset.mask_threshold(), caption: vec![id.to_owned(), about] }
+    Tile { image, mask: mask::hard(&mask), caption: vec![id.to_owned(), about] }
 }
 
-fn share(sample: &Sample, threshold: u8) -> String {
-    let inside = sample.mask.pixels().filter(|pixel| pixel.0[0] > threshold).count();
+fn share(sample: &Sample) -> String {
+    let inside = sample.mask.pixels().filter(|pixel| mask::is_foreground(pixel.0[0])).count();
     let all = (sample.mask.width() as usize * sample.mask.height() as usize).max(1);
     format!("{:.1} %", 100.0 * inside as f64 / all as f64)
 }
@@ -176,10 +171,9 @@ fn augmented(
         .map(|(view, (id, epoch))| {
             let image = read(views::image_name(view))?.into_rgb8();
             let sample = Sample { image, mask: read(views::mask_name(view))?.into_luma8() };
-            let about =
-                format!("epoch {}, {} foreground", epoch + 1, share(&sample, dataset.mask_threshold()));
+            let about = format!("epoch {}, {} foreground", epoch + 1, share(&sample));
             let Sample { image, mask } = sample;
-            Ok(Tile { image, mask, threshold: dataset.mask_threshold(), caption: vec![id.clone(), about] })
+            Ok(Tile { image, mask: mask::hard(&mask), caption: vec![id.clone(), about] })
         })
         .collect()
 }

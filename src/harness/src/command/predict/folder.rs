@@ -314,6 +314,7 @@ mod tests {
                 blake3: blake3::hash(name.as_bytes()).to_hex().to_string(),
                 width: 4,
                 height: 3,
+                facts: None,
                 foreground: 0.5,
                 mean_probability: 0.25,
                 seconds: 1.0,

@@ -5,11 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
-use image::ImageFormat;
-
 use super::pattern::glob;
 use super::truths::Truths;
-use crate::data::{outputs, text};
+use crate::data::{decode, outputs, text};
 use crate::exec::predict::Picture;
 use crate::exit::{Exit, Failure};
 use crate::signature;
@@ -61,7 +59,7 @@ pub(super) fn collect(arguments: &[PathBuf], out: &Path, truth: Option<&Path>) -
     }
     if search.found.is_empty() {
         let given: Vec<String> = arguments.iter().map(|path| path.display().to_string()).collect();
-        let mut text = format!("no image (PNG, JPEG, BMP, TIFF) in {}", given.join(", "));
+        let mut text = format!("no image ({}) in {}", decode::FORMATS, given.join(", "));
         if search.written > 0 {
             let count = search.written;
             text.push_str(&format!(
@@ -253,9 +251,8 @@ pub(super) fn is_image(path: &Path) -> bool {
     if text::is_read(&path.to_string_lossy()) {
         return true;
     }
-    let known = [ImageFormat::Png, ImageFormat::Jpeg, ImageFormat::Bmp, ImageFormat::Tiff];
     // What cannot be read and promises nothing is no image.
-    image::guess_format(&outputs::head(path)).is_ok_and(|format| known.contains(&format))
+    decode::is_picture(&outputs::head(path))
 }
 
 /// A name for each: the file's, without its ending, below its folders. Where

@@ -5,6 +5,7 @@ mod inputs;
 mod pattern;
 mod progress;
 mod source;
+mod truth;
 mod truths;
 
 use std::io::Write;
@@ -14,6 +15,7 @@ use std::sync::atomic::Ordering;
 use serde_json::{Value, json};
 
 use crate::cli::{Format, Predict};
+use crate::data::decode::Held;
 use crate::exec::devices::Chosen;
 use crate::exec::local::Local;
 use crate::exec::predict::{self, Ended, Event, Job, Outputs, Picture};
@@ -27,7 +29,8 @@ use progress::Progress;
 use source::Predictor;
 
 /// How masks come about, for whoever finds the files later.
-const METHOD: &str = "image decoded (EXIF orientation not applied), resized to the network size by \
+const METHOD: &str = "image decoded, turned as its orientation tag says, samples scaled to 8 bits \
+    (0 black, predictor.range.white or the greatest value of the depth white), resized to the network size by \
     image.filter, normalised, through the network in evaluation mode; logits resized bilinearly (pixel \
     centres, no anti-aliasing) to the size of the outputs; probability = sigmoid(logit), \
     mask = 255 where probability > evaluate.threshold";
@@ -38,6 +41,7 @@ pub fn predict(arguments: &Predict) -> Result<Exit, Failure> {
     let device = devices.choose(arguments.device, predict::threads()).or_exit(Exit::Environment)?;
     let predictor = source::find(arguments)?;
     let found = inputs::collect(&arguments.images, &arguments.out, arguments.truth.as_deref())?;
+    truth::check(&found.pictures, predictor.truth_rule)?;
     if found.ignored > 0 {
         super::note(&format!("note: {} files of the folders are no images", found.ignored));
     }
@@ -69,7 +73,9 @@ pub fn predict(arguments: &Predict) -> Result<Exit, Failure> {
             weights: predictor.weights.clone(),
             weights_digest: predictor.weights_digest.clone(),
             image: predictor.image.clone(),
+            range: predictor.range,
             evaluate: predictor.evaluate.clone(),
+            truth_rule: predictor.truth_rule,
             batch_size: predictor.batch_size,
             device: device.name.clone(),
             pictures: todo,
@@ -101,7 +107,7 @@ pub fn predict(arguments: &Predict) -> Result<Exit, Failure> {
         "images": images,
     });
     folder.finish(&provenance, complete)?;
-    tell(arguments, &folder, &found.pictures, kept)?;
+    tell(arguments, &predictor, &folder, &found.pictures, kept)?;
     let asked = |row: &&Row| found.pictures.iter().any(|picture| picture.name == row.name);
     let failed = folder.rows().filter(asked).filter(|row| row.prediction.is_none()).count();
     match ended.code {
@@ -131,6 +137,7 @@ fn identity(
     identity["device"] = device.class.numerics.clone().into();
     identity["libtorch"] = device.class.libtorch.clone().into();
     identity["truth"] = arguments.truth.as_ref().map(|folder| folder.display().to_string()).into();
+    identity["truth_rule"] = arguments.truth.as_ref().map(|_| predictor.truth_rule.to_string()).into();
     Ok(identity)
 }
 
@@ -171,7 +178,13 @@ fn work(
 }
 
 /// The answer: what was done with the images that were asked for.
-fn tell(arguments: &Predict, folder: &Folder, pictures: &[Picture], kept: usize) -> Result<(), Failure> {
+fn tell(
+    arguments: &Predict,
+    predictor: &Predictor,
+    folder: &Folder,
+    pictures: &[Picture],
+    kept: usize,
+) -> Result<(), Failure> {
     let asked: Vec<&Row> =
         folder.rows().filter(|row| pictures.iter().any(|picture| picture.name == row.name)).collect();
     let table = arguments.out.join(folder::TABLE);
@@ -188,6 +201,20 @@ fn tell(arguments: &Predict, folder: &Folder, pictures: &[Picture], kept: usize)
             .collect();
         (!scores.is_empty()).then(|| scores.iter().sum::<f64>() / scores.len() as f64)
     };
+    let mut held = Held::default();
+    for prediction in asked.iter().filter_map(|row| row.prediction.as_ref()) {
+        if let Some(facts) = &prediction.facts {
+            held.add(&prediction.name, facts);
+        }
+    }
+    for told in held
+        .notes("images")
+        .into_iter()
+        .chain(held.scaling(predictor.range))
+        .chain(held.faint(predictor.range))
+    {
+        super::note(&format!("note: {told}"));
+    }
     if arguments.common.format == Format::Json {
         let means: serde_json::Map<String, Value> = Metric::ALL
             .iter()

@@ -7,6 +7,8 @@ use serde::Serialize;
 
 use super::super::{note, read, show};
 use crate::cli::Predict;
+use crate::data::mask::MaskRule;
+use crate::data::{ImageRule, Registry};
 use crate::exit::{Exit, Failure, OrExit};
 use crate::key::Key;
 use crate::key::revision::Revisions;
@@ -29,7 +31,13 @@ pub(super) struct Predictor {
     /// blake3 of the weights file.
     pub(super) weights_digest: String,
     pub(super) image: Image,
+    /// Which stored value is white: that of the run's dataset, or as stated.
+    #[serde(skip_serializing_if = "ImageRule::is_default")]
+    pub(super) range: ImageRule,
     pub(super) evaluate: Evaluate,
+    /// What of true masks is foreground.
+    #[serde(skip)]
+    pub(super) truth_rule: MaskRule,
     #[serde(skip)]
     pub(super) batch_size: usize,
 }
@@ -46,6 +54,13 @@ pub(super) fn find(arguments: &Predict) -> Result<Predictor, Failure> {
         _ => return Err(Failure::new(Exit::Usage, "give --run KEY, or --model M with --weights W")),
     };
     let mut mistakes = Vec::new();
+    if let Some(rule) = arguments.truth_rule {
+        predictor.truth_rule = rule;
+    }
+    if let Some(white) = arguments.white {
+        mistakes.extend(ImageRule::refuse(white).map(|why| format!("--{}", why.replacen(" = ", " ", 1))));
+        predictor.range.white = Some(white);
+    }
     // A flag has the range of the setting that it stands for.
     let mut hold = |flag: &str, path: &str, given: &dyn Display| {
         if let Err(message) = schema::read::<serde_json::Value>(path, &given.to_string()) {
@@ -94,7 +109,9 @@ fn of_file(model: &str, weights: &Path) -> Result<Predictor, Failure> {
         weights: weights.to_owned(),
         weights_digest,
         image: protocol.image,
+        range: ImageRule::default(),
         evaluate: protocol.evaluate,
+        truth_rule: MaskRule::OF_LEVELS,
         batch_size: protocol.train.batch_size,
     })
 }
@@ -128,6 +145,7 @@ fn of_run(store: &Store, digits: &str) -> Result<Predictor, Failure> {
             "note: the network's sources changed since this run; its masks may differ from those it was scored by",
         );
     }
+    let truth_rule = rule_of(store, &record)?;
     let protocol = record.cell.protocol;
     Ok(Predictor {
         run: Some(record.key),
@@ -135,9 +153,23 @@ fn of_run(store: &Store, digits: &str) -> Result<Predictor, Failure> {
         weights: attempt.folder().join("model.safetensors"),
         weights_digest: record.weights,
         image: protocol.image,
+        range: ImageRule { white: record.dataset.and_then(|dataset| dataset.white) },
         evaluate: evaluation.map_or(protocol.evaluate, |record| record.cell.protocol.evaluate),
+        truth_rule,
         batch_size: protocol.train.batch_size,
     })
+}
+
+/// The rule that a run's own masks were read by: that of the record, or, for records
+/// of earlier versions, that of the dataset as it is registered now.
+fn rule_of(store: &Store, record: &TrainRecord) -> Result<MaskRule, Failure> {
+    let stated = record.dataset.as_ref().map(|facts| facts.mask_rule.as_str()).unwrap_or_default();
+    if !stated.is_empty() {
+        return stated.parse().or_exit(Exit::Altered);
+    }
+    let manifest =
+        Registry::at(store.root()).manifest(&record.cell.dataset.name).or_exit(Exit::Environment)?;
+    Ok(manifest.map_or(MaskRule::OF_LEVELS, |manifest| manifest.mask))
 }
 
 /// The one training whose weights are meant, every byte verified. Altered

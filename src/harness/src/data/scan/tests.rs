@@ -182,7 +182,7 @@ fn every_picture_is_accounted_for_with_its_reason() {
         "train/images/.4.png",
         "train/images/._5.png",
         "train/images/Thumbs.db",
-        "train/images/6.gif",
+        "train/images/6.heic",
         "val/images/7.png",
         "val/masks/7.png",
         "val\\images\\8.png",
@@ -203,7 +203,7 @@ fn every_picture_is_accounted_for_with_its_reason() {
         [
             (&Reason::LetterCase { pattern: pattern.clone() }, 1),
             (&Reason::Ending { pattern }, 1),
-            (&Reason::Format { ending: "gif".into() }, 1),
+            (&Reason::Format { ending: "heic".into() }, 1),
             (&Reason::Part { word: "val".into() }, 2),
             (&Reason::Hidden, 1),
             (&Reason::Backslash, 1),

@@ -65,7 +65,7 @@ impl Own {
             manifest: &self.manifest,
             own: Some(text),
             sources,
-            partial,
+            terms: Terms { partial, ..Terms::default() },
             progress: QUIET,
             watch: Watch { told: &|_| {}, stop: &AtomicBool::new(false) },
         })

@@ -6,6 +6,7 @@ use super::super::model::{Emphasis, Entry, TableCell};
 use super::super::paper::not_the_papers;
 use super::super::rank::{Role, Standing, percent};
 use super::super::results::{CellResult, CellState, Reported, Results, short};
+use super::super::warnings;
 use super::Footnotes;
 use crate::metric::Metric;
 use crate::stats;
@@ -159,6 +160,7 @@ fn entries(member: &CellResult, metric: Metric) -> Vec<Entry> {
         numerics: None,
         commit: None,
         dirty: None,
+        warnings: Vec::new(),
     };
     match &member.state {
         CellState::Failed { attempt, .. } => vec![Entry { attempt: attempt.clone(), ..blank }],
@@ -175,6 +177,7 @@ fn entries(member: &CellResult, metric: Metric) -> Vec<Entry> {
                 numerics: Some(finished.eval.provenance.numerics.clone()),
                 commit: Some(finished.eval.provenance.commit.clone()),
                 dirty: Some(finished.eval.provenance.dirty),
+                warnings: warnings::of(finished),
                 ..blank.clone()
             })
             .collect(),

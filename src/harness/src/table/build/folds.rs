@@ -124,6 +124,8 @@ impl Folds {
             numerics: None,
             commit: None,
             dirty: None,
+            // They stand beside the folds.
+            warnings: Vec::new(),
         };
         let cell = TableCell {
             text,

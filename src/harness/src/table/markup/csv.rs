@@ -15,7 +15,7 @@ type Writer = csv::Writer<Vec<u8>>;
 /// `images` are those that `value` is the mean over, `skipped` those that were scored
 /// and left out of it. Behind these stands a column for each setting in which cells
 /// differ, under its path. A mean over folds has no seed.
-const HEADER: [&str; 20] = [
+const HEADER: [&str; 21] = [
     "table",
     "profile",
     "dataset_asked",
@@ -36,6 +36,7 @@ const HEADER: [&str; 20] = [
     "eval_key",
     "attempt",
     "numerics",
+    "warning",
 ];
 
 /// The table as CSV. `value` is in 0..1; `printed` and `reported` in percent.
@@ -68,6 +69,7 @@ fn scores(writer: &mut Writer, table: &Table) -> Result<(), MarkupError> {
                         let value = entry.value.map(|v| v.to_string()).unwrap_or_default();
                         let seed = entry.seed.map(|seed| seed.to_string()).unwrap_or_default();
                         let [images, skipped] = [entry.images, entry.skipped].map(count);
+                        let warnings = entry.warnings.join(" ");
                         let fields = [
                             table.name.as_str(),
                             &table.profile,
@@ -89,6 +91,7 @@ fn scores(writer: &mut Writer, table: &Table) -> Result<(), MarkupError> {
                             entry.eval_key.as_deref().unwrap_or_default(),
                             entry.attempt.as_deref().unwrap_or_default(),
                             entry.numerics.as_deref().unwrap_or_default(),
+                            &warnings,
                         ];
                         writer.write_record(fields.iter().chain(&own))?;
                     }
