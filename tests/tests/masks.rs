@@ -205,7 +205,7 @@ fn strict_makes_warnings_mistakes_and_the_summary_tells_the_facts() {
 
 #[test]
 fn a_prediction_is_scored_by_the_rule_of_the_run() {
-    let lab = Lab::default().with_experiment_on("discs", "discs", r#"["dyglnet"]"#, 3);
+    let lab = Lab::default().with_experiment_on("discs", "discs", r#"["dyglnet"]"#, 20);
     discs(&lab, "masks", &two(1, 0));
     add(&lab, "{ kind = \"grey\", above = 0 }", &[]).exits(0);
     lab.dygl(&["run", "discs"]).exits(0);

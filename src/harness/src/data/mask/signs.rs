@@ -38,7 +38,8 @@ pub struct Case<'a> {
 pub struct Sign {
     /// Whether no sound mask looks like this.
     pub is_certain: bool,
-    /// Whether every mask holds one value alone, as the truth of a few images may.
+    /// Whether the masks are merely empty or full, one value each, as the truth of a few
+    /// images may be.
     pub is_uniform: bool,
     /// The key of a manifest that it is about.
     pub key: &'static str,
@@ -106,7 +107,7 @@ impl Masks<'_> {
     fn sign(&self, of: &[&Case<'_>], message: &str) -> Option<Sign> {
         (!of.is_empty()).then(|| Sign {
             is_certain: true,
-            is_uniform: of.iter().all(|case| case.found.distinct == 1),
+            is_uniform: false,
             key: "mask",
             message: format!("{}: {message}", self.names(of)),
             fitting: None,
@@ -176,7 +177,9 @@ impl Masks<'_> {
             self.rule
         );
         let sign = self.sign(&of, &message)?;
-        Some(Sign { remedy: "check that the layout's `mask` names the masks", ..self.fit(sign, &of) })
+        let is_uniform = of.iter().all(|case| case.found.distinct == 1);
+        let remedy = "check that the layout's `mask` names the masks";
+        Some(Sign { is_uniform, remedy, ..self.fit(sign, &of) })
     }
 
     /// Every mask is full.
@@ -191,7 +194,9 @@ impl Masks<'_> {
             self.rule
         );
         let sign = self.sign(&of, &message)?;
-        Some(Sign { remedy: "check that the layout's `mask` names the masks", ..self.fit(sign, &of) })
+        let is_uniform = of.iter().all(|case| case.found.distinct == 1);
+        let remedy = "check that the layout's `mask` names the masks";
+        Some(Sign { is_uniform, remedy, ..self.fit(sign, &of) })
     }
 
     /// Labels of objects that are none: what lossy compression leaves.
