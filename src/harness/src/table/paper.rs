@@ -98,6 +98,7 @@ mod tests {
         type Spoil = fn(&mut Results);
         let spoil: [(&str, Spoil); 8] = [
             ("train.epochs = 3 instead of 130", |r| {
+                r.cells[0].cell.protocol.train.epochs = 3;
                 r.departures.push(Departure {
                     path: "train.epochs".into(),
                     base: 130.into(),
