@@ -91,10 +91,13 @@ fn an_image_need_not_be_square() {
     assert_eq!((operations(&wide), &wide["parameters"]), (operations(&high), &square["parameters"]));
     let told = lab.dygl(&["cost", "unet", "--size", "320x224"]).exits(0).stdout;
     assert!(told.contains("one image of 320 x 224 px"), "{told}");
-    for (size, why) in
-        [("224x", "WIDTHxHEIGHT"), ("0x64", "WIDTHxHEIGHT"), ("64x100", "nearest valid size is")]
-    {
-        let refused = lab.dygl(&["cost", "unet", "--size", size]).exits(2);
+    let refusals = [
+        ("unet", "224x", "WIDTHxHEIGHT"),
+        ("unet", "0x64", "WIDTHxHEIGHT"),
+        ("dyglnet", "64x100", "nearest valid size is"),
+    ];
+    for (model, size, why) in refusals {
+        let refused = lab.dygl(&["cost", model, "--size", size]).exits(2);
         assert!(refused.stderr.contains(why), "{size}: {}", refused.stderr);
     }
     let refused = lab.dygl(&["cost", "swin_unet", "--size", "64x96"]).exits(2);
