@@ -108,9 +108,7 @@ fn equal_truth_gives_equal_weights_scores_and_audits() {
         assert!((mean - share()).abs() < 1e-9, "{rule}: {mean}");
         lab.dygl(&["run", "discs"]).exits(0);
         let mut audit = lab.dygl(&["dataset", "audit", "discs", "--format", "json"]).exits(0).json();
-        for hashed in ["digest"] {
-            audit[hashed] = serde_json::Value::Null;
-        }
+        audit["digest"] = serde_json::Value::Null;
         audit["masks"]["soft"]["rule"] = serde_json::Value::Null;
         let scores = fs::read(&lab.stored("per_image.csv")[0]).expect("scores");
         let found = (lab.weights(), scores, audit["masks"].clone());

@@ -155,6 +155,15 @@ struct Part {
     values: Block,
 }
 
+/// What a task of the backward pass writes.
+struct Share<'a> {
+    set: usize,
+    /// The first of its queries.
+    start: usize,
+    of_q: Vec<&'a mut [f32]>,
+    of_bias: &'a mut [f32],
+}
+
 /// The gradients of queries, keys and values, and of the bias where it needs one.
 fn backward(of: &Attended<Host>, grad: &Host, needs: bool) -> ([Host; 3], Option<Vec<f32>>) {
     let sizes = Sizes::of(&of.q, &of.v);
@@ -163,18 +172,18 @@ fn backward(of: &Attended<Host>, grad: &Host, needs: bool) -> ([Host; 3], Option
     let images = sets / heads.max(1);
     let mut of_q = vec![0.0; sets * queries * features];
     let mut of_bias = vec![0.0; if needs { sets * queries * keys } else { 0 }];
-    let mut tasks: Vec<(usize, usize, Vec<&mut [f32]>, &mut [f32])> = Vec::new();
+    let mut tasks: Vec<Share<'_>> = Vec::new();
     let mut bias_left = &mut of_bias[..];
     for (set, mut rows) in rows_of_sets(&mut of_q, heads, queries, features).into_iter().enumerate() {
         for start in (0..queries).step_by(share) {
             let rest = rows.split_off(share.min(rows.len()));
-            let q = std::mem::replace(&mut rows, rest);
-            let (bias, left) = bias_left.split_at_mut(if needs { q.len() * keys } else { 0 });
+            let of_q = std::mem::replace(&mut rows, rest);
+            let (of_bias, left) = bias_left.split_at_mut(if needs { of_q.len() * keys } else { 0 });
             bias_left = left;
-            tasks.push((set, start, q, bias));
+            tasks.push(Share { set, start, of_q, of_bias });
         }
     }
-    let task = |(set, start, mut of_q, of_bias): (usize, usize, Vec<&mut [f32]>, &mut [f32])| {
+    let task = |Share { set, start, mut of_q, of_bias }: Share<'_>| {
         let operands = Operands::of(of, set);
         let slopes_of = matrix_of(grad, set);
         let (across, key_rows) = (block_of(operands.k.transposed()), block_of(operands.k));
