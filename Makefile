@@ -46,7 +46,7 @@ COSTS   := table7 fig1
 TABLE   ?= table2
 THREADS ?= 2
 
-.PHONY: help build demo test check fmt clippy bench bench-networks bench-ops bench-roofline bench-pipeline venv performance parity portability valgrind libtorch $(TABLES) $(COSTS) regress report audit clean again
+.PHONY: help build demo test check fmt clippy bench bench-networks bench-ops bench-roofline bench-pipeline venv performance parity portability valgrind libtorch $(TABLES) $(COSTS) regress rounding report audit clean again
 .DEFAULT_GOAL := help
 
 help:               ## this list
@@ -164,6 +164,11 @@ $(TABLES): build
 
 $(COSTS): build
 	@$(DYGL) report $@ --profile '$(PROFILE)' $(WHERE) --out '$(OUT)/$@'
+
+# As many draws as it takes to see a spread; each is four cells more.
+DRAWS ?= 5
+rounding: build     ## how far one unit in the last place of the initial weights moves the smoke scores (DRAWS)
+	@tools/rounding.sh '$(TARGET)/debug/examples/nudge' '$(DYGL)' experiments/smoke.toml '$(OUT)/rounding' '$(DRAWS)'
 
 regress: build      ## fails when a bit of the smoke experiment's scores is not the accepted one
 	@$(DYGL) run smoke --store '$(STORE)' --device flex
