@@ -187,16 +187,7 @@ fn walk(folder: &Path, prefix: &str, above: &mut Vec<PathBuf>, listing: &mut Lis
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn folder(files: &[&str]) -> tempfile::TempDir {
-        let root = tempfile::tempdir().expect("folder");
-        for file in files {
-            let path = root.path().join(file);
-            fs::create_dir_all(path.parent().expect("parent")).expect("made");
-            fs::write(path, "").expect("written");
-        }
-        root
-    }
+    use crate::testing::folder;
 
     #[test]
     fn a_folder_and_a_list_of_its_names_are_one() {

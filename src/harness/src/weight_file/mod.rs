@@ -154,6 +154,23 @@ impl<'a> Dictionary<'a> {
     }
 }
 
+/// A weight file, opened; its length in bytes, and the first of them, by which formats
+/// are told apart.
+fn open(path: &Path) -> Result<(File, u64, Vec<u8>), WeightFileError> {
+    let failed = |source: io::Error| match source.kind() {
+        io::ErrorKind::NotFound => WeightFileError::Missing { path: path.to_owned() },
+        _ => WeightFileError::Read { path: path.to_owned(), source },
+    };
+    let mut file = File::open(path).map_err(failed)?;
+    let metadata = file.metadata().map_err(failed)?;
+    if !metadata.is_file() {
+        return Err(error::refused(path, Fault::NoFile));
+    }
+    let mut head = Vec::new();
+    file.by_ref().take(9).read_to_end(&mut head).map_err(failed)?;
+    Ok((file, metadata.len(), head))
+}
+
 impl Contents {
     /// Reads what a file holds.
     ///
@@ -161,22 +178,12 @@ impl Contents {
     /// The file is missing, in no format known here, damaged, holds no tensors, or
     /// asks for something that weights do not need.
     pub fn read(path: &Path) -> Result<Self, WeightFileError> {
-        let failed = |source: io::Error| match source.kind() {
-            io::ErrorKind::NotFound => WeightFileError::Missing { path: path.to_owned() },
-            _ => WeightFileError::Read { path: path.to_owned(), source },
-        };
-        let mut file = File::open(path).map_err(failed)?;
-        let metadata = file.metadata().map_err(failed)?;
-        if !metadata.is_file() {
-            return Err(error::refused(path, Fault::NoFile));
-        }
-        let mut head = Vec::new();
-        file.by_ref().take(9).read_to_end(&mut head).map_err(failed)?;
+        let (mut file, length, head) = open(path)?;
         let mut files = vec![path.to_owned()];
         let mut archive = None;
         let (format, index) = match &head[..] {
             head if header::is_one(head) => {
-                let index = header::read(&mut file, metadata.len(), 0).map_err(|fault| fault.of(path))?;
+                let index = header::read(&mut file, length, 0).map_err(|fault| fault.of(path))?;
                 (Format::Safetensors, index)
             }
             [b'P', b'K', 3, 4, ..] | [b'P', b'K', 5, 6, ..] => {
@@ -185,11 +192,11 @@ impl Contents {
                 (Format::TorchZip, index)
             }
             [0x80, 2..=5, ..] => {
-                let index = legacy::read(&mut file, metadata.len()).map_err(|fault| fault.of(path))?;
+                let index = legacy::read(&mut file, length).map_err(|fault| fault.of(path))?;
                 (Format::TorchLegacy, index)
             }
             head if head.trim_ascii_start().starts_with(b"{") => {
-                let (shards, index) = shards::read(path, &mut file, metadata.len())?;
+                let (shards, index) = shards::read(path, &mut file, length)?;
                 files = shards;
                 (Format::Shards, index)
             }

@@ -93,19 +93,9 @@ fn is_beside(name: &str) -> bool {
 }
 
 fn shard(path: &Path, number: usize) -> Result<Index, WeightFileError> {
-    let failed = |source: io::Error| match source.kind() {
-        io::ErrorKind::NotFound => WeightFileError::Missing { path: path.to_owned() },
-        _ => WeightFileError::Read { path: path.to_owned(), source },
-    };
-    let mut file = File::open(path).map_err(failed)?;
-    let metadata = file.metadata().map_err(failed)?;
-    if !metadata.is_file() {
-        return Err(error::refused(path, Fault::NoFile));
-    }
-    let mut head = Vec::new();
-    file.by_ref().take(9).read_to_end(&mut head).map_err(failed)?;
+    let (mut file, length, head) = super::open(path)?;
     if !header::is_one(&head) {
         return Err(error::refused(path, Fault::foreign(&head)));
     }
-    header::read(&mut file, metadata.len(), number).map_err(|fault| fault.of(path))
+    header::read(&mut file, length, number).map_err(|fault| fault.of(path))
 }

@@ -100,7 +100,8 @@ fn products_on(level: Level, pairs: &[[Matrix<'_>; 2]], c: &mut [f32], bias: Opt
         });
     };
     let sets: Vec<_> = c.chunks_exact_mut(rows * columns).enumerate().collect();
-    // One product has its slivers made by all threads; of many, each its own.
+    // The slivers of one product are made by all threads, and its rows shared out among
+    // them; of many, each is a task.
     each_task(sets, products, |_, (set, c): (usize, &mut [f32])| {
         let [a, b] = pairs[set];
         let mut buffer = SLIVERS.take();

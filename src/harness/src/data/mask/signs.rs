@@ -171,15 +171,7 @@ impl Masks<'_> {
         if of.len() < self.cases.len() || of.iter().any(is_told) {
             return None;
         }
-        let message = format!(
-            "all are empty: they hold {}, and none is foreground under `{}`",
-            self.values(&of),
-            self.rule
-        );
-        let sign = self.sign(&of, &message)?;
-        let is_uniform = of.iter().all(|case| case.found.distinct == 1);
-        let remedy = "check that the layout's `mask` names the masks";
-        Some(Sign { is_uniform, remedy, ..self.fit(sign, &of) })
+        self.of_all(&of, "empty", "none")
     }
 
     /// Every mask is full.
@@ -188,15 +180,17 @@ impl Masks<'_> {
         if of.len() < self.cases.len() || of.iter().any(|case| case.found.alpha == Alpha::Alone) {
             return None;
         }
-        let message = format!(
-            "all are full: they hold {}, and all is foreground under `{}`",
-            self.values(&of),
-            self.rule
-        );
-        let sign = self.sign(&of, &message)?;
+        self.of_all(&of, "full", "all")
+    }
+
+    /// Every mask is `state`: of its values `part` is foreground.
+    fn of_all(&self, of: &[&Case<'_>], state: &str, part: &str) -> Option<Sign> {
+        let (values, rule) = (self.values(of), self.rule);
+        let message = format!("all are {state}: they hold {values}, and {part} is foreground under `{rule}`");
+        let sign = self.sign(of, &message)?;
         let is_uniform = of.iter().all(|case| case.found.distinct == 1);
         let remedy = "check that the layout's `mask` names the masks";
-        Some(Sign { is_uniform, remedy, ..self.fit(sign, &of) })
+        Some(Sign { is_uniform, remedy, ..self.fit(sign, of) })
     }
 
     /// Labels of objects that are none: what lossy compression leaves.

@@ -1,19 +1,9 @@
 //! Pairs, problems and what is left over, in folders and in lists of names.
 
-use std::fs;
 use std::path::Path;
 
 use super::*;
-
-fn folder(files: &[&str]) -> tempfile::TempDir {
-    let root = tempfile::tempdir().expect("folder");
-    for file in files {
-        let path = root.path().join(file);
-        fs::create_dir_all(path.parent().expect("parent")).expect("made");
-        fs::write(path, "").expect("written");
-    }
-    root
-}
+use crate::testing::folder;
 
 fn manifest(id: &str) -> &'static Manifest {
     Manifest::find(id).expect("valid").expect("listed")
