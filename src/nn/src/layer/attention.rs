@@ -57,11 +57,10 @@ impl SelfAttention {
     /// broadcast to [B, heads, N, N].
     pub fn forward(&self, x: Tensor<3>, bias: Option<Tensor<4>>) -> Tensor<3> {
         let [_, _, features] = x.dims();
-        let [q, k, v] = self.qkv.forward(x).chunk(3, 2).try_into().expect("three chunks of a third each");
-        let [q, k, v] = [q, k, v].map(|x| split_heads(x, self.heads));
+        let packed = self.qkv.forward(x);
         let scale = ((features / self.heads) as f64).sqrt().recip();
         // timm's softmax is a function.
-        let x = trace::functional(|| op::attention(q, k, v, scale, bias));
+        let x = trace::functional(|| op::attention_packed(packed, self.heads, scale, bias));
         self.proj.forward(join_heads(x))
     }
 }

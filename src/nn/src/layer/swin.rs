@@ -4,8 +4,8 @@
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
-use super::{LayerNorm, LayerNormConfig, Linear, LinearConfig, join_heads, split_heads, zeros};
-use crate::op;
+use super::{LayerNorm, LayerNormConfig, Linear, LinearConfig, join_heads, zeros};
+use crate::op::{self, Windows};
 
 /// Score of a pair of tokens that the shift has put into one window although
 /// they lie on opposite borders.
@@ -121,24 +121,10 @@ impl<M: SwinMlp> SwinBlock<M> {
         let window = self.attn.window;
         let [rows, columns] = [height / window, width / window];
         let shift = if self.shifted && rows.min(columns) > 1 { window / 2 } else { 0 };
-        let back = shift as isize;
-        let mut x = x.reshape([batch, height, width, features]);
-        if shift > 0 {
-            x = x.roll(&[-back, -back], &[1, 2]);
-        }
-        let x = x
-            .reshape([batch, rows, window, columns, window, features])
-            .permute([0, 1, 3, 2, 4, 5])
-            .reshape([batch * rows * columns, window * window, features]);
+        let windows = Windows { size: [height, width], side: window, shift };
+        let x = op::window_partition(x.reshape([batch, height, width, features]), windows);
         let mask = (shift > 0).then(|| mask([height, width], window, shift, &x.device()));
-        let x = self.attn.forward(x, mask);
-        let mut x = x
-            .reshape([batch, rows, columns, window, window, features])
-            .permute([0, 1, 3, 2, 4, 5])
-            .reshape([batch, height, width, features]);
-        if shift > 0 {
-            x = x.roll(&[back, back], &[1, 2]);
-        }
+        let x = op::window_reverse(self.attn.forward(x, mask), windows);
         x.reshape([batch, tokens, features])
     }
 }
@@ -176,11 +162,10 @@ impl WindowAttention {
             }
             None => bias,
         };
-        let [q, k, v] = self.qkv.forward(x).chunk(3, 2).try_into().expect("three chunks of a third each");
-        let [q, k, v] = [q, k, v].map(|x| split_heads(x, self.heads));
+        let packed = self.qkv.forward(x);
         let scale = ((features / self.heads) as f64).sqrt().recip();
         debug_assert_eq!(tokens, self.window * self.window);
-        self.proj.forward(join_heads(op::attention(q, k, v, scale, Some(bias))))
+        self.proj.forward(join_heads(op::attention_packed(packed, self.heads, scale, Some(bias))))
     }
 
     /// The learned scores [1, heads, w^2, w^2].

@@ -8,6 +8,7 @@ use burn::backend::{Flex, TensorMetadata};
 use rayon::prelude::*;
 
 use super::attention::{Attended, AttentionBackward, AttentionOps};
+use super::attention_packed::{Packed, PackedAttentionBackward, PackedAttentionOps};
 use super::host::{Host, contiguous, forwards, tensor, vectorised};
 use super::matrix::Matrix;
 use super::product::{Block, Panel};
@@ -25,8 +26,7 @@ struct Sizes {
     sets: usize,
     queries: usize,
     keys: usize,
-    /// Of queries and keys; of values.
-    features: usize,
+    /// Features of values.
     width: usize,
     /// Queries of a task, a multiple of [`ROWS`] unless there are fewer.
     share: usize,
@@ -39,7 +39,7 @@ impl Sizes {
         // By the shapes alone, so that the number of threads changes no sum.
         let shares = TASKS.div_ceil(sets.max(1)).min(queries.div_ceil(ROWS)).max(1);
         let share = queries.div_ceil(shares).next_multiple_of(ROWS).min(queries.max(1));
-        Self { sets, queries, keys: v[2], features: q[3], width: v[3], share }
+        Self { sets, queries, keys: v[2], width: v[3], share }
     }
 
     fn shares(&self) -> usize {
@@ -102,8 +102,11 @@ fn block_of(matrix: Matrix<'_>) -> Block {
     block
 }
 
-/// The values of each set from `all` [images, rows, heads, features], row by row.
-fn rows_of_sets(all: &mut [f32], heads: usize, rows: usize, features: usize) -> Vec<Vec<&mut [f32]>> {
+/// Of each set its rows, somewhere in memory.
+type Rows<'a> = Vec<Vec<&'a mut [f32]>>;
+
+/// The rows of each set from `all` [images, rows, heads, features].
+fn rows_of_sets(all: &mut [f32], heads: usize, rows: usize, features: usize) -> Rows<'_> {
     let mut sets = Vec::new();
     for image in all.chunks_exact_mut((rows * heads * features).max(1)) {
         let first = sets.len();
@@ -113,6 +116,16 @@ fn rows_of_sets(all: &mut [f32], heads: usize, rows: usize, features: usize) -> 
         }
     }
     sets
+}
+
+/// The same of queries, keys and values [images, rows, 3 heads, features] that lie
+/// side by side.
+fn rows_of_thirds(all: &mut [f32], heads: usize, rows: usize, features: usize) -> [Rows<'_>; 3] {
+    let mut thirds = [const { Vec::new() }; 3];
+    for (set, rows) in rows_of_sets(all, 3 * heads, rows, features).into_iter().enumerate() {
+        thirds[set / heads % 3].push(rows);
+    }
+    thirds
 }
 
 /// [images, rows, heads, features] as [images, heads, rows, features].
@@ -164,18 +177,16 @@ struct Share<'a> {
     of_bias: &'a mut [f32],
 }
 
-/// The gradients of queries, keys and values, and of the bias where it needs one.
-fn backward(of: &Attended<Host>, grad: &Host, needs: bool) -> ([Host; 3], Option<Vec<f32>>) {
+/// The gradients of queries, keys and values to zeros, and of the bias where there is
+/// room for one.
+fn backward(of: &Attended<Host>, grad: &Host, [of_q, of_k, of_v]: [Rows<'_>; 3], of_bias: &mut [f32]) {
     let sizes = Sizes::of(&of.q, &of.v);
-    let Sizes { sets, queries, keys, features, width, share } = sizes;
-    let heads = of.q.shape()[1];
-    let images = sets / heads.max(1);
-    let mut of_q = vec![0.0; sets * queries * features];
-    let mut of_bias = vec![0.0; if needs { sets * queries * keys } else { 0 }];
+    let Sizes { keys, share, .. } = sizes;
+    let needs = !of_bias.is_empty();
     let mut tasks: Vec<Share<'_>> = Vec::new();
-    let mut bias_left = &mut of_bias[..];
-    for (set, mut rows) in rows_of_sets(&mut of_q, heads, queries, features).into_iter().enumerate() {
-        for start in (0..queries).step_by(share) {
+    let mut bias_left = of_bias;
+    for (set, mut rows) in of_q.into_iter().enumerate() {
+        for start in (0..rows.len()).step_by(share) {
             let rest = rows.split_off(share.min(rows.len()));
             let of_q = std::mem::replace(&mut rows, rest);
             let (of_bias, left) = bias_left.split_at_mut(if needs { of_q.len() * keys } else { 0 });
@@ -225,9 +236,7 @@ fn backward(of: &Attended<Host>, grad: &Host, needs: bool) -> ([Host; 3], Option
         part
     };
     let parts: Vec<Part> = tasks.into_par_iter().map(task).collect();
-    let join = |rows: fn(&Part) -> &Block, width: usize| {
-        let mut all = vec![0.0; sets * keys * width];
-        let sets = rows_of_sets(&mut all, heads, keys, width);
+    let join = |rows: fn(&Part) -> &Block, sets: Rows<'_>| {
         sets.into_par_iter().zip(parts.par_chunks(sizes.shares().max(1))).for_each(|(mut set, parts)| {
             for part in parts {
                 for (key, sum) in set.iter_mut().enumerate() {
@@ -235,11 +244,32 @@ fn backward(of: &Attended<Host>, grad: &Host, needs: bool) -> ([Host; 3], Option
                 }
             }
         });
-        by_head(all, [images, heads, keys, width])
     };
-    let (of_k, of_v) = (join(|part| &part.keys, features), join(|part| &part.values, width));
-    let of_q = by_head(of_q, [images, heads, queries, features]);
-    ([of_q, of_k, of_v], needs.then_some(of_bias))
+    join(|part| &part.keys, of_k);
+    join(|part| &part.values, of_v);
+}
+
+/// Queries, keys and values [images, heads, rows, features] of [images, rows, 3 heads
+/// features], where they lie.
+fn thirds(packed: Host, heads: usize) -> [Host; 3] {
+    let [images, rows, features] = [0, 1, 2].map(|axis| packed.shape()[axis]);
+    let split = contiguous(packed).reshape([images, rows, 3 * heads, features / (3 * heads)].into());
+    [0, 1, 2].map(|third| split.narrow(2, third * heads, heads).transpose(1, 2))
+}
+
+fn shape_of(x: &Host) -> [usize; 4] {
+    [0, 1, 2, 3].map(|axis| x.shape()[axis])
+}
+
+/// Room for the gradient of a bias, if it needs one.
+fn room_for_bias(of: &Attended<Host>, needs: bool) -> Vec<f32> {
+    let len = of.bias.as_ref().map_or(0, |bias| bias.shape().num_elements());
+    vec![0.0; if needs { len } else { 0 }]
+}
+
+fn bias_of(of: &Attended<Host>, values: Vec<f32>) -> Option<Host> {
+    let bias = of.bias.as_ref().filter(|_| !values.is_empty())?;
+    Some(tensor(values, shape_of(bias)))
 }
 
 /// As they are read: axes in steps forwards, a bias row by row.
@@ -261,8 +291,44 @@ impl AttentionOps for Flex {
 impl AttentionBackward for Flex {
     fn attend_backward(of: Attended<Host>, grad: Host, needs: bool) -> ([Host; 3], Option<Host>) {
         let (of, grad) = (readable(of), forwards(grad));
-        let (found, bias) = backward(&of, &grad, needs);
-        let shape = |like: &Host| [0, 1, 2, 3].map(|axis| like.shape()[axis]);
-        (found, bias.and_then(|bias| of.bias.as_ref().map(|like| tensor(bias, shape(like)))))
+        let shapes = [&of.q, &of.k, &of.v].map(shape_of);
+        let mut found = shapes.map(|shape| vec![0.0; shape.iter().product()]);
+        let mut of_bias = room_for_bias(&of, needs);
+        let mut shapes_left = shapes.into_iter();
+        let rows = found.each_mut().map(|values| {
+            let [_, heads, rows, features] = shapes_left.next().unwrap_or_default();
+            rows_of_sets(values, heads, rows, features)
+        });
+        backward(&of, &grad, rows, &mut of_bias);
+        let [q, k, v] = found;
+        let found = [by_head(q, shapes[0]), by_head(k, shapes[1]), by_head(v, shapes[2])];
+        let of_bias = bias_of(&of, of_bias);
+        (found, of_bias)
+    }
+}
+
+impl PackedAttentionOps for Flex {
+    fn attend_packed(packed: Host, heads: usize, scale: f64) -> Host {
+        let [q, k, v] = thirds(packed, heads);
+        Self::attend(q, k, v, scale)
+    }
+
+    fn attend_packed_with(packed: Host, bias: Host, heads: usize, scale: f64) -> Host {
+        let [q, k, v] = thirds(packed, heads);
+        Self::attend_with(q, k, v, bias, scale)
+    }
+}
+
+impl PackedAttentionBackward for Flex {
+    fn attend_packed_backward(of: Packed<Host>, grad: Host, needs: bool) -> (Host, Option<Host>) {
+        let Packed { packed, bias, heads, scale } = of;
+        let [images, tokens, features] = [0, 1, 2].map(|axis| packed.shape()[axis]);
+        let [q, k, v] = thirds(packed, heads);
+        let of = readable(Attended { q, k, v, bias, scale });
+        let mut found = vec![0.0; images * tokens * features];
+        let mut of_bias = room_for_bias(&of, needs);
+        let rows = rows_of_thirds(&mut found, heads, tokens, features / (3 * heads));
+        backward(&of, &forwards(grad), rows, &mut of_bias);
+        (tensor(found, [images, tokens, features]), bias_of(&of, of_bias))
     }
 }

@@ -19,14 +19,10 @@ use crate::trace::{self, Kind};
 /// broadcast to [B, h, N, M]; gives [B, h, N, d]. Scores and softmax are f32
 /// in mixed precision, too.
 pub fn attention(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, scale: f64, bias: Option<Tensor<4>>) -> Tensor<4> {
-    let [batch, heads, queries, features] = q.dims();
-    let keys = k.dims()[2];
-    let matrix = [batch, heads, queries, keys];
-    trace::tell(Kind::Product, q.dims(), matrix, features, &[]);
-    trace::tell(Kind::Softmax, matrix, matrix, keys, &[]);
-    trace::tell(Kind::Product, matrix, q.dims(), keys, &[]);
+    let [batch, heads, queries, _] = q.dims();
+    tell(q.dims(), k.dims());
     if has_kernel(&q) {
-        let bias = bias.map(|bias| spread(bias, matrix));
+        let bias = bias.map(|bias| spread(bias, [batch, heads, queries, k.dims()[2]]));
         let [q, k, v] = [q, k, v].map(Tensor::into_dispatch);
         let y = match bias {
             Some(bias) => <Dispatch as AttentionOps>::attend_with(q, k, v, bias.into_dispatch(), scale),
@@ -37,8 +33,18 @@ pub fn attention(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, scale: f64, bias: Opt
     composed([q, k, v], scale, bias)
 }
 
+/// Tells the trace of an attention of q [B, h, N, d] to k [B, h, M, d].
+pub(super) fn tell(q: [usize; 4], k: [usize; 4]) {
+    let [batch, heads, queries, features] = q;
+    let keys = k[2];
+    let matrix = [batch, heads, queries, keys];
+    trace::tell(Kind::Product, q, matrix, features, &[]);
+    trace::tell(Kind::Softmax, matrix, matrix, keys, &[]);
+    trace::tell(Kind::Product, matrix, q, keys, &[]);
+}
+
 /// [`attention`] of burn's products and softmax, for every backend.
-fn composed([q, k, v]: [Tensor<4>; 3], scale: f64, bias: Option<Tensor<4>>) -> Tensor<4> {
+pub(super) fn composed([q, k, v]: [Tensor<4>; 3], scale: f64, bias: Option<Tensor<4>>) -> Tensor<4> {
     let scores = (q * scale).matmul(k.swap_dims(2, 3));
     let scores = match bias {
         Some(bias) => scores + bias,

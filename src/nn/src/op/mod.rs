@@ -14,6 +14,7 @@ mod activation;
 #[cfg(feature = "flex")]
 mod attend;
 mod attention;
+mod attention_packed;
 mod autocast;
 mod backend;
 mod batch_norm;
@@ -55,11 +56,13 @@ mod tile;
 #[cfg(feature = "tch")]
 mod torch;
 mod update;
+mod window_tokens;
 #[cfg(feature = "flex")]
 mod windows;
 
 pub use activation::{Activation, ReluOps, relu};
 pub use attention::{Attended, AttentionBackward, AttentionOps, attention};
+pub use attention_packed::{Packed, PackedAttentionBackward, PackedAttentionOps, attention_packed};
 pub use autocast::{Autocast, autocast};
 pub(crate) use autocast::{is_on as is_autocast, narrow, widen};
 pub use backend::{Pass, as_on_flex};
@@ -86,3 +89,4 @@ pub use sum::{Axes, SumOps, mean_axes, scale_channels, shift_channels, spread, s
 #[cfg(feature = "tch")]
 pub use torch::aten::keep_memory;
 pub use update::{AdamWStep, UpdateOps, adamw, sums_of_squares};
+pub use window_tokens::{WindowOps, Windows, window_partition, window_reverse};

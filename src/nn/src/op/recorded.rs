@@ -11,6 +11,7 @@ use burn::tensor::Shape;
 use burn_router::RouterClient;
 
 use super::attention::{Attended, AttentionBackward, AttentionOps};
+use super::attention_packed::{Packed, PackedAttentionBackward, PackedAttentionOps};
 use super::backend::is_as_on_flex;
 use super::convolution::{ConvolutionBackward, ConvolutionOps};
 use super::layer_norm::{LayerNormBackward, LayerNormOps, NormalisedRows};
@@ -20,6 +21,7 @@ use super::normalise::{NormaliseBackward, NormaliseOps, Normalised};
 use super::overlap::{OverlapBackward, OverlapOps};
 use super::resize::{ResizeBackward, ResizeOps};
 use super::sample::{SampleBackward, SampleOps};
+use super::window_tokens::{WindowOps, Windows};
 use super::{
     Activation, Axes, Convolution, ConvolutionNormOps, Curve, CurveOps, Edge, GeluOps, MatmulOps, Pool,
     ReluOps, Samples, SoftmaxOps, SumOps,
@@ -175,6 +177,32 @@ impl AttentionOps for Capture {
     }
 }
 
+/// The output of an attention of [B, N, 3 h d].
+fn attended_packed(packed: &Recorded, heads: usize) -> [usize; 4] {
+    let shape = packed.shape();
+    [shape[0], heads, shape[1], shape[2] / (3 * heads)]
+}
+
+impl PackedAttentionOps for Capture {
+    fn attend_packed(packed: Recorded, heads: usize, _: f64) -> Recorded {
+        one("attention", &[&packed], attended_packed(&packed, heads))
+    }
+
+    fn attend_packed_with(packed: Recorded, bias: Recorded, heads: usize, _: f64) -> Recorded {
+        one("attention", &[&packed, &bias], attended_packed(&packed, heads))
+    }
+}
+
+impl WindowOps for Capture {
+    fn to_windows(x: Recorded, windows: Windows) -> Recorded {
+        one("to windows", &[&x], windows.tokens(x.shape()[0], x.shape()[3]))
+    }
+
+    fn from_windows(x: Recorded, windows: Windows) -> Recorded {
+        one("from windows", &[&x], windows.map(x.shape()[0] / windows.count(), x.shape()[2]))
+    }
+}
+
 impl LayerNormOps for Capture {
     fn normalise_rows(
         x: Recorded,
@@ -257,6 +285,12 @@ impl LinearBackward for Capture {
 
 impl AttentionBackward for Capture {
     fn attend_backward(_: Attended<Recorded>, _: Recorded, _: bool) -> ([Recorded; 3], Option<Recorded>) {
+        no_gradient()
+    }
+}
+
+impl PackedAttentionBackward for Capture {
+    fn attend_packed_backward(_: Packed<Recorded>, _: Recorded, _: bool) -> (Recorded, Option<Recorded>) {
         no_gradient()
     }
 }

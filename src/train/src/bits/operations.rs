@@ -3,7 +3,7 @@
 
 use burn::tensor::{Device, Tensor, TensorData};
 use dygl::random::Stream;
-use dygl_nn::op::{self, Activation, Convolution, Corners, Edge, Pool};
+use dygl_nn::op::{self, Activation, Convolution, Corners, Edge, Pool, Windows};
 
 use super::BitsError;
 use crate::tensors::Tensors;
@@ -90,6 +90,20 @@ fn operations() -> Vec<(String, Vec<[usize; 4]>, Run)> {
             let [q, k, v, bias] = [0, 1, 2, 3].map(|index| inputs[index].clone());
             op::attention(q, k, v, 0.3, Some(bias))
         }),
+    );
+    add(
+        "attention, packed",
+        &[[2, 1, 70, 54], [2, 3, 70, 70]],
+        Box::new(|inputs| {
+            let packed = inputs[0].clone().reshape([2, 70, 54]);
+            op::attention_packed(packed, 3, 0.3, Some(inputs[1].clone()))
+        }),
+    );
+    let windows = Windows { size: [14, 21], side: 7, shift: 3 };
+    add(
+        "windows",
+        &[[2, 14, 21, 5]],
+        Box::new(move |inputs| op::window_partition(inputs[0].clone(), windows).unsqueeze()),
     );
     add("softmax", &[[2, 3, 7, 50]], Box::new(|inputs| op::softmax(inputs[0].clone().swap_dims(1, 2))));
     add(
