@@ -87,7 +87,8 @@ pub fn table(results: &Results) -> String {
     let mut rows = Vec::new();
     for cell in &results.cells {
         let mut first = true;
-        for (place, side) in results.plan.sides.iter().enumerate() {
+        let takes = |side: &Side| side.takes(&cell.model);
+        for (place, side) in results.plan.sides.iter().enumerate().filter(|(_, side)| takes(side)) {
             rows.push(side_row(results, cell, place, side, &mut first, &mut notes));
         }
         for (place, side) in results.plan.sides.iter().enumerate().filter(|(_, side)| side.who == Who::Ours) {
@@ -135,7 +136,8 @@ fn side_row(
 }
 
 fn ratio_rows(results: &Results, cell: &Cell, place: usize, side: &Side) -> Vec<Vec<String>> {
-    let others = results.plan.sides.iter().enumerate().filter(|(_, other)| side.compares_with(other));
+    let compares = |other: &Side| side.compares_with(other) && other.takes(&cell.model);
+    let others = results.plan.sides.iter().enumerate().filter(|(_, other)| compares(other));
     let mut rows: Vec<Vec<String>> = others
         .map(|(other, theirs)| {
             let mut row = vec![String::new(), String::new(), format!("{} : {}", side.name, theirs.name)];
@@ -236,6 +238,8 @@ mod tests {
         if has_torch {
             runs.push(run(1, Task::Training, 600.0, 2000, None));
             runs.push(run(1, Task::Evaluation, 150.0, 400, Some("no such batch")));
+            runs.push(run(2, Task::Training, 400.0, 1500, None));
+            runs.push(run(2, Task::Evaluation, 50.0, 400, None));
         }
         Results {
             machine: Machine::here(2),
@@ -267,11 +271,13 @@ mod tests {
         let theirs = cells(lines[3]);
         assert_eq!(theirs[2..4], ["PyTorch", "600 / 1200"]);
         assert_eq!(theirs[8..], ["failed (1)", "2000", "-"]);
-        let ratio = cells(lines[4]);
+        assert_eq!(cells(lines[4])[2..4], ["PyTorch compiled", "400 / 800"]);
+        let ratio = cells(lines[5]);
         assert_eq!(ratio[2..4], ["flex : PyTorch", "1.20 / 1.20 x"]);
         assert_eq!(ratio[8..], ["-", "0.50", "-"]);
+        assert_eq!(cells(lines[6])[2..4], ["flex : PyTorch compiled", "0.80 / 0.80 x"]);
         assert!(text.contains("(1) unet, batch 4, PyTorch, evaluation: no such batch"), "{text}");
-        assert_eq!(results(true).versions(), ["side 0", "side 1"]);
+        assert_eq!(results(true).versions(), ["side 0", "side 1", "side 2"]);
         assert!(standings(&results(true), 0, 1).is_empty(), "one task failed");
     }
 

@@ -1,6 +1,7 @@
 //! What the figures were measured on.
 
 use dygl::key::revision::{COMMIT, DIRTY, Revisions};
+use dygl_nn::vector::Level;
 use serde::{Deserialize, Serialize};
 
 /// The machine and the versions.
@@ -12,6 +13,9 @@ pub struct Machine {
     pub memory_gib: f64,
     /// The widest vector instructions in use.
     pub simd: String,
+    /// And those that the processor has.
+    #[serde(default)]
+    pub widest: String,
     /// Threads of each process.
     pub threads: usize,
     /// Processes that wanted to run when the benchmark began, besides it.
@@ -34,6 +38,7 @@ impl Machine {
             processors: std::thread::available_parallelism().map_or(1, usize::from),
             memory_gib: memory(&file("/proc/meminfo")),
             simd: dygl_train::device::parse("flex").map_or_else(|_| String::new(), |flex| flex.simd.into()),
+            widest: Level::widest().name().into(),
             threads,
             load: file("/proc/loadavg").split(' ').next().and_then(|load| load.parse().ok()).unwrap_or(0.0),
             system: format!(
@@ -54,7 +59,12 @@ impl Machine {
     pub fn markdown(&self, versions: &[String]) -> String {
         let mut text = format!(
             "- processor: {}, {} in use here by {} threads, {}, {:.0} GiB of memory\n- system: {}\n",
-            self.processor, self.processors, self.threads, self.simd, self.memory_gib, self.system,
+            self.processor,
+            self.processors,
+            self.threads,
+            self.instructions(),
+            self.memory_gib,
+            self.system,
         );
         text.push_str(&format!("- versions: {}", self.libraries));
         for version in versions {
@@ -67,6 +77,15 @@ impl Machine {
             self.load
         ));
         text
+    }
+
+    /// The vector instructions, and whether there are wider ones.
+    fn instructions(&self) -> String {
+        match self.widest.as_str() {
+            "" => self.simd.clone(),
+            widest if widest == self.simd => self.simd.clone(),
+            widest => format!("all sides held to {} (there is {widest})", self.simd),
+        }
     }
 }
 

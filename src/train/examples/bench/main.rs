@@ -28,6 +28,7 @@ mod operations;
 mod performance;
 mod progress;
 mod roofline;
+mod sections;
 mod side;
 #[path = "../common/spread.rs"]
 mod spread;
@@ -125,6 +126,9 @@ struct Performance {
     from: PathBuf,
     #[arg(long, value_name = "FILE", default_value = "doc/performance.in.md")]
     template: PathBuf,
+    /// Template of the section of one kind of processor
+    #[arg(long, value_name = "FILE", default_value = "doc/performance.processor.in.md")]
+    section: PathBuf,
     /// The document; charts go beside it
     #[arg(long, value_name = "FILE", default_value = "doc/performance.md")]
     to: PathBuf,
@@ -164,8 +168,9 @@ fn run(verb: Verb) -> Result<()> {
         Verb::Operations(asked) => operations(&asked),
         Verb::Roofline(asked) => roofline(&asked),
         Verb::Performance(asked) => {
-            let Performance { from, template, to } = &asked;
-            performance::write(&performance::Places { results: from, template, document: to })?;
+            let Performance { from, template, section, to } = &asked;
+            let templates = [template.as_path(), section];
+            performance::write(&performance::Places { results: from, templates, document: to })?;
             eprintln!("in {}, charts beside it", to.display());
             Ok(())
         }

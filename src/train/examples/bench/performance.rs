@@ -1,5 +1,6 @@
-//! Writes doc/performance.md: the template's prose with the figures of a run,
-//! and the charts beside it. Whatever it says follows from the figures.
+//! Writes doc/performance.md: the template's prose, and for each kind of processor
+//! that was measured a section with the figures of a run, its charts beside it.
+//! Whatever it says follows from the figures.
 
 use std::path::Path;
 
@@ -13,6 +14,7 @@ use crate::machine::Machine;
 use crate::operations;
 use crate::operations::list::listed;
 use crate::roofline;
+use crate::sections::{Sections, filled};
 use crate::side::{Side, Who};
 use crate::steps;
 
@@ -20,15 +22,17 @@ use crate::steps;
 pub struct Places<'a> {
     /// Folder of `steps.json`, `operations.json` and `roofline.json`.
     pub results: &'a Path,
-    pub template: &'a Path,
+    /// Of the page, and of one kind of processor.
+    pub templates: [&'a Path; 2],
     /// The document; charts go into its folder.
     pub document: &'a Path,
 }
 
-/// Writes the document and its charts.
+/// Writes the document, with the section of this run's kind of processor new and the
+/// others as they were, and its charts.
 ///
 /// # Errors
-/// Results are missing or not of one build on one machine, the template has an
+/// Results are missing or not of one build on one machine, a template has an
 /// unknown place, or a file cannot be written.
 pub fn write(places: &Places<'_>) -> Result<()> {
     const COMMAND: &str = "make bench VENV=FOLDER";
@@ -38,30 +42,37 @@ pub fn write(places: &Places<'_>) -> Result<()> {
     let roofline: roofline::Results = files::read_json(&read("roofline.json"), COMMAND)?;
     let machines = [&steps.machine, &operations.machine, &roofline.machine];
     same(machines)?;
-    let template = std::fs::read_to_string(places.template)
-        .with_context(|| format!("failed to read {}", places.template.display()))?;
+    let text = |path: &Path| {
+        std::fs::read_to_string(path).with_context(|| format!("failed to read {}", path.display()))
+    };
+    let [page, section] = places.templates;
+    let (page, section) = (text(page)?, text(section)?);
     let mut versions = steps.versions();
     versions.extend(operations.versions());
-    versions.dedup();
     versions.sort();
     versions.dedup();
+    let kind = &steps.machine.simd;
     let folder = places.document.parent().unwrap_or(Path::new("."));
     let parts = [
+        ("kind", kind.clone()),
         ("machine", steps.machine.markdown(&versions)),
         ("networks-said", networks_said(&steps)),
         ("networks", comparison::table(&steps)),
         ("operations-said", operations_said(&operations)?),
         ("operations", operations::table(&operations)),
-        ("roofline", rooflines(&roofline)),
+        ("roofline", rooflines(&roofline, kind)),
     ];
-    let text = filled(&template, &parts)?;
+    let before = if places.document.exists() { text(places.document)? } else { String::new() };
+    let mut sections = Sections::of(&before);
+    sections.put(kind, &filled(&section, &parts)?);
+    let page = filled(&page, &[("processors", sections.markdown())])?;
     if let Some(chart) = step_chart(&steps)? {
-        files::write(&folder.join("steps.svg"), &chart)?;
+        files::write(&folder.join(format!("steps-{kind}.svg")), &chart)?;
     }
     for network in &roofline.networks {
-        files::write(&folder.join(chart_name(network)), &roof_chart(network, &roofline)?)?;
+        files::write(&folder.join(chart_name(network, kind)), &roof_chart(network, &roofline)?)?;
     }
-    files::write(places.document, &text)
+    files::write(places.document, &page)
 }
 
 /// All figures are to be of one build on one machine.
@@ -76,24 +87,6 @@ fn same(machines: [&Machine; 3]) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// The template with every `{{place}}` filled.
-fn filled(template: &str, parts: &[(&str, String)]) -> Result<String> {
-    let mut text = String::new();
-    let mut rest = template;
-    while let Some((before, behind)) = rest.split_once("{{") {
-        let (name, behind) =
-            behind.split_once("}}").context("the template opens a place and does not close it")?;
-        let (_, part) = parts
-            .iter()
-            .find(|(known, _)| *known == name)
-            .with_context(|| format!("the template has a place `{name}`, of which there are no figures"))?;
-        text.push_str(before);
-        text.push_str(part.trim_end());
-        rest = behind;
-    }
-    Ok(text + rest)
 }
 
 /// Our sides with those that they are held against.
@@ -186,22 +179,22 @@ fn operations_said(results: &operations::Results) -> Result<String> {
     Ok(lines.join("\n"))
 }
 
-fn chart_name(network: &roofline::Network) -> String {
+fn chart_name(network: &roofline::Network, kind: &str) -> String {
     let plain = network.model.replace(|c: char| !c.is_ascii_alphanumeric() && c != '_', "-");
-    format!("roofline-{plain}.svg")
+    format!("roofline-{plain}-{kind}.svg")
 }
 
-fn rooflines(results: &roofline::Results) -> String {
+fn rooflines(results: &roofline::Results, kind: &str) -> String {
     let mut text = roofline::peaks(&results.peaks);
     for network in &results.networks {
         text.push_str(&format!(
-            "\n### {}, batches of {} at {} px\n\n{}\n\n![Roofline of a training step of {}]({})\n\n{}",
+            "\n#### {}, batches of {} at {} px\n\n{}\n\n![Roofline of a training step of {}]({})\n\n{}",
             network.model,
             network.batch,
             network.size,
             bound_said(network),
             network.model,
-            chart_name(network),
+            chart_name(network, kind),
             roofline::markdown_of(network),
         ));
     }
@@ -265,21 +258,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_place_is_filled_and_none_is_invented() {
-        let parts = [("a", "1\n".to_owned()), ("b", "2".to_owned())];
-        assert_eq!(filled("x {{a}} y {{b}}, {{a}}.", &parts).expect("known"), "x 1 y 2, 1.");
-        assert!(filled("{{c}}", &parts).expect_err("unknown").to_string().contains("`c`"));
-        assert!(filled("{{a", &parts).is_err());
-    }
-
-    #[test]
-    fn the_template_names_only_places_that_there_are() {
-        let template = include_str!("../../../../doc/performance.in.md");
-        let names = ["machine", "networks-said", "networks", "operations-said", "operations", "roofline"];
-        let parts = names.map(|name| (name, format!("<{name}>")));
-        let text = filled(template, &parts).expect("every place is known");
-        for name in names {
-            assert_eq!(text.matches(&format!("<{name}>")).count(), 1, "{name}");
+    fn the_templates_name_only_places_that_there_are() {
+        let page = include_str!("../../../../doc/performance.in.md");
+        let section = include_str!("../../../../doc/performance.processor.in.md");
+        let figures = ["machine", "networks-said", "networks", "operations-said", "operations", "roofline"];
+        for (template, names) in [(page, &["processors"][..]), (section, &figures[..])] {
+            let parts: Vec<_> =
+                names.iter().chain(&["kind"]).map(|name| (*name, format!("<{name}>"))).collect();
+            let text = filled(template, &parts).expect("every place is known");
+            for name in names {
+                assert_eq!(text.matches(&format!("<{name}>")).count(), 1, "{name}");
+            }
         }
     }
 

@@ -5,7 +5,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use dygl::exec::{ALLOCATOR, ENVIRONMENT};
+use dygl_nn::vector::VARIABLE;
 use serde::{Deserialize, Serialize};
+
+/// What holds ATen, oneDNN and MKL to AVX2.
+const TORCH_AVX2: [(&str, &str); 3] =
+    [("ATEN_CPU_CAPABILITY", "avx2"), ("ONEDNN_MAX_CPU_ISA", "AVX2"), ("MKL_ENABLE_INSTRUCTIONS", "AVX2")];
 
 /// One side.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,6 +71,7 @@ pub fn sides(devices: &[String], has_torch: bool) -> Vec<Side> {
     }
     if has_torch && !sides.is_empty() {
         sides.push(torch("cpu", "f32", false, "PyTorch"));
+        sides.push(torch("cpu", "f32", true, "PyTorch compiled"));
     }
     for device in devices.iter().filter(|device| cuda(device)) {
         for precision in ["f32", "tf32", "bf16"] {
@@ -100,7 +106,15 @@ fn torch(device: &str, precision: &str, compiled: bool, name: &str) -> Side {
     Side { name: name.into(), who: Who::Torch, device: device.into(), precision: precision.into(), compiled }
 }
 
+/// What `torch.compile` is measured with on a processor: it compiles for minutes.
+const COMPILED: [&str; 2] = ["unet", "dyglnet"];
+
 impl Side {
+    /// Whether it is measured with this network.
+    pub fn takes(&self, model: &str) -> bool {
+        !self.compiled || self.card().is_some() || COMPILED.contains(&model)
+    }
+
     /// The number of the card that it runs on, if it does.
     pub fn card(&self) -> Option<&str> {
         self.device.split_once(':').map(|(_, index)| index)
@@ -148,7 +162,8 @@ impl Side {
         }
     }
 
-    /// Ours runs as a worker does, PyTorch as a user starts it. In tf32 our
+    /// Ours runs as a worker does, PyTorch as a user starts it, but held to AVX2
+    /// where we are (`DYGL_SIMD=avx2`). In tf32 our
     /// libtorch is told by the environment what PyTorch is told by its settings.
     pub fn environment(&self, command: &mut Command) {
         for (name, value) in ALLOCATOR.into_iter().chain(ENVIRONMENT) {
@@ -161,6 +176,9 @@ impl Side {
         command.env("RUST_BACKTRACE", "0");
         if self.who == Who::Ours && self.precision == "tf32" {
             command.env_remove("NVIDIA_TF32_OVERRIDE").env("TORCH_ALLOW_TF32_CUBLAS_OVERRIDE", "1");
+        }
+        if let (Who::Torch, Ok("avx2")) = (self.who, std::env::var(VARIABLE).as_deref()) {
+            command.envs(TORCH_AVX2);
         }
         if let (Who::Torch, Some(index)) = (self.who, self.card()) {
             command.env("CUDA_VISIBLE_DEVICES", index);
@@ -180,7 +198,7 @@ mod tests {
     #[test]
     fn cpus_share_one_pytorch_and_cards_have_it_in_each_precision() {
         assert_eq!(names(&["flex"], false), ["flex"]);
-        assert_eq!(names(&["flex", "tch-cpu"], true), ["flex", "tch-cpu", "PyTorch"]);
+        assert_eq!(names(&["flex", "tch-cpu"], true), ["flex", "tch-cpu", "PyTorch", "PyTorch compiled"]);
         let cuda = names(&["tch:0"], true);
         assert_eq!(cuda.len(), 9);
         assert_eq!(cuda[..3], ["tch:0 f32", "PyTorch cuda:0 f32", "PyTorch cuda:0 f32 compiled"]);
@@ -196,10 +214,17 @@ mod tests {
             .filter(|(ours, theirs)| ours.compares_with(theirs))
             .map(|(ours, theirs)| (ours.name.as_str(), theirs.name.as_str()))
             .collect();
-        assert_eq!(pairs.len(), 7);
-        assert_eq!(pairs[0], ("flex", "PyTorch"));
+        assert_eq!(pairs.len(), 8);
+        assert_eq!(pairs[..2], [("flex", "PyTorch"), ("flex", "PyTorch compiled")]);
         assert!(pairs.contains(&("tch:1 bf16", "PyTorch cuda:1 bf16 compiled")));
         assert!(!pairs.contains(&("tch:1 bf16", "PyTorch cuda:1 f32")));
+    }
+
+    #[test]
+    fn on_a_processor_two_networks_are_compiled() {
+        let all = sides(&["flex".into(), "tch:0".into()], true);
+        let taking = |model: &str| all.iter().filter(|side| side.takes(model)).count();
+        assert_eq!([taking("unet"), taking("dyglnet"), taking("fat_net")], [12, 12, 11]);
     }
 
     #[test]
@@ -219,7 +244,7 @@ mod tests {
             "step unet 224 4 3 --threads 2 --device flex --precision f32 --eval"
         );
         assert_eq!(
-            words(&all[10]).join(" "),
+            words(&all[11]).join(" "),
             "python bench/torch/step.py unet 224 4 3 --threads 2 --device cuda --precision bf16 --eval --compile"
         );
         let value = |side: &Side, name: &str| {
