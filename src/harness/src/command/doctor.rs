@@ -10,6 +10,7 @@ use crate::exec::devices::Offer;
 use crate::exec::local::Local;
 use crate::exit::{Exit, Failure, OrExit};
 use crate::key::{numerics, revision};
+use crate::spec::ops;
 use crate::store::{Store, probe};
 
 /// The variable that takes narrower vectors than the processor has.
@@ -59,7 +60,7 @@ fn worker() -> Finding {
 }
 
 fn machine() -> Finding {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let cores = ops::cores();
     let memory = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let total = memory
         .lines()

@@ -15,6 +15,7 @@ use crate::data::mask::MaskRule;
 use crate::data::{ImageRule, outputs};
 use crate::metric::Metric;
 use crate::spec::name::Named;
+use crate::spec::ops::cores;
 use crate::spec::protocol::{Evaluate, Image};
 
 /// What `dygl-worker predict FILE` finds in its file.
@@ -136,18 +137,13 @@ pub struct Ended {
     pub how: String,
 }
 
-/// Threads of a worker that predicts: those of the machine.
-pub fn threads() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
-}
-
 /// Runs the worker on a job that was written to `job`. What it has to say
 /// besides events goes to this process's standard error.
 ///
 /// # Errors
 /// The worker cannot be started.
 pub fn run(local: &Local, job: &Path, stop: &Stop, tell: &mut dyn FnMut(Event)) -> std::io::Result<Ended> {
-    let mut command = child::command(local.worker(), threads());
+    let mut command = child::command(local.worker(), cores());
     command.arg("predict").arg(job).stderr(Stdio::inherit());
     let end = child::watch(command, stop, None, tell)?;
     let mut how = end.how();

@@ -3,6 +3,7 @@
 //! of threads, that is in the numerics class.)
 
 use std::path::PathBuf;
+use std::sync::OnceLock;
 
 use serde::{Deserialize, Serialize};
 
@@ -27,11 +28,17 @@ pub struct Ops {
     pub slurm_args: Vec<String>,
 }
 
+/// Cores that this process may use. Asked once: the answer costs the system some
+/// twenty files, and every cell of a plan wants it.
+pub fn cores() -> usize {
+    static CORES: OnceLock<usize> = OnceLock::new();
+    *CORES.get_or_init(|| std::thread::available_parallelism().map_or(1, usize::from))
+}
+
 impl Ops {
     /// Threads of each run, with so many of them at the same time.
     pub fn threads_of_each(&self, jobs: usize) -> usize {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        if self.threads > 0 { self.threads } else { (cores / jobs.max(1)).max(1) }
+        if self.threads > 0 { self.threads } else { (cores() / jobs.max(1)).max(1) }
     }
 }
 

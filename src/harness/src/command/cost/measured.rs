@@ -9,16 +9,12 @@ use crate::exec::measure::{self, Measured, Pass, Question};
 use crate::exit::{Exit, Failure, OrExit};
 use crate::ledger::Ledger;
 use crate::spec::name::Named;
+use crate::spec::ops::cores;
 
 /// The device to measure on, as a job names it.
 pub(super) fn choose(local: &Local, arguments: &Cost) -> Result<String, Failure> {
     let devices = ask::devices(local, &arguments.common.store).or_exit(Exit::Environment)?;
-    Ok(devices.choose(arguments.device, threads()).or_exit(Exit::Environment)?.name)
-}
-
-/// Those of the machine.
-fn threads() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
+    Ok(devices.choose(arguments.device, cores()).or_exit(Exit::Environment)?.name)
 }
 
 /// Both passes of every network, each in a process of its own, and how many of
@@ -31,7 +27,7 @@ pub(super) fn measure(
     device: &str,
 ) -> (Vec<Measured>, usize) {
     let question =
-        Question { size: arguments.size, batch, repeats: arguments.repeats, device, threads: threads() };
+        Question { size: arguments.size, batch, repeats: arguments.repeats, device, threads: cores() };
     let mut found = Vec::with_capacity(2 * models.len());
     let mut failed = 0;
     let all = 2 * models.len();

@@ -23,6 +23,7 @@ use crate::exec::{Stop, ask};
 use crate::exit::{AtPath, Exit, Failure, OrExit};
 use crate::key::revision::{self, Revisions};
 use crate::metric::Metric;
+use crate::spec::ops::cores;
 use crate::store::{host, record};
 use folder::{Folder, Row};
 use progress::Progress;
@@ -38,7 +39,7 @@ const METHOD: &str = "image decoded, turned as its orientation tag says, samples
 pub fn predict(arguments: &Predict) -> Result<Exit, Failure> {
     let local = Local::beside_this_program()?;
     let devices = ask::devices(&local, &arguments.common.store).or_exit(Exit::Environment)?;
-    let device = devices.choose(arguments.device, predict::threads()).or_exit(Exit::Environment)?;
+    let device = devices.choose(arguments.device, cores()).or_exit(Exit::Environment)?;
     let predictor = source::find(arguments)?;
     let found = inputs::collect(&arguments.images, &arguments.out, arguments.truth.as_deref())?;
     truth::check(&found.pictures, predictor.truth_rule)?;

@@ -156,7 +156,7 @@ impl Stored {
 
     fn extent(&self) -> Extent {
         if let (Samples::U8(values), false) = (&self.samples, self.has_alpha) {
-            let greatest = values.iter().copied().max().unwrap_or_default();
+            let greatest = values.iter().fold(0, |most: u8, value| most.max(*value));
             return Extent { least: 0.0, greatest: greatest.number(), has_others: false };
         }
         let (channels, colours) = (self.channels(), self.colours);
@@ -172,6 +172,20 @@ impl Stored {
             }
             extent
         })
+    }
+
+    /// Refuses what lies outside 0..=white; not looked for where no sample can.
+    fn check(&self, white: f64, is_stated: bool, remedy: impl FnOnce(f64) -> String) -> Result<(), String> {
+        let greatest = match self.samples {
+            Samples::U8(_) => f64::from(u8::MAX),
+            Samples::U16(_) => f64::from(u16::MAX),
+            Samples::U32(_) => f64::from(u32::MAX),
+            _ => f64::INFINITY,
+        };
+        if greatest <= white && greatest.is_finite() {
+            return Ok(());
+        }
+        self.extent().within(white, self.depth, is_stated, remedy)
     }
 
     /// Fills in what of the facts the pixels tell.
@@ -192,7 +206,7 @@ impl Stored {
     /// Values that the range does not hold; the text names them and the remedy.
     pub fn into_rgb(self, rule: ImageRule) -> Result<RgbImage, String> {
         let (width, height, white) = (self.width, self.height, rule.white_of(self.depth));
-        self.extent().within(white, self.depth, rule.white.is_some(), remedy)?;
+        self.check(white, rule.white.is_some(), remedy)?;
         let (channels, colours, pixels) =
             (self.channels(), self.colours, self.samples.len() / self.channels());
         let rgb = match self.samples {
@@ -220,13 +234,16 @@ impl Stored {
     /// Values that the scale has no place for; the text names them and the remedy.
     pub fn into_greys(self) -> Result<Vec<u8>, String> {
         let (depth, channels, colours) = (self.depth, self.channels(), self.colours);
-        self.extent().within(depth.full(), depth, false, |_| {
+        self.check(depth.full(), false, |_| {
             "where every value but 0 is foreground, write mask = { kind = \"instances\" } in the manifest, else \
              save the masks as 8 bits"
                 .to_owned()
         })?;
         Ok(match self.samples {
             Samples::U8(values) if channels == 1 => values,
+            Samples::U8(values) if channels == 3 && are_grey(&values) => {
+                values.as_chunks::<3>().0.iter().map(|pixel| pixel[0]).collect()
+            }
             Samples::U8(values) => to_grey(&values, channels, colours, |v| v),
             samples => {
                 with!(&samples, values => to_grey(values, channels, colours, |v| up(v.number(), depth)))
@@ -249,8 +266,8 @@ impl Stored {
     /// # Errors
     /// Values that are no labels; the text names them.
     pub fn into_labels(self) -> Result<Vec<u32>, String> {
-        let (depth, channels, colours) = (self.depth, self.channels(), self.colours);
-        self.extent().within(f64::INFINITY, depth, false, |_| {
+        let (channels, colours) = (self.channels(), self.colours);
+        self.check(f64::INFINITY, false, |_| {
             "labels of objects are 0 for the background and greater for the rest".to_owned()
         })?;
         Ok(with!(&self.samples, values => {
@@ -263,12 +280,35 @@ impl Stored {
         let (depth, channels) = (self.depth, self.channels());
         match &self.samples {
             _ if self.colours == 1 => {}
+            Samples::U8(values) if channels == 3 && are_grey(values) => {}
             Samples::U8(values) => values.chunks_exact(channels).for_each(|p| see([p[0], p[1], p[2]])),
             samples => with!(samples, values => values
                 .chunks_exact(channels)
                 .for_each(|p| see([0, 1, 2].map(|part| up(p[part].number(), depth))))),
         }
     }
+}
+
+/// Whether the three colours of every pixel are equal.
+fn are_grey(values: &[u8]) -> bool {
+    /// Sixteen pixels at a time.
+    const BLOCK: usize = 48;
+    /// 255 where a value and the next one are of one pixel.
+    const WITHIN: [u8; BLOCK] = {
+        let mut within = [u8::MAX; BLOCK];
+        let mut last = 2;
+        while last < BLOCK {
+            within[last] = 0;
+            last += 3;
+        }
+        within
+    };
+    let (blocks, rest) = values.as_chunks::<BLOCK>();
+    let is_grey = |block: &[u8; BLOCK]| {
+        let pairs = block.iter().zip(&block[1..]).zip(&WITHIN);
+        pairs.fold(0, |apart, ((value, next), within)| apart | ((value ^ next) & within)) == 0
+    };
+    blocks.iter().all(is_grey) && rest.chunks_exact(3).all(|p| p[0] == p[1] && p[1] == p[2])
 }
 
 /// One label for the samples of a pixel.

@@ -24,6 +24,7 @@ use crate::data::prepare::Form;
 use crate::key::revision::Revisions;
 use crate::key::{self, Preimage};
 use crate::plan::Cell;
+use crate::spec::ops;
 use crate::store::record::{Outcome, TrainRecord};
 use crate::store::{Attempt, Store, StoreError, host};
 
@@ -181,8 +182,7 @@ impl Preflight<'_> {
         }
         preimage.put("threads", &self.options.threads.to_string());
         preimage.put("copies", &copies.to_string());
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        preimage.put("cores", &cores.to_string());
+        preimage.put("cores", &ops::cores().to_string());
         preimage.put_tree("image", &cell.protocol.image);
         preimage.put_tree("augment", &cell.protocol.augment);
         preimage.put_tree("loss", &cell.protocol.loss);

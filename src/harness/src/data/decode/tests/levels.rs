@@ -68,6 +68,35 @@ fn labels_of_any_size_are_foreground() {
     assert_eq!(labels(Samples::F64(vec![0.0, 3.0]), 64, Kind::Float), [0, 1]);
 }
 
+/// A picture of three channels that are equal but for one sample.
+fn grey_but_for(pixels: usize, odd: Option<usize>) -> Stored {
+    let mut values: Vec<u8> = (0..pixels).flat_map(|pixel| [(pixel * 37 % 256) as u8; 3]).collect();
+    if let Some(at) = odd {
+        values[at] ^= 128;
+    }
+    Stored { width: pixels as u32, colours: 3, ..stored(Samples::U8(values), Depth::EIGHT) }
+}
+
+#[test]
+fn one_coloured_pixel_makes_a_picture_coloured_wherever_it_is() {
+    let seen = |stored: &Stored| {
+        let mut pixels = 0;
+        stored.each_colour(|_| pixels += 1);
+        pixels
+    };
+    for pixels in [1, 15, 16, 17, 33] {
+        let grey = grey_but_for(pixels, None);
+        assert_eq!(seen(&grey), 0);
+        let greys: Vec<u8> = (0..pixels).map(|pixel| (pixel * 37 % 256) as u8).collect();
+        assert_eq!(grey.into_greys().expect("fits"), greys);
+        for odd in 0..3 * pixels {
+            let coloured = grey_but_for(pixels, Some(odd));
+            assert_eq!(seen(&coloured), pixels, "sample {odd} of {pixels} pixels");
+            assert_ne!(coloured.into_greys().expect("fits"), greys);
+        }
+    }
+}
+
 #[test]
 fn floats_of_eight_bits_find_their_level() {
     for grey in 0..=255u8 {
