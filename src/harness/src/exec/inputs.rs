@@ -101,3 +101,28 @@ impl Inputs {
             .clone()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::Plan;
+    use crate::spec::protocol::Part;
+    use crate::spec::testing::experiment;
+
+    #[test]
+    fn every_test_image_of_the_smoke_experiment_has_something_to_find() {
+        let store = tempfile::tempdir().expect("a folder");
+        let inputs = Inputs::at(store.path());
+        for planned in Plan::expand(&experiment("smoke", None, &[])).cells {
+            let cell = planned.cell;
+            let CellInputs { dataset, partition } = inputs.of(&cell).expect("phantoms");
+            let ids = partition.part(Part::Test);
+            assert!(ids.len() >= 32, "{}: {}", cell.dataset, ids.len());
+            for id in ids {
+                let mask = dataset.load(id).expect("drawn").mask;
+                let has_foreground = mask.pixels().any(|pixel| crate::data::mask::is_foreground(pixel.0[0]));
+                assert!(has_foreground, "{} {id}", cell.dataset);
+            }
+        }
+    }
+}
