@@ -234,11 +234,13 @@ impl Values {
 /// Values in order, with their pixels and runs.
 fn tally_greys(greys: &[u8], width: usize) -> Vec<Tally> {
     let mut counted = [(0_u64, 0_u64); 256];
-    for row in greys.chunks(width.max(1)) {
-        for run in row.chunk_by(|a, b| a == b) {
-            let (pixels, runs) = &mut counted[usize::from(run[0])];
-            *pixels += run.len() as u64;
+    for mut row in greys.chunks(width.max(1)) {
+        while let Some(value) = row.first() {
+            let run = leading(row, *value);
+            let (pixels, runs) = &mut counted[usize::from(*value)];
+            *pixels += run as u64;
             *runs += 1;
+            row = &row[run..];
         }
     }
     (0..)
@@ -246,6 +248,15 @@ fn tally_greys(greys: &[u8], width: usize) -> Vec<Tally> {
         .filter(|(_, (pixels, _))| *pixels > 0)
         .map(|(value, (pixels, runs))| Tally { value, pixels, runs })
         .collect()
+}
+
+/// How many values at the beginning are `value`; sixteen are compared at a time, since
+/// most runs of a mask are long.
+fn leading(row: &[u8], value: u8) -> usize {
+    const BLOCK: usize = 16;
+    let (blocks, _) = row.as_chunks::<BLOCK>();
+    let whole = BLOCK * blocks.iter().take_while(|block| **block == [value; BLOCK]).count();
+    whole + row[whole..].iter().take_while(|other| **other == value).count()
 }
 
 /// The same for labels; beyond [`COUNTED`] all others are one.
