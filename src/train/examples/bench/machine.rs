@@ -79,6 +79,11 @@ impl Machine {
         text
     }
 
+    /// Which kind of machine it is: processor and vector instructions.
+    pub fn kind(&self) -> String {
+        format!("{}, {}", self.processor, self.simd)
+    }
+
     /// The vector instructions, and whether there are wider ones.
     fn instructions(&self) -> String {
         match self.widest.as_str() {

@@ -51,26 +51,28 @@ pub fn write(places: &Places<'_>) -> Result<()> {
     versions.extend(operations.versions());
     versions.sort();
     versions.dedup();
-    let kind = &steps.machine.simd;
+    let kind = steps.machine.kind();
+    let slug = plain(&kind);
     let folder = places.document.parent().unwrap_or(Path::new("."));
     let parts = [
         ("kind", kind.clone()),
+        ("slug", slug.clone()),
         ("machine", steps.machine.markdown(&versions)),
         ("networks-said", networks_said(&steps)),
         ("networks", comparison::table(&steps)),
         ("operations-said", operations_said(&operations)?),
         ("operations", operations::table(&operations)),
-        ("roofline", rooflines(&roofline, kind)),
+        ("roofline", rooflines(&roofline, &slug)),
     ];
     let before = if places.document.exists() { text(places.document)? } else { String::new() };
     let mut sections = Sections::of(&before);
-    sections.put(kind, &filled(&section, &parts)?);
+    sections.put(&kind, &filled(&section, &parts)?);
     let page = filled(&page, &[("processors", sections.markdown())])?;
     if let Some(chart) = step_chart(&steps)? {
-        files::write(&folder.join(format!("steps-{kind}.svg")), &chart)?;
+        files::write(&folder.join(format!("steps-{slug}.svg")), &chart)?;
     }
     for network in &roofline.networks {
-        files::write(&folder.join(chart_name(network, kind)), &roof_chart(network, &roofline)?)?;
+        files::write(&folder.join(chart_name(network, &slug)), &roof_chart(network, &roofline)?)?;
     }
     files::write(places.document, &page)
 }
@@ -179,12 +181,17 @@ fn operations_said(results: &operations::Results) -> Result<String> {
     Ok(lines.join("\n"))
 }
 
-fn chart_name(network: &roofline::Network, kind: &str) -> String {
-    let plain = network.model.replace(|c: char| !c.is_ascii_alphanumeric() && c != '_', "-");
-    format!("roofline-{plain}-{kind}.svg")
+fn chart_name(network: &roofline::Network, slug: &str) -> String {
+    format!("roofline-{}-{slug}.svg", plain(&network.model))
 }
 
-fn rooflines(results: &roofline::Results, kind: &str) -> String {
+/// A text as part of a file's name: its words in small letters.
+fn plain(text: &str) -> String {
+    let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').filter(|word| !word.is_empty());
+    words.collect::<Vec<_>>().join("-").to_lowercase()
+}
+
+fn rooflines(results: &roofline::Results, slug: &str) -> String {
     let mut text = roofline::peaks(&results.peaks);
     for network in &results.networks {
         text.push_str(&format!(
@@ -194,7 +201,7 @@ fn rooflines(results: &roofline::Results, kind: &str) -> String {
             network.size,
             bound_said(network),
             network.model,
-            chart_name(network, kind),
+            chart_name(network, slug),
             roofline::markdown_of(network),
         ));
     }
@@ -264,7 +271,7 @@ mod tests {
         let figures = ["machine", "networks-said", "networks", "operations-said", "operations", "roofline"];
         for (template, names) in [(page, &["processors"][..]), (section, &figures[..])] {
             let parts: Vec<_> =
-                names.iter().chain(&["kind"]).map(|name| (*name, format!("<{name}>"))).collect();
+                names.iter().chain(&["kind", "slug"]).map(|name| (*name, format!("<{name}>"))).collect();
             let text = filled(template, &parts).expect("every place is known");
             for name in names {
                 assert_eq!(text.matches(&format!("<{name}>")).count(), 1, "{name}");
@@ -279,6 +286,16 @@ mod tests {
         assert!(same([&here, &here, &here]).is_ok());
         let error = same([&here, &here, &other]).expect_err("another commit").to_string();
         assert!(error.contains("roofline.json") && error.contains("make bench"), "{error}");
+    }
+
+    #[test]
+    fn charts_are_told_apart_by_the_kind_of_machine() {
+        let machine = Machine {
+            processor: "Intel(R) Xeon(R) Processor (family 6, model 167)".into(),
+            simd: "avx512".into(),
+            ..Machine::here(2)
+        };
+        assert_eq!(plain(&machine.kind()), "intel-r-xeon-r-processor-family-6-model-167-avx512");
     }
 
     #[test]
