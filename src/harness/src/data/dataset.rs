@@ -455,7 +455,7 @@ fn scale(manifest: &Manifest, registration: &Registration, registry: &Registry) 
 
 /// Ids of the datasets whose manifests satisfy a condition, for messages.
 fn ids_where(condition: impl Fn(&Manifest) -> bool) -> Vec<String> {
-    let manifests = Manifest::all().unwrap_or_default().iter();
+    let manifests = Manifest::all().unwrap_or_default().into_iter();
     manifests.filter(|manifest| condition(manifest)).map(|manifest| manifest.id.clone()).collect()
 }
 
@@ -514,7 +514,7 @@ pub fn catalogue_in(registry: &Registry) -> Vec<CatalogueEntry> {
 /// Every dataset that the program knows: folders first, then phantoms.
 /// (Manifests are compiled in and tested; a broken one would be left out.)
 pub fn catalogue() -> Vec<CatalogueEntry> {
-    let folders = Manifest::all().unwrap_or_default().iter().map(CatalogueEntry::of);
+    let folders = Manifest::all().unwrap_or_default().into_iter().map(CatalogueEntry::of);
     let phantoms = Family::ALL.into_iter().filter_map(|family| {
         let phantom = Phantom::parse(&Named::plain(family.id()))?.ok()?;
         Some(CatalogueEntry {

@@ -1,7 +1,7 @@
 //! What is known of a dataset before any file is seen: `datasets/*.toml`.
 
 use std::collections::BTreeMap;
-use std::sync::LazyLock;
+use std::sync::OnceLock;
 
 use serde::{Deserialize, Serialize};
 
@@ -25,12 +25,9 @@ const SOURCES: [(&str, &str); 9] = [
     ("tnbc", include_str!("../../../../datasets/tnbc.toml")),
 ];
 
-static MANIFESTS: LazyLock<Result<Vec<Manifest>, (String, String)>> = LazyLock::new(|| {
-    SOURCES
-        .iter()
-        .map(|(id, text)| Manifest::parse(id, text).map_err(|message| ((*id).to_owned(), message)))
-        .collect()
-});
+/// Those that were asked for: a plan of two datasets reads two of them.
+static MANIFESTS: [OnceLock<Result<Manifest, String>>; SOURCES.len()] =
+    [const { OnceLock::new() }; SOURCES.len()];
 
 /// One dataset of folders and files.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -228,16 +225,22 @@ impl Manifest {
     pub const ANY: usize = usize::MAX;
 
     /// Every manifest, in listing order.
-    pub fn all() -> Result<&'static [Manifest], DataError> {
-        match &*MANIFESTS {
-            Ok(manifests) => Ok(manifests),
-            Err((name, message)) => Err(DataError::Manifest { name: name.clone(), message: message.clone() }),
-        }
+    pub fn all() -> Result<Vec<&'static Manifest>, DataError> {
+        (0..SOURCES.len()).map(Self::built_in).collect()
     }
 
     /// The manifest of an id, if there is one.
     pub fn find(id: &str) -> Result<Option<&'static Manifest>, DataError> {
-        Ok(Self::all()?.iter().find(|m| m.id == id))
+        SOURCES.iter().position(|(name, _)| *name == id).map(Self::built_in).transpose()
+    }
+
+    /// The one at a place of [`SOURCES`].
+    fn built_in(at: usize) -> Result<&'static Manifest, DataError> {
+        let (id, text) = SOURCES[at];
+        let parsed = MANIFESTS[at].get_or_init(|| Self::parse(id, text));
+        parsed
+            .as_ref()
+            .map_err(|message| DataError::Manifest { name: id.to_owned(), message: message.clone() })
     }
 
     /// How many images each part gets: the paper's counts, or `used` where the

@@ -62,7 +62,7 @@ pub fn manifest(id: &str) -> Option<&'static Manifest> {
 
 /// Every dataset id, in listing order.
 fn known_ids() -> Vec<&'static str> {
-    let folders = Manifest::all().unwrap_or_default().iter().map(|m| m.id.as_str());
+    let folders = Manifest::all().unwrap_or_default().into_iter().map(|m| m.id.as_str());
     folders.chain(phantom::Family::ALL.map(phantom::Family::id)).collect()
 }
 

@@ -121,7 +121,7 @@ fn named(value: &Json) -> Option<Named> {
 /// The row of a model that gives no label: as the paper prints it where it does,
 /// else the network's label with the options behind it.
 pub fn model_label(model: &Named) -> String {
-    if let Some(label) = reported::embedded().ok().and_then(|reported| reported.label(model)) {
+    if let Some(label) = reported::embedded_label(model) {
         return label.to_owned();
     }
     let label = network::find(&model.name).map_or(model.name.as_str(), |network| network.label);
