@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::cli::{Common, Dataset, Model, StoreVerb, Verb};
+use crate::cli::{Common, Dataset, Model, Selection, StoreVerb, Verb};
 use crate::exit::{Exit, Failure};
 use crate::spec::project;
 use crate::store::Store;
@@ -21,11 +21,14 @@ enum Use {
 /// Exit 3 with the path and what is wrong with it.
 pub fn check(verb: &Verb) -> Result<(), Failure> {
     let Some((common, how)) = common(verb) else { return Ok(()) };
-    if let Verb::Run(run) = verb
-        && let Some(data) = &run.selection.data
-        && !data.is_dir()
-    {
-        return Err(absent("--data", data, "the folder that holds the datasets by id"));
+    if let Some(selection) = selection(verb) {
+        let set = selection.set.iter().filter_map(|text| text.strip_prefix("ops.data="));
+        let named = selection.data.iter().map(|data| ("--data", data.as_path()));
+        for (option, data) in named.chain(set.map(|data| ("--set ops.data", Path::new(data)))) {
+            if !data.is_dir() {
+                return Err(absent(option, data, "the folder that holds the datasets by id"));
+            }
+        }
     }
     let store = Store::at(&common.store);
     let is_there =
@@ -46,6 +49,17 @@ pub fn is_named(common: &Common) -> bool {
 fn absent(option: &str, path: &Path, what: &str) -> Failure {
     let text = format!("{option} {}: there is no such folder; {what}", path.display());
     Failure::new(Exit::Environment, text)
+}
+
+/// Of the verbs that are about cells.
+fn selection(verb: &Verb) -> Option<&Selection> {
+    match verb {
+        Verb::Run(run) => Some(&run.selection),
+        Verb::Plan(selection) | Verb::Status(selection) | Verb::Explain(selection) => Some(selection),
+        Verb::Report(report) => Some(&report.selection),
+        Verb::Check(check) => Some(&check.selection),
+        _ => None,
+    }
 }
 
 fn common(verb: &Verb) -> Option<(&Common, Use)> {
@@ -143,5 +157,22 @@ mod tests {
         }
         let text = told(&["run", "a", "--data", at("absent").to_str().expect("UTF-8")], folder.path());
         assert!(text.is_some_and(|text| text.contains("--data")));
+    }
+
+    #[test]
+    fn a_data_folder_that_was_named_is_there_for_every_verb_about_cells() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let here = folder.path().to_str().expect("UTF-8");
+        for verb in ["run", "plan", "status", "explain", "report", "check"] {
+            let with = |words: &[&str]| told(&[&[verb, "a"], words].concat(), folder.path());
+            for (words, option) in [
+                (["--data", "/no/such"], "--data /no/such"),
+                (["--set", "ops.data=/no/such"], "--set ops.data /no"),
+            ] {
+                let message = with(&words).expect("refused");
+                assert!(message.starts_with(option), "{verb}: {message}");
+            }
+            assert_eq!(with(&["--data", here]), None, "{verb}");
+        }
     }
 }

@@ -234,7 +234,7 @@ pub fn embedded_label(model: &Named) -> Option<&'static str> {
     }
     static MODELS: OnceLock<Vec<ReportedModel>> = OnceLock::new();
     let models = MODELS.get_or_init(|| {
-        let head = embedded::REPORTED.split("[[table]]").next().unwrap_or_default();
+        let head = embedded::REPORTED.split("\n[[table]]").next().unwrap_or_default();
         toml::from_str(head).map(|head: Head| head.model).unwrap_or_default()
     });
     models.iter().find(|entry| entry.id == *model).map(|entry| entry.label.as_str())
