@@ -5,7 +5,7 @@ use burn::module::{Module, Param};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
 use super::{LayerNorm, LayerNormConfig, Linear, LinearConfig, join_heads, zeros};
-use crate::op::{self, Windows};
+use crate::op::{self, TokenWindows};
 
 /// Score of a pair of tokens that the shift has put into one window although
 /// they lie on opposite borders.
@@ -121,7 +121,7 @@ impl<M: SwinMlp> SwinBlock<M> {
         let window = self.attn.window;
         let [rows, columns] = [height / window, width / window];
         let shift = if self.shifted && rows.min(columns) > 1 { window / 2 } else { 0 };
-        let windows = Windows { size: [height, width], side: window, shift };
+        let windows = TokenWindows { size: [height, width], side: window, shift };
         let x = op::window_partition(x.reshape([batch, height, width, features]), windows);
         let mask = (shift > 0).then(|| mask([height, width], window, shift, &x.device()));
         let x = op::window_reverse(self.attn.forward(x, mask), windows);

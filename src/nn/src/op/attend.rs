@@ -105,8 +105,9 @@ fn block_of(matrix: Matrix<'_>) -> Block {
 /// Of each set its rows, somewhere in memory.
 type Rows<'a> = Vec<Vec<&'a mut [f32]>>;
 
-/// The rows of each set from `all` [images, rows, heads, features].
-fn rows_of_sets(all: &mut [f32], heads: usize, rows: usize, features: usize) -> Rows<'_> {
+/// The rows of each set [images, heads, rows, features] from `all`, where the heads of a
+/// row lie side by side.
+fn rows_of_sets(all: &mut [f32], [_, heads, rows, features]: [usize; 4]) -> Rows<'_> {
     let mut sets = Vec::new();
     for image in all.chunks_exact_mut((rows * heads * features).max(1)) {
         let first = sets.len();
@@ -118,11 +119,11 @@ fn rows_of_sets(all: &mut [f32], heads: usize, rows: usize, features: usize) -> 
     sets
 }
 
-/// The same of queries, keys and values [images, rows, 3 heads, features] that lie
-/// side by side.
-fn rows_of_thirds(all: &mut [f32], heads: usize, rows: usize, features: usize) -> [Rows<'_>; 3] {
+/// The same of queries, keys and values, each of this shape, that lie side by side.
+fn rows_of_thirds(all: &mut [f32], [images, heads, rows, features]: [usize; 4]) -> [Rows<'_>; 3] {
     let mut thirds = [const { Vec::new() }; 3];
-    for (set, rows) in rows_of_sets(all, 3 * heads, rows, features).into_iter().enumerate() {
+    let together = [images, 3 * heads, rows, features];
+    for (set, rows) in rows_of_sets(all, together).into_iter().enumerate() {
         thirds[set / heads % 3].push(rows);
     }
     thirds
@@ -137,9 +138,10 @@ fn forward(of: &Attended<Host>) -> Host {
     let sizes = Sizes::of(&of.q, &of.v);
     let Sizes { sets, queries, width, share, .. } = sizes;
     let heads = of.q.shape()[1];
-    let mut output = vec![0.0; sets * queries * width];
+    let shape = [sets / heads.max(1), heads, queries, width];
+    let mut output = vec![0.0; shape.iter().product()];
     let mut tasks: Vec<(usize, usize, Vec<&mut [f32]>)> = Vec::new();
-    for (set, mut rows) in rows_of_sets(&mut output, heads, queries, width).into_iter().enumerate() {
+    for (set, mut rows) in rows_of_sets(&mut output, shape).into_iter().enumerate() {
         for start in (0..queries).step_by(share) {
             let rest = rows.split_off(share.min(rows.len()));
             tasks.push((set, start, std::mem::replace(&mut rows, rest)));
@@ -158,7 +160,7 @@ fn forward(of: &Attended<Host>) -> Host {
             }
         }
     });
-    by_head(output, [sets / heads.max(1), heads, queries, width])
+    by_head(output, shape)
 }
 
 /// What a task of the backward pass finds: its part of the gradients of keys
@@ -177,8 +179,8 @@ struct Share<'a> {
     of_bias: &'a mut [f32],
 }
 
-/// The gradients of queries, keys and values to zeros, and of the bias where there is
-/// room for one.
+/// Adds the gradients of queries, keys and values to rows of zeros, and writes that of
+/// the bias where there is room for one.
 fn backward(of: &Attended<Host>, grad: &Host, [of_q, of_k, of_v]: [Rows<'_>; 3], of_bias: &mut [f32]) {
     let sizes = Sizes::of(&of.q, &of.v);
     let Sizes { keys, share, .. } = sizes;
@@ -294,11 +296,8 @@ impl AttentionBackward for Flex {
         let shapes = [&of.q, &of.k, &of.v].map(shape_of);
         let mut found = shapes.map(|shape| vec![0.0; shape.iter().product()]);
         let mut of_bias = room_for_bias(&of, needs);
-        let mut shapes_left = shapes.into_iter();
-        let rows = found.each_mut().map(|values| {
-            let [_, heads, rows, features] = shapes_left.next().unwrap_or_default();
-            rows_of_sets(values, heads, rows, features)
-        });
+        let [q, k, v] = &mut found;
+        let rows = [rows_of_sets(q, shapes[0]), rows_of_sets(k, shapes[1]), rows_of_sets(v, shapes[2])];
         backward(&of, &grad, rows, &mut of_bias);
         let [q, k, v] = found;
         let found = [by_head(q, shapes[0]), by_head(k, shapes[1]), by_head(v, shapes[2])];
@@ -327,7 +326,7 @@ impl PackedAttentionBackward for Flex {
         let of = readable(Attended { q, k, v, bias, scale });
         let mut found = vec![0.0; images * tokens * features];
         let mut of_bias = room_for_bias(&of, needs);
-        let rows = rows_of_thirds(&mut found, heads, tokens, features / (3 * heads));
+        let rows = rows_of_thirds(&mut found, [images, heads, tokens, features / (3 * heads)]);
         backward(&of, &forwards(grad), rows, &mut of_bias);
         (tensor(found, [images, tokens, features]), bias_of(&of, of_bias))
     }

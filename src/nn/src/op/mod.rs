@@ -89,4 +89,4 @@ pub use sum::{Axes, SumOps, mean_axes, scale_channels, shift_channels, spread, s
 #[cfg(feature = "tch")]
 pub use torch::aten::keep_memory;
 pub use update::{AdamWStep, UpdateOps, adamw, sums_of_squares};
-pub use window_tokens::{WindowOps, Windows, window_partition, window_reverse};
+pub use window_tokens::{TokenWindows, WindowOps, window_partition, window_reverse};

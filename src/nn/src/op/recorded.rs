@@ -21,7 +21,7 @@ use super::normalise::{NormaliseBackward, NormaliseOps, Normalised};
 use super::overlap::{OverlapBackward, OverlapOps};
 use super::resize::{ResizeBackward, ResizeOps};
 use super::sample::{SampleBackward, SampleOps};
-use super::window_tokens::{WindowOps, Windows};
+use super::window_tokens::{TokenWindows, WindowOps};
 use super::{
     Activation, Axes, Convolution, ConvolutionNormOps, Curve, CurveOps, Edge, GeluOps, MatmulOps, Pool,
     ReluOps, Samples, SoftmaxOps, SumOps,
@@ -194,11 +194,11 @@ impl PackedAttentionOps for Capture {
 }
 
 impl WindowOps for Capture {
-    fn to_windows(x: Recorded, windows: Windows) -> Recorded {
+    fn to_windows(x: Recorded, windows: TokenWindows) -> Recorded {
         one("to windows", &[&x], windows.tokens(x.shape()[0], x.shape()[3]))
     }
 
-    fn from_windows(x: Recorded, windows: Windows) -> Recorded {
+    fn from_windows(x: Recorded, windows: TokenWindows) -> Recorded {
         one("from windows", &[&x], windows.map(x.shape()[0] / windows.count(), x.shape()[2]))
     }
 }

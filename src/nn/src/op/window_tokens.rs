@@ -14,7 +14,7 @@ use super::backend::has_kernel;
 
 /// How the tokens of a map lie in windows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Windows {
+pub struct TokenWindows {
     /// Height and width of the map, multiples of `side`.
     pub size: [usize; 2],
     /// Of a window, tokens.
@@ -23,8 +23,8 @@ pub struct Windows {
     pub shift: usize,
 }
 
-impl Windows {
-    /// In an image.
+impl TokenWindows {
+    /// Windows of an image.
     pub fn count(self) -> usize {
         self.size.iter().map(|size| size / self.side).product()
     }
@@ -42,12 +42,12 @@ impl Windows {
         (0..height * width).map(place).collect()
     }
 
-    /// [B, H, W, C].
+    /// The shape of maps, [B, H, W, C].
     pub(super) fn map(self, batch: usize, features: usize) -> [usize; 4] {
         [batch, self.size[0], self.size[1], features]
     }
 
-    /// [B windows, side^2, C].
+    /// The shape of their tokens by windows, [B windows, side^2, C].
     pub(super) fn tokens(self, batch: usize, features: usize) -> [usize; 3] {
         [batch * self.count(), self.side * self.side, features]
     }
@@ -55,11 +55,11 @@ impl Windows {
 
 /// [B, H, W, C] to [B windows, side^2, C], the windows of an image behind each other,
 /// row by row.
-pub fn window_partition(x: Tensor<4>, windows: Windows) -> Tensor<3> {
+pub fn window_partition(x: Tensor<4>, windows: TokenWindows) -> Tensor<3> {
     if has_kernel(&x) {
         return Tensor::from_dispatch(<Dispatch as WindowOps>::to_windows(x.into_dispatch(), windows));
     }
-    let Windows { size: [height, width], side, shift } = windows;
+    let TokenWindows { size: [height, width], side, shift } = windows;
     let [batch, .., features] = x.dims();
     let back = -(shift as isize);
     x.roll(&[back, back], &[1, 2])
@@ -69,11 +69,11 @@ pub fn window_partition(x: Tensor<4>, windows: Windows) -> Tensor<3> {
 }
 
 /// [B windows, side^2, C] to [B, H, W, C]: undoes [`window_partition`].
-pub fn window_reverse(x: Tensor<3>, windows: Windows) -> Tensor<4> {
+pub fn window_reverse(x: Tensor<3>, windows: TokenWindows) -> Tensor<4> {
     if has_kernel(&x) {
         return Tensor::from_dispatch(<Dispatch as WindowOps>::from_windows(x.into_dispatch(), windows));
     }
-    let Windows { size: [height, width], side, shift } = windows;
+    let TokenWindows { size: [height, width], side, shift } = windows;
     let [tiles, _, features] = x.dims();
     let batch = tiles / windows.count();
     let shift = shift as isize;
@@ -87,17 +87,17 @@ pub fn window_reverse(x: Tensor<3>, windows: Windows) -> Tensor<4> {
 #[backend_extension(Flex: cfg(feature = "flex"), LibTorch: cfg(feature = "tch"), Capture, Autodiff)]
 pub trait WindowOps: Backend {
     /// [B, H, W, C] to [B windows, side^2, C].
-    fn to_windows(x: FloatTensor<Self>, windows: Windows) -> FloatTensor<Self>;
+    fn to_windows(x: FloatTensor<Self>, windows: TokenWindows) -> FloatTensor<Self>;
 
     /// [B windows, side^2, C] to [B, H, W, C].
-    fn from_windows(x: FloatTensor<Self>, windows: Windows) -> FloatTensor<Self>;
+    fn from_windows(x: FloatTensor<Self>, windows: TokenWindows) -> FloatTensor<Self>;
 }
 
 #[derive(Debug)]
 struct ToWindows;
 
 impl<B: WindowOps> Backward<B, 1> for ToWindows {
-    type State = Windows;
+    type State = TokenWindows;
 
     fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
         let grad = grads.consume::<B>(&ops.node);
@@ -111,7 +111,7 @@ impl<B: WindowOps> Backward<B, 1> for ToWindows {
 struct FromWindows;
 
 impl<B: WindowOps> Backward<B, 1> for FromWindows {
-    type State = Windows;
+    type State = TokenWindows;
 
     fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
         let grad = grads.consume::<B>(&ops.node);
@@ -122,7 +122,7 @@ impl<B: WindowOps> Backward<B, 1> for FromWindows {
 }
 
 impl<B: WindowOps, C: CheckpointStrategy> WindowOps for Autodiff<B, C> {
-    fn to_windows(x: FloatTensor<Self>, windows: Windows) -> FloatTensor<Self> {
+    fn to_windows(x: FloatTensor<Self>, windows: TokenWindows) -> FloatTensor<Self> {
         let (x, node) = x.into_parts();
         let y = B::to_windows(x, windows);
         match ToWindows.prepare::<C>([node]).compute_bound().stateful() {
@@ -131,7 +131,7 @@ impl<B: WindowOps, C: CheckpointStrategy> WindowOps for Autodiff<B, C> {
         }
     }
 
-    fn from_windows(x: FloatTensor<Self>, windows: Windows) -> FloatTensor<Self> {
+    fn from_windows(x: FloatTensor<Self>, windows: TokenWindows) -> FloatTensor<Self> {
         let (x, node) = x.into_parts();
         let y = B::from_windows(x, windows);
         match FromWindows.prepare::<C>([node]).compute_bound().stateful() {
@@ -146,7 +146,7 @@ mod flex {
     use burn::backend::{Flex, TensorMetadata};
     use rayon::prelude::*;
 
-    use super::{WindowOps, Windows};
+    use super::{TokenWindows, WindowOps};
     use crate::op::host::{CHUNK, Host, contiguous, tensor, values};
 
     /// Each image's tokens in another order: those of `from`.
@@ -168,7 +168,7 @@ mod flex {
     }
 
     impl WindowOps for Flex {
-        fn to_windows(x: Host, windows: Windows) -> Host {
+        fn to_windows(x: Host, windows: TokenWindows) -> Host {
             let (batch, features) = (x.shape()[0], x.shape()[3]);
             let places = windows.places();
             let mut from = vec![0; places.len()];
@@ -176,7 +176,7 @@ mod flex {
             tensor(ordered(&contiguous(x), &from, features), windows.tokens(batch, features))
         }
 
-        fn from_windows(x: Host, windows: Windows) -> Host {
+        fn from_windows(x: Host, windows: TokenWindows) -> Host {
             let (batch, features) = (x.shape()[0] / windows.count(), x.shape()[2]);
             tensor(ordered(&contiguous(x), &windows.places(), features), windows.map(batch, features))
         }
@@ -187,12 +187,12 @@ mod flex {
 mod torch {
     use burn::backend::LibTorch;
 
-    use super::{WindowOps, Windows};
+    use super::{TokenWindows, WindowOps};
     use crate::op::torch::{Torch, wrap};
 
     impl WindowOps for LibTorch {
-        fn to_windows(x: Torch, windows: Windows) -> Torch {
-            let Windows { size, side, shift } = windows;
+        fn to_windows(x: Torch, windows: TokenWindows) -> Torch {
+            let TokenWindows { size, side, shift } = windows;
             let [height, width, side, shift] = [size[0], size[1], side, shift].map(|number| number as i64);
             let features = x.tensor.size()[3];
             let rolled = if shift > 0 { x.tensor.roll([-shift, -shift], [1, 2]) } else { x.tensor };
@@ -200,8 +200,8 @@ mod torch {
             wrap(split.permute([0, 1, 3, 2, 4, 5]).reshape([-1, side * side, features]))
         }
 
-        fn from_windows(x: Torch, windows: Windows) -> Torch {
-            let Windows { size, side, shift } = windows;
+        fn from_windows(x: Torch, windows: TokenWindows) -> Torch {
+            let TokenWindows { size, side, shift } = windows;
             let [height, width, side, shift] = [size[0], size[1], side, shift].map(|number| number as i64);
             let features = x.tensor.size()[2];
             let split = x.tensor.reshape([-1, height / side, width / side, side, side, features]);
@@ -215,14 +215,14 @@ mod torch {
 mod tests {
     use burn::tensor::{FloatDType, Tensor};
 
-    use super::{Windows, window_partition, window_reverse};
+    use super::{TokenWindows, window_partition, window_reverse};
     use crate::op::testing::{gradients_of, normal};
 
-    const FORMS: [Windows; 4] = [
-        Windows { size: [4, 4], side: 2, shift: 1 },
-        Windows { size: [14, 21], side: 7, shift: 3 },
-        Windows { size: [7, 7], side: 7, shift: 0 },
-        Windows { size: [3, 6], side: 1, shift: 0 },
+    const FORMS: [TokenWindows; 4] = [
+        TokenWindows { size: [4, 4], side: 2, shift: 1 },
+        TokenWindows { size: [14, 21], side: 7, shift: 3 },
+        TokenWindows { size: [7, 7], side: 7, shift: 0 },
+        TokenWindows { size: [3, 6], side: 1, shift: 0 },
     ];
 
     #[test]
@@ -254,7 +254,7 @@ mod tests {
         }
         // Rolled by one, the first window begins with the token of the second row and column.
         let x = Tensor::<4>::from_floats([[[[0.0], [1.0]], [[2.0], [3.0]]]], &burn::tensor::Device::flex());
-        let y = window_partition(x, Windows { size: [2, 2], side: 2, shift: 1 });
+        let y = window_partition(x, TokenWindows { size: [2, 2], side: 2, shift: 1 });
         assert_eq!(y.into_data().try_to_vec::<f32>().expect("f32"), [3.0, 2.0, 1.0, 0.0]);
     }
 

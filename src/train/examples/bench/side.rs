@@ -162,9 +162,9 @@ impl Side {
         }
     }
 
-    /// Ours runs as a worker does, PyTorch as a user starts it, but held to AVX2
-    /// where we are (`DYGL_SIMD=avx2`). In tf32 our
-    /// libtorch is told by the environment what PyTorch is told by its settings.
+    /// Ours runs as a worker does, PyTorch as a user starts it, but held to AVX2 where
+    /// we are (`DYGL_SIMD=avx2`). In tf32 our libtorch is told by the environment what
+    /// PyTorch is told by its settings.
     pub fn environment(&self, command: &mut Command) {
         for (name, value) in ALLOCATOR.into_iter().chain(ENVIRONMENT) {
             match self.who {

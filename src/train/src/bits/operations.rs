@@ -3,7 +3,7 @@
 
 use burn::tensor::{Device, Tensor, TensorData};
 use dygl::random::Stream;
-use dygl_nn::op::{self, Activation, Convolution, Corners, Edge, Pool, Windows};
+use dygl_nn::op::{self, Activation, Convolution, Corners, Edge, Pool, TokenWindows};
 
 use super::BitsError;
 use crate::tensors::Tensors;
@@ -99,7 +99,7 @@ fn operations() -> Vec<(String, Vec<[usize; 4]>, Run)> {
             op::attention_packed(packed, 3, 0.3, Some(inputs[1].clone()))
         }),
     );
-    let windows = Windows { size: [14, 21], side: 7, shift: 3 };
+    let windows = TokenWindows { size: [14, 21], side: 7, shift: 3 };
     add(
         "windows",
         &[[2, 14, 21, 5]],
