@@ -46,16 +46,23 @@ COSTS   := table7 fig1
 TABLE   ?= table2
 THREADS ?= 2
 
-.PHONY: help build demo test check fmt clippy bench bench-networks bench-ops bench-roofline bench-pipeline venv performance parity portability valgrind libtorch $(TABLES) $(COSTS) regress rounding report audit clean again
+.PHONY: help build programs demo test check fmt clippy doc bench bench-networks bench-ops bench-roofline bench-pipeline venv performance parity portability valgrind libtorch $(TABLES) $(COSTS) regress rounding report audit clean again
 .DEFAULT_GOAL := help
 
 help:               ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 16
 
+# The two programs, and with them whatever of their dependencies is compiled: the tests
+# and the benchmarks take the same, so burn compiles once.
+PROGRAMS := -p dygl -p dygl-train --bins
+
 # What the programs are made of; cargo's own look at it takes longer than a
 # whole no-op run, so it is asked only when one of these is newer.
-SOURCES := $(shell find src baselines tests datasets experiments reports/templates reports/assets -type f) \
+SOURCES := $(shell find src baselines datasets experiments reports/templates reports/assets -type f) \
            Cargo.toml Cargo.lock $(wildcard .git/logs/HEAD)
+
+ASK_LIBTORCH := if [ '$(BACKEND)' = tch ] && [ ! -e '$(LIBTORCH)/lib/libtorch_cpu.so' ]; then \
+	   echo 'error: $(LIBTORCH) holds no libtorch; `make libtorch` fetches it' >&2; exit 3; fi
 
 # Another backend than the last time's is another program.
 BUILT := $(TARGET)/debug/.backend
@@ -63,16 +70,21 @@ ifneq ($(shell cat '$(BUILT)' 2>/dev/null),$(BACKEND))
 $(DYGL): again
 endif
 
-build: $(DYGL)      ## dygl, its worker and the tests (in one go: the same features, so burn compiles once)
+programs: $(DYGL)   ## dygl and its worker
+
+build:              ## the programs, the tests and the benchmarks
+	@$(ASK_LIBTORCH)
+	@$(CARGO) build --workspace --all-targets $(FEATURES)
+	@touch '$(DYGL)'
+	@echo '$(BACKEND)' > '$(BUILT)'
 
 $(DYGL): $(SOURCES)
-	@if [ '$(BACKEND)' = tch ] && [ ! -e '$(LIBTORCH)/lib/libtorch_cpu.so' ]; then \
-	   echo 'error: $(LIBTORCH) holds no libtorch; `make libtorch` fetches it' >&2; exit 3; fi
-	@$(CARGO) build --workspace --all-targets $(FEATURES)
+	@$(ASK_LIBTORCH)
+	@$(CARGO) build $(PROGRAMS) $(FEATURES)
 	@touch $@
 	@echo '$(BACKEND)' > '$(BUILT)'
 
-demo: build         ## the whole thing on built-in images: trains, evaluates, reports; no data, no GPU
+demo: programs       ## the whole thing on built-in images: trains, evaluates, reports; no data, no GPU
 	@$(DYGL) run smoke --keep-going --store '$(STORE)' --device '$(DEVICE)'
 	@$(DYGL) report smoke --store '$(STORE)' --device '$(DEVICE)' --out '$(OUT)/smoke'
 
@@ -84,6 +96,9 @@ fmt:                ## formatting
 
 clippy:             ## lints
 	@$(CARGO) clippy --workspace --all-targets $(FEATURES) -- -D warnings
+
+doc:                ## what the crates offer each other, as pages; a dead link is an error
+	@RUSTDOCFLAGS='-D warnings -A rustdoc::private_intra_doc_links' $(CARGO) doc --workspace --no-deps --document-private-items $(FEATURES)
 
 parity: build       ## every network against its reference on DEVICE (default: all that are here); writes doc/parity.md
 	@DYGL_PARITY_DEVICE='$(filter-out auto any,$(DEVICE))' \
@@ -104,7 +119,7 @@ valgrind: build     ## the shim to libtorch under valgrind: reads, writes, leaks
 # A processor with fused products and one without, as qemu emulates them: each
 # takes the kernels that the real one would.
 CPUS ?= Haswell-noTSX,-pcid,-x2apic,-tsc-deadline,-invpcid Nehalem
-portability: build  ## the networks of the paper on emulated CPUs: the bits of tests/golden/bits.txt (MODEL, CPUS)
+portability: programs ## the networks of the paper on emulated CPUs: the bits of tests/golden/bits.txt (MODEL, CPUS)
 	@command -v qemu-x86_64 >/dev/null || { echo 'error: `make portability` needs qemu-x86_64 (apt-get install qemu-user)' >&2; exit 3; }
 	@code=0; for cpu in $(CPUS); do echo "== $$cpu"; \
 	   qemu-x86_64 -cpu "$$cpu" '$(TARGET)/debug/dygl-worker' bits --precision f32 \
@@ -115,11 +130,11 @@ libtorch:           ## fetches libtorch from PyPI into libtorch/ (CUDA=1: with C
 	@command -v '$(PYTHON)' >/dev/null || { echo 'error: `make libtorch` needs $(PYTHON) with pip' >&2; exit 3; }
 	@$(PYTHON) tools/libtorch.py --into '$(LIBTORCH)' $(if $(filter 1,$(CUDA)),--cuda) $(if $(WHEELS),--wheels '$(WHEELS)')
 
-check: fmt clippy test  ## formatting, lints, tests
+check: fmt clippy doc test  ## formatting, lints, documentation, tests
 
 # With VENV=FOLDER the Python side is measured too; a folder that is not there
 # is made from bench/requirements.txt (a download of some gigabytes).
-BENCH   := $(TARGET)/debug/examples/bench
+BENCH   := $(TARGET)/debug/dygl-bench
 BENCHED := --threads '$(THREADS)' --out '$(OUT)/bench' $(if $(VENV),--python '$(VENV)/bin/python') \
            $(if $(ROUNDS),--rounds '$(ROUNDS)') $(if $(filter-out auto any,$(DEVICE)),--device '$(DEVICE)')
 
@@ -137,7 +152,7 @@ bench-roofline: build   ## what bounds a step of DyGLNet and of U-Net, against t
 	@'$(BENCH)' roofline $(BENCHED)
 
 bench-pipeline: build venv  ## the image pipeline beside DataLoader on DATA (default: datasets), and beside a trainer
-	@RAYON_NUM_THREADS='$(THREADS)' $(TARGET)/debug/examples/pipeline --data '$(or $(DATA),datasets)' \
+	@RAYON_NUM_THREADS='$(THREADS)' $(TARGET)/debug/dygl-bench-pipeline --data '$(or $(DATA),datasets)' \
 	 $(if $(VENV),--python '$(VENV)/bin/python')
 
 performance: build  ## doc/performance.md and its charts from what `make bench` measured
@@ -157,29 +172,29 @@ ablation:           ## Table 6 with every other reading of its rows
 table7:             ## Table 7: costs as published and true; trains nothing
 fig1:               ## Figure 1: bubble charts, SVG and PNG; trains nothing
 
-$(TABLES): build
+$(TABLES): programs
 	@$(DYGL) run $@ --profile '$(PROFILE)' $(WHERE) $(RUNS); ran=$$?; \
 	 $(DYGL) report $@ --profile '$(PROFILE)' $(WHERE) --out '$(OUT)/$@'; reported=$$?; \
 	 if [ $$ran -ne 0 ]; then exit $$ran; else exit $$reported; fi
 
-$(COSTS): build
+$(COSTS): programs
 	@$(DYGL) report $@ --profile '$(PROFILE)' $(WHERE) --out '$(OUT)/$@'
 
 # As many draws as it takes to see a spread; each is four cells more.
 DRAWS ?= 5
 rounding: build     ## how far one unit in the last place of the initial weights moves the smoke scores (DRAWS)
-	@tools/rounding.sh '$(TARGET)/debug/examples/nudge' '$(DYGL)' experiments/smoke.toml '$(OUT)/rounding' '$(DRAWS)'
+	@tools/rounding.sh '$(TARGET)/debug/dygl-nudge' '$(DYGL)' experiments/smoke.toml '$(OUT)/rounding' '$(DRAWS)'
 
-regress: build      ## fails when a bit of the smoke experiment's scores is not the accepted one
+regress: programs     ## fails when a bit of the smoke experiment's scores is not the accepted one
 	@$(DYGL) run smoke --store '$(STORE)' --device flex
 	@$(DYGL) check smoke --store '$(STORE)' --device flex --against lock --require identical
 
-report: build       ## tables and pages of what is in the store, for TABLE='table2 table3 ...'; never trains
+report: programs      ## tables and pages of what is in the store, for TABLE='table2 table3 ...'; never trains
 	@code=0; for table in $(TABLE); do \
 	   $(DYGL) report $$table --profile '$(PROFILE)' $(WHERE) --out "$(OUT)/$$table" || code=$$?; \
 	 done; exit $$code
 
-audit: build        ## where the paper contradicts itself: its sentences against its numbers, with a page
+audit: programs       ## where the paper contradicts itself: its sentences against its numbers, with a page
 	@$(DYGL) audit --out '$(OUT)/audit'
 
 clean:              ## build results and reports; never the store

@@ -4,16 +4,16 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::process::Command;
 
-use dygl::data::KnownDatasets;
-use dygl::exec::devices::Class;
-use dygl::exec::mock::Mock;
-use dygl::exec::{Inputs, Options, Runner, Stop};
-use dygl::key::revision::Revisions;
-use dygl::metric::Metric;
-use dygl::plan::{Cell, Plan};
-use dygl::spec::{self, Request};
-use dygl::store::Store;
-use dygl::store::record::ImageScores;
+use dygl_datasets::KnownDatasets;
+use dygl_exec::devices::Class;
+use dygl_exec::mock::Mock;
+use dygl_exec::{Inputs, Options, Runner, Stop};
+use dygl_spec::Request;
+use dygl_spec::metric::Metric;
+use dygl_spec::plan::{Cell, Plan};
+use dygl_store::Store;
+use dygl_store::key::revision::Revisions;
+use dygl_store::record::ImageScores;
 use dygl_tests::lab::Lab;
 
 const LOCK: &str = "experiments/tiny.lock.toml";
@@ -22,8 +22,9 @@ const TABLE: &str = "experiments/tiny.lock.csv";
 /// Plants results of the experiment whose Dice is higher by `shift` than usual.
 fn plant(lab: &Lab, shift: f64) {
     let request = Request { experiment: "tiny", profile: None, set: &[], root: lab.path() };
-    let experiment = spec::load(&request, &KnownDatasets).expect("a sound experiment");
-    let cells: Vec<Cell> = Plan::expand(&experiment).cells.into_iter().map(|planned| planned.cell).collect();
+    let experiment = dygl_spec::load(&request, &KnownDatasets).expect("a sound experiment");
+    let cells: Vec<Cell> =
+        Plan::expand(&experiment).cells.iter().map(|planned| planned.cell.clone()).collect();
     let root = lab.path().join(".dygl");
     fs::remove_dir_all(root.join("store")).ok();
     let store = Store::at(&root);

@@ -106,7 +106,7 @@ fn networks_and_datasets_are_listed() {
 #[test]
 fn every_shipped_experiment_plans_under_every_profile() {
     let lab = Lab::default();
-    for experiment in dygl::spec::embedded::EXPERIMENTS.iter().map(|experiment| experiment.name) {
+    for experiment in dygl_spec::embedded::EXPERIMENTS.iter().map(|experiment| experiment.name) {
         for profile in ["paper", "quick", "smoke", "slurm"] {
             lab.dygl(&["plan", experiment, "--profile", profile]).exits(0);
         }

@@ -5,8 +5,8 @@
 use std::io::Cursor;
 use std::path::PathBuf;
 
-use dygl::data::{Dataset, Registry};
-use dygl::spec::name::Named;
+use dygl_datasets::{Dataset, Registry};
+use dygl_spec::name::Named;
 use dygl_tests::lab::Lab;
 use image::codecs::png::PngEncoder;
 use image::{

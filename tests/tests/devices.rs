@@ -2,7 +2,6 @@
 //! same promises as flex. Without libtorch the latter are skipped, and say so.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 use std::thread;
@@ -105,10 +104,10 @@ fn a_worker_whose_libtorch_is_gone_ends_with_the_remedy() {
     // The real program beside a worker that the loader cannot start.
     let bin = lab.path().join("bin");
     fs::create_dir(&bin).expect("folder");
-    fs::copy(program("dygl"), bin.join("dygl")).expect("copied");
+    let copied = Command::new("cp").arg(program("dygl")).arg(&bin).status().expect("cp starts");
+    assert!(copied.success());
     let told = "error while loading shared libraries: libtorch_cpu.so: cannot open shared object file";
-    let worker = lab.write("bin/dygl-worker", format!("#!/bin/sh\necho '{told}' >&2\nexit 127\n"));
-    fs::set_permissions(&worker, fs::Permissions::from_mode(0o755)).expect("executable");
+    dygl_testing::script(&bin.join("dygl-worker"), &format!("echo '{told}' >&2\nexit 127"));
     let dygl = |arguments: &[&str]| {
         let output =
             Command::new(bin.join("dygl")).args(arguments).current_dir(lab.path()).output().expect("starts");

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use dygl::spec::network::{NETWORKS, Network, find};
+use dygl_spec::network::{NETWORKS, Network, find};
 use dygl_tests::arrays::{Array, Arrays, images, write_arrays};
 use dygl_tests::kept::Kept;
 use dygl_tests::lab::Lab;

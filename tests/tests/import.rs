@@ -7,10 +7,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use dygl::weight_file::WeightFile;
 use dygl_tests::arrays::{Array, Arrays, fill, input, read_arrays, write_arrays};
 use dygl_tests::lab::Lab;
 use dygl_tests::parity::{Fixture, SEED, difference, evaluate, weights, worker};
+use dygl_weight_file::WeightFile;
 use serde_json::Value;
 
 fn golden(name: &str) -> String {

@@ -7,9 +7,9 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use dygl::data::decode::{self, MAX_MEMORY};
-use dygl::data::manifest::MaskRule;
-use dygl::data::{DataError, ImageRule};
+use dygl_pixels::decode::{self, MAX_MEMORY};
+use dygl_pixels::mask::MaskRule;
+use dygl_pixels::{ImageRule, PixelError};
 use dygl_tests::lab::{Lab, shared};
 use dygl_tests::malformed::{Amount, Case, Damage, bombs, crafted, damaged, real};
 use image::{GrayImage, Luma, Rgb, RgbImage};
@@ -65,15 +65,15 @@ impl Tally {
                 assert_ne!(case.damage, Damage::None, "{}: {error}", case.name);
                 assert!(error.to_string().starts_with("some/file.img: "), "{}: {error}", case.name);
                 match error {
-                    DataError::TooLarge { .. } => self.too_large += 1,
-                    DataError::Decode { message, .. } => {
+                    PixelError::TooLarge { .. } => self.too_large += 1,
+                    PixelError::Decode { message, .. } => {
                         if message.contains("gave up") {
                             self.gave_up += 1;
                             println!("caught: {}: {message}", case.name);
                         }
                     }
                     // Sound, but of values or channels that have no place.
-                    DataError::Unfit { .. } => self.unfit += 1,
+                    PixelError::Unfit { .. } => self.unfit += 1,
                     other => panic!("{}: not about decoding: {other}", case.name),
                 }
             }
@@ -81,7 +81,7 @@ impl Tally {
         match (image, mask) {
             (Ok(image), Some(Ok(mask))) => assert_eq!(image, mask, "{}", case.name),
             // Values that make no image may make labels, and the other way round.
-            (Err(DataError::Unfit { .. }), Some(Ok(_))) | (Ok(_), Some(Err(DataError::Unfit { .. }))) => {}
+            (Err(PixelError::Unfit { .. }), Some(Ok(_))) | (Ok(_), Some(Err(PixelError::Unfit { .. }))) => {}
             (Err(_), Some(Ok(_))) | (Ok(_), Some(Err(_))) => panic!("{}: image and mask disagree", case.name),
             _ => {}
         }

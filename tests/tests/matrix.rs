@@ -2,15 +2,15 @@
 
 use std::sync::Mutex;
 
-use dygl::data::KnownDatasets;
-use dygl::exec::event::RunEvent;
-use dygl::exec::mock::Mock;
-use dygl::exec::{CellOutcome, Ended, Inputs, Options, Runner, Stop, Summary};
-use dygl::key::revision::Revisions;
-use dygl::plan::{Cell, Plan};
-use dygl::spec::{self, Request};
-use dygl::store::record::Outcome;
-use dygl::store::{Lookup, Store};
+use dygl_datasets::KnownDatasets;
+use dygl_exec::event::RunEvent;
+use dygl_exec::mock::Mock;
+use dygl_exec::{CellOutcome, Ended, Inputs, Options, Runner, Stop, Summary};
+use dygl_spec::Request;
+use dygl_spec::plan::{Cell, Plan};
+use dygl_store::key::revision::Revisions;
+use dygl_store::record::Outcome;
+use dygl_store::{Lookup, Store};
 use dygl_tests::lab::{Lab, alter};
 
 /// Seeds times two networks on a phantom.
@@ -20,8 +20,8 @@ fn cells(lab: &Lab, seeds: &str) -> Vec<Cell> {
 
 fn cells_with(lab: &Lab, set: &[String]) -> Vec<Cell> {
     let request = Request { experiment: "tiny", profile: None, set, root: lab.path() };
-    let experiment = spec::load(&request, &KnownDatasets).expect("a sound experiment");
-    Plan::expand(&experiment).cells.into_iter().map(|planned| planned.cell).collect()
+    let experiment = dygl_spec::load(&request, &KnownDatasets).expect("a sound experiment");
+    Plan::expand(&experiment).cells.iter().map(|planned| planned.cell.clone()).collect()
 }
 
 fn lab() -> Lab {
@@ -221,7 +221,7 @@ fn what_moves_a_key_runs_again_and_the_rest_does_not() {
     assert_eq!(ran(&built.clone().with("network.dyglnet", "edited")), ["evaluate dyglnet", "train dyglnet"]);
     assert_eq!(ran(&built.clone().with("metric", "edited")), ["evaluate dyglnet", "evaluate unet"]);
     assert_eq!(
-        ran(&built.clone().with("data", "edited")),
+        ran(&built.clone().with("pixels", "edited")),
         ["evaluate dyglnet", "evaluate unet", "train dyglnet", "train unet"]
     );
     assert!(ran(&built).is_empty());
@@ -237,10 +237,10 @@ fn contradicting_attempts_are_both_kept() {
     // The same key, other weights: as if the hardware were not deterministic.
     let other = Mock::default();
     bench.run(&other, &cells[..1], &Options { force: true, ..options() });
-    let attempts = bench.store.attempts(&preimage.key()).expect("attempts");
+    let attempts = bench.store.attempts(preimage.key()).expect("attempts");
     let record = attempts[0].folder().join("record.json");
     assert!(record.is_file());
-    match bench.store.lookup(&preimage.key()).expect("lookup") {
+    match bench.store.lookup(preimage.key()).expect("lookup") {
         Lookup::Hit(_) => {}
         other => panic!("equal weights agree: {other:?}"),
     }
@@ -252,7 +252,7 @@ fn contradicting_attempts_are_both_kept() {
     claim.publish(false).expect("published");
     drop(claim);
     assert!(
-        matches!(bench.store.lookup(&preimage.key()).expect("lookup"), Lookup::Conflict(all) if all.len() >= 2)
+        matches!(bench.store.lookup(preimage.key()).expect("lookup"), Lookup::Conflict(all) if all.len() >= 2)
     );
 }
 

@@ -8,11 +8,11 @@ use std::io::{Cursor, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
-use dygl::archive::Watch;
-use dygl::data::mask::is_foreground;
-use dygl::data::{Addition, Dataset, Manifest, Registration, Registry, Terms};
-use dygl::spec::name::Named;
-use dygl::spec::protocol::Part;
+use dygl_archive::Watch;
+use dygl_datasets::{Addition, Dataset, Manifest, Registration, Registry, Terms};
+use dygl_pixels::mask::is_foreground;
+use dygl_spec::name::Named;
+use dygl_spec::protocol::Part;
 use dygl_tests::lab::{Lab, shared};
 use flate2::Compression;
 use flate2::write::GzEncoder;

@@ -4,15 +4,15 @@
 use std::collections::BTreeSet;
 use std::fs;
 
-use dygl::data::KnownDatasets;
-use dygl::exec::devices::Class;
-use dygl::exec::mock::Mock;
-use dygl::exec::{Ended, Inputs, Options, Runner, Stop};
-use dygl::key::revision::Revisions;
-use dygl::plan::{Cell, Plan};
-use dygl::spec::{self, Request};
-use dygl::store::Store;
-use dygl::store::record::Outcome;
+use dygl_datasets::KnownDatasets;
+use dygl_exec::devices::Class;
+use dygl_exec::mock::Mock;
+use dygl_exec::{Ended, Inputs, Options, Runner, Stop};
+use dygl_spec::Request;
+use dygl_spec::plan::{Cell, Plan};
+use dygl_store::Store;
+use dygl_store::key::revision::Revisions;
+use dygl_store::record::Outcome;
 use dygl_tests::lab::{Lab, Output};
 use serde_json::Value;
 
@@ -39,8 +39,8 @@ fn plant(lab: &Lab, experiment: &str, set: &[&str]) {
 fn plant_with(mock: &Mock, lab: &Lab, experiment: &str, set: &[&str]) {
     let set: Vec<String> = set.iter().map(ToString::to_string).collect();
     let request = Request { experiment, profile: None, set: &set, root: lab.path() };
-    let loaded = spec::load(&request, &KnownDatasets).expect("a sound experiment");
-    let cells: Vec<Cell> = Plan::expand(&loaded).cells.into_iter().map(|planned| planned.cell).collect();
+    let loaded = dygl_spec::load(&request, &KnownDatasets).expect("a sound experiment");
+    let cells: Vec<Cell> = Plan::expand(&loaded).cells.iter().map(|planned| planned.cell.clone()).collect();
     let root = lab.path().join(".dygl");
     let class = Class::flex();
     let options = Options {

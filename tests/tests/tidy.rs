@@ -10,7 +10,7 @@ fn root() -> PathBuf {
 
 fn sources() -> Vec<(PathBuf, String)> {
     let mut found = Vec::new();
-    for folder in ["src", "baselines", "tests"] {
+    for folder in ["src", "baselines", "bench", "tests"] {
         collect(&root().join(folder), &mut found);
     }
     assert!(found.len() > 50, "the sources were not found");
@@ -40,7 +40,17 @@ fn every_file_says_what_it_is() {
 fn only_commands_and_the_worker_print() {
     for (path, text) in sources() {
         let name = path.to_string_lossy();
-        let may = ["/command/", "/tests/", "main.rs", "build.rs", "tests.rs", "/phantom/", "/examples/"];
+        let may = [
+            "/command/",
+            "/tests/",
+            "main.rs",
+            "build.rs",
+            "tests.rs",
+            "/phantom/",
+            "/bench/",
+            "/testing/",
+            "/examples/",
+        ];
         let code = text.split("#[cfg(test)]").next().unwrap_or_default();
         let prints = code.lines().any(|line| {
             let line = line.trim_start();
@@ -52,9 +62,13 @@ fn only_commands_and_the_worker_print() {
 
 #[test]
 fn the_harness_knows_no_tensors() {
-    let manifest = fs::read_to_string(root().join("src/harness/Cargo.toml")).expect("manifest");
-    for name in ["burn", "tch", "dygl-nn", "dygl-train", "dygl-baselines"] {
-        assert!(!manifest.lines().any(|line| line.starts_with(name)), "the harness depends on {name}");
+    let computing = ["nn", "baselines", "train"];
+    for (name, (folder, houses)) in manifests() {
+        let text = fs::read_to_string(root().join(&folder).join("Cargo.toml")).expect("manifest");
+        let may = ["dygl-nn", "dygl-baselines", "dygl-train", "dygl-bench", "dygl-tests"];
+        let knows = computing.iter().any(|house| houses.contains(*house))
+            || ["burn", "tch"].iter().any(|name| text.contains(&format!("\n{name}.workspace")));
+        assert!(!knows || may.contains(&name.as_str()), "{name} knows tensors");
     }
 }
 
@@ -63,14 +77,15 @@ fn the_harness_knows_no_tensors() {
 fn every_file_is_a_module_of_another() {
     let mut orphans = Vec::new();
     let sources = sources();
-    // Examples share files by `#[path = "../common/card.rs"]`.
-    let shared = |path: &Path| {
-        let end: PathBuf = path.iter().rev().take(2).collect::<Vec<_>>().into_iter().rev().collect();
-        let end = format!("{}\"]", end.display());
-        sources
-            .iter()
-            .any(|(_, text)| text.lines().any(|line| line.contains("#[path = ") && line.contains(&end)))
-    };
+    // Programs, tests and examples that a manifest names.
+    let named: Vec<PathBuf> = manifests()
+        .values()
+        .flat_map(|(folder, _)| {
+            let manifest = fs::read_to_string(root().join(folder).join("Cargo.toml")).expect("manifest");
+            let paths = manifest.lines().filter_map(|line| line.strip_prefix("path = \"")?.strip_suffix('"'));
+            paths.map(|path| root().join(folder).join(path)).collect::<Vec<_>>()
+        })
+        .collect();
     for (path, _) in &sources {
         let file = path.file_name().expect("name").to_string_lossy().into_owned();
         let folder = path.parent().expect("folder").to_owned();
@@ -93,7 +108,7 @@ fn every_file_is_a_module_of_another() {
             let end = format!("mod {name};");
             text.lines().map(str::trim).any(|line| line == end || line.ends_with(&format!(" {end}")))
         };
-        if !parents.into_iter().any(declares) && !shared(path) {
+        if !parents.into_iter().any(declares) && !named.contains(path) {
             orphans.push(path.strip_prefix(root()).expect("inside").display().to_string());
         }
     }
@@ -104,141 +119,90 @@ fn every_file_is_a_module_of_another() {
     );
 }
 
-/// A room of the harness, as ARCHITECTURE.md has it.
-struct Room {
-    name: String,
-    /// Those that it looks at, without exceptions in parentheses.
-    looks: Vec<String>,
-    exceptions: Vec<String>,
-    sees_all: bool,
-    /// Every other room may look at it.
-    is_open: bool,
-}
-
 /// The words in backticks.
 fn quoted(text: &str) -> Vec<String> {
     text.split('`').skip(1).step_by(2).map(str::to_owned).collect()
 }
 
-/// The rows of the table of rooms. What stands in parentheses behind the rooms that one
-/// looks at is an exception.
-fn rooms() -> Vec<Room> {
-    let text = fs::read_to_string(root().join("ARCHITECTURE.md")).expect("map");
-    let (_, table) = text.split_once("## The rooms of the harness").expect("the heading of the rooms");
-    let rows =
-        table.lines().skip_while(|line| !line.starts_with('|')).take_while(|line| line.starts_with('|'));
-    let mut rooms = Vec::new();
-    for row in rows.skip(2) {
-        let columns: Vec<&str> = row.trim_matches('|').split('|').collect();
-        let [names, _, looks] = columns.as_slice() else { panic!("three columns: {row}") };
-        let (straight, exceptions) = looks.split_once('(').unwrap_or((looks, ""));
-        for name in quoted(names) {
-            rooms.push(Room {
-                name,
-                looks: quoted(straight),
-                exceptions: quoted(exceptions),
-                sees_all: straight.trim() == "all",
-                is_open: straight.contains("open to all"),
-            });
-        }
-    }
-    assert!(rooms.len() > 15, "the table of rooms was not found");
-    rooms
-}
-
-/// The rooms of the harness that lines of code speak of: `crate::NAME`, `crate::{NAME, ...}`.
-fn spoken(text: &str) -> BTreeSet<String> {
-    let mut found = BTreeSet::new();
-    let code: Vec<&str> =
-        before_tests(text).map(|line| line.split("//").next().unwrap_or_default()).collect();
-    let word =
-        |text: &str| -> String { text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect() };
-    for rest in code.join("\n").split("crate::").skip(1) {
-        match rest.strip_prefix('{') {
-            Some(list) => {
-                let list = list.split('}').next().unwrap_or_default();
-                found.extend(list.split(',').map(|name| word(name.trim())));
-            }
-            None => drop(found.insert(word(rest))),
-        }
+/// Crate -> (folder, crates that it stands on, without `dygl-`), of every manifest of the
+/// workspace but for what tests alone need.
+fn manifests() -> BTreeMap<String, (String, BTreeSet<String>)> {
+    let read =
+        |path: &Path| -> toml::Table { fs::read_to_string(path).expect("manifest").parse().expect("TOML") };
+    let workspace = read(&root().join("Cargo.toml"));
+    let members = workspace["workspace"]["members"].as_array().expect("members");
+    let mut found = BTreeMap::new();
+    for folder in members.iter().map(|member| member.as_str().expect("a folder")) {
+        let manifest = read(&root().join(folder).join("Cargo.toml"));
+        let names = |table: &str| {
+            let table = manifest.get(table).and_then(toml::Value::as_table).cloned().unwrap_or_default();
+            table.into_iter().map(|(name, _)| name).collect::<Vec<_>>()
+        };
+        let all = names("dependencies").into_iter().chain(names("build-dependencies"));
+        let houses = all.filter_map(|name| name.strip_prefix("dygl-").map(str::to_owned)).collect();
+        let name = manifest["package"]["name"].as_str().expect("a name").to_owned();
+        found.insert(name, (folder.to_owned(), houses));
     }
     found
 }
 
-/// The modules of the harness with the text of their files, tests and samples apart.
-fn modules() -> BTreeMap<String, Vec<(PathBuf, String)>> {
-    let folder = root().join("src/harness/src");
-    let mut files = Vec::new();
-    collect(&folder, &mut files);
-    let mut modules: BTreeMap<String, Vec<(PathBuf, String)>> = BTreeMap::new();
-    for (path, text) in files {
-        let inside = path.strip_prefix(&folder).expect("inside").to_owned();
-        let first = inside.components().next().expect("a part").as_os_str().to_string_lossy().into_owned();
-        let name = first.trim_end_matches(".rs").to_owned();
-        let mut parts = inside.components().map(|part| part.as_os_str().to_string_lossy().into_owned());
-        let is_test = parts.any(|part| {
-            ["tests", "tests.rs", "testing.rs", "samples", "samples.rs"].contains(&part.as_str())
-        });
-        if !["lib", "main", "testing"].contains(&name.as_str()) {
-            let files = modules.entry(name).or_default();
-            if !is_test {
-                files.push((inside, text));
-            }
+#[test]
+fn the_map_of_the_houses_is_that_of_the_manifests() {
+    let text = fs::read_to_string(root().join("ARCHITECTURE.md")).expect("map");
+    let (_, table) = text.split_once("## The houses").expect("the heading of the houses");
+    let rows =
+        table.lines().skip_while(|line| !line.starts_with('|')).take_while(|line| line.starts_with('|'));
+    let mut mapped = BTreeMap::new();
+    let mut any = Vec::new();
+    for row in rows.skip(2) {
+        let columns: Vec<&str> = row.trim_matches('|').split('|').collect();
+        let [name, folder, _, houses] = columns.as_slice() else { panic!("four columns: {row}") };
+        let (name, folder) = (quoted(name).remove(0), quoted(folder).remove(0));
+        if houses.trim() == "any" {
+            any.push(name.clone());
         }
+        mapped.insert(name, (folder, quoted(houses).into_iter().collect::<BTreeSet<_>>()));
     }
-    modules
+    let mut there = manifests();
+    for name in any {
+        there.get_mut(&name).expect("a crate").1.clear();
+    }
+    assert_eq!(mapped, there, "left: the table of houses in ARCHITECTURE.md; right: the manifests");
 }
 
+/// A crate that the worker does not need would make everybody who trains compile it.
 #[test]
-fn the_map_shows_every_room_and_no_other() {
-    let mapped: Vec<String> = rooms().into_iter().map(|room| room.name).collect();
-    let there: Vec<String> = modules().into_keys().collect();
-    let mut sorted = mapped.clone();
-    sorted.sort();
-    assert_eq!(sorted, there, "left: the table of rooms in ARCHITECTURE.md; right: src/harness/src");
+fn the_worker_links_nothing_of_the_report() {
+    let manifests = manifests();
+    let mut linked = BTreeSet::new();
+    let mut next = vec!["train".to_owned()];
+    while let Some(house) = next.pop() {
+        if linked.insert(house.clone()) {
+            next.extend(manifests[&format!("dygl-{house}")].1.iter().cloned());
+        }
+    }
+    for house in ["report", "paper", "dygl"] {
+        assert!(!linked.contains(house), "the worker links dygl-{house}");
+    }
+    let drawn = ["tera", "plotters", "indicatif", "clap_complete", "codespan-reporting", "dejavu", "base64"];
+    for house in linked {
+        let folder = &manifests[&format!("dygl-{house}")].0;
+        let text = fs::read_to_string(root().join(folder).join("Cargo.toml")).expect("manifest");
+        for name in drawn {
+            assert!(!text.contains(&format!("\n{name}.workspace")), "{folder} depends on {name}");
+        }
+    }
 }
 
+/// A house that grows beyond this is to be divided.
 #[test]
-fn rooms_look_in_one_direction() {
-    let rooms = rooms();
-    let known: BTreeSet<&str> = rooms.iter().map(|room| room.name.as_str()).collect();
-    let find = |name: &str| rooms.iter().find(|room| room.name == name);
-    // What a room may look at: what the map says, and what those look at.
-    fn reach(room: &Room, rooms: &[Room], path: &mut Vec<String>, seen: &mut BTreeSet<String>) {
-        assert!(!path.contains(&room.name), "a circle: {} -> {}", path.join(" -> "), room.name);
-        path.push(room.name.clone());
-        for name in &room.looks {
-            if let Some(next) = rooms.iter().find(|room| room.name == *name) {
-                seen.insert(name.clone());
-                reach(next, rooms, path, seen);
-            }
-        }
-        path.pop();
+fn no_house_is_too_large() {
+    for (name, (folder, _)) in manifests() {
+        let mut files = Vec::new();
+        collect(&root().join(&folder), &mut files);
+        let lines: usize = files.iter().map(|(_, text)| text.lines().count()).sum();
+        assert!(lines <= 14_000, "{name} has {lines} lines");
     }
-    let mut complaints = Vec::new();
-    for (name, files) in modules() {
-        let Some(room) = find(&name) else { continue };
-        let mut allowed: BTreeSet<String> = room.exceptions.iter().cloned().collect();
-        allowed.extend(rooms.iter().filter(|other| other.is_open).map(|room| room.name.clone()));
-        reach(room, &rooms, &mut Vec::new(), &mut allowed);
-        let mut all = BTreeSet::new();
-        for (path, text) in files {
-            for other in spoken(&text).into_iter().filter(|other| known.contains(other.as_str())) {
-                if other != name && !room.sees_all && !allowed.contains(&other) {
-                    complaints
-                        .push(format!("{} looks at {other}, which the map does not allow", path.display()));
-                }
-                all.insert(other);
-            }
-        }
-        for arrow in room.looks.iter().chain(&room.exceptions).filter(|arrow| known.contains(arrow.as_str()))
-        {
-            if !all.contains(arrow) {
-                complaints.push(format!("the map has {name} look at {arrow}, and it does not"));
-            }
-        }
-    }
-    assert!(complaints.is_empty(), "{}", complaints.join("\n"));
 }
 
 #[test]
@@ -246,7 +210,7 @@ fn files_that_the_map_names_are_there() {
     let text = fs::read_to_string(root().join("ARCHITECTURE.md")).expect("map");
     // Blocks of code are drawings.
     let prose: String = text.split("```").step_by(2).collect();
-    let bases = ["", "src/harness", "src/harness/src", "src/train/src", "src/nn/src", "src", "tests"];
+    let bases = ["", "src/train/src", "src/nn/src", "src/dygl/src", "src/report/src", "src", "tests"];
     for name in quoted(&prose) {
         let is_path = name.ends_with(".rs") || name.ends_with('/') || name.starts_with("src/");
         if !is_path || name.contains(['*', '<', ' ']) {
@@ -258,12 +222,22 @@ fn files_that_the_map_names_are_there() {
     }
 }
 
+/// A temporary file made in another way would be its maker's alone.
 #[test]
-fn code_that_speaks_of_a_room_is_recognised() {
-    let text = "use crate::data::{self, X};\nuse crate::{plan, key::Key};\n// crate::report\nfn f() { crate::exit::g() }\n\
-                #[cfg(test)]\nmod tests;\nuse crate::store::S;\n#[cfg(test)]\nmod more {\n use crate::exec::E;\n}\n";
-    let found: Vec<String> = spoken(text).into_iter().collect();
-    assert_eq!(found, ["data", "exit", "key", "plan", "store"]);
+fn every_file_that_is_renamed_into_place_is_made_by_one_function() {
+    let mut complaints = Vec::new();
+    for (path, text) in sources() {
+        let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+        let is_private = code.contains("NamedTempFile::new") || code.contains("tempfile::Builder::new");
+        // Folders, and a file that only the worker reads, which are gone with the call.
+        let may = ["atomic.rs", "unpack.rs", "store/src/probe.rs", "predict/mod.rs"];
+        let obeys = code.contains("permissions(Permissions::from_mode(0o666))");
+        let is_test = path.to_string_lossy().contains("/tests/");
+        if is_private && !obeys && !is_test && !may.iter().any(|name| path.ends_with(name)) {
+            complaints.push(path);
+        }
+    }
+    assert!(complaints.is_empty(), "take `atomic::builder` in {complaints:?}");
 }
 
 #[test]
@@ -293,9 +267,9 @@ const NOT_PORTABLE: [&str; 31] = [
 
 /// Where numbers of results come about.
 const DECIDES: [&str; 6] = [
-    "src/harness/src/random.rs",
-    "src/harness/src/data",
-    "src/harness/src/metric",
+    "src/base/src/random.rs",
+    "src/pixels/src",
+    "src/spec/src/metric",
     "src/train/src",
     "src/nn/src",
     "baselines/src",

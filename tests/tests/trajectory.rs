@@ -10,15 +10,15 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use burn::tensor::{DType, Device, Tensor, TensorData};
-use dygl::spec::name::Named;
-use dygl::spec::network::NETWORKS;
-use dygl::spec::protocol::{DecayExclude, Optimizer, OptimizerName};
+use dygl_spec::name::Named;
+use dygl_spec::network::NETWORKS;
+use dygl_spec::protocol::{DecayExclude, Optimizer, OptimizerName};
 use dygl_tests::arrays::{Array, images, masks, write_arrays};
 use dygl_tests::parity::{SEED, filled};
-use dygl_train::loss::{REFERENCE, loss};
+use dygl_train::learn::loss::{REFERENCE, loss};
+use dygl_train::learn::optim::{AdamW, GradientSet};
+use dygl_train::learn::weights;
 use dygl_train::net::Net;
-use dygl_train::optim::{AdamW, GradientSet};
-use dygl_train::weights;
 use serde::Deserialize;
 
 use crate::ops::devices;

@@ -12,11 +12,11 @@ pub trait Network: Module {
     const NAMES: &'static [(&'static str, &'static str)];
 
     /// Initial values that depart from the default of their layer, as
-    /// (pattern, value). See [`matches`]; the first match wins.
+    /// (pattern, value). See [`matches()`]; the first match wins.
     const INITIAL: &'static [(&'static str, Initial)];
 
     /// Patterns of parameters that take no part in the logits, although the
-    /// reference carries them. See [`matches`].
+    /// reference carries them. See [`matches()`].
     const DEAD: &'static [&'static str] = &[];
 
     /// Tensors that the reference registers twice, as (other name, name here):

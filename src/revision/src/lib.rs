@@ -8,12 +8,15 @@
 //! | revision | sources |
 //! |---|---|
 //! | `network.<name>` | the network's files and, transitively, the layers and operations whose public names it uses |
-//! | `data` | what computes pixels, masks, splits and order: decoding, resizing, splits, phantoms, augmentation, random numbers |
-//! | `pack` | how computed images are kept and read again; names packs, and is in no key |
-//! | `train` | everything else in the worker that touches the weights, with the operations it uses |
-//! | `cost` | the cost ledger |
-//! | `metric` | scores and the evaluation loop |
+//! | `pixels` | `src/pixels`, what computes pixels, masks, splits and order, with the random numbers and vector loops it stands on |
+//! | `pack` | `src/datasets/src/pack`, how computed images are kept and read again; names packs, and is in no key |
+//! | `train` | `src/train/src/learn`, what touches the weights, with the operations it uses |
+//! | `cost` | `src/train/src/cost`, the cost ledger |
+//! | `metric` | `src/spec/src/metric` and `src/train/src/evaluate`, scores and the evaluation loop |
 //! | `library.*` | locked versions of the crates that compute |
+//!
+//! Each is a folder: what lies in it counts, and no list says otherwise. In all of them
+//! `tests.rs` and `tests/` are left out, and `error.rs`, which holds the words of errors.
 
 mod lock;
 mod tokens;
@@ -28,76 +31,19 @@ pub use tokens::{Source, digest};
 /// Revision name -> hex digest (or, for `library.*`, the versions as text).
 pub type Revisions = BTreeMap<String, String>;
 
-/// Files of the worker that do not belong to the revision `train`, with the
-/// reason. Everything else under `src/train/src` does.
-const NOT_TRAIN: &[(&str, &str)] = &[
-    ("dyglnet", "a network: network.dyglnet"),
-    ("net.rs", "the registry: adding a network moves nobody's results"),
-    ("augment", "revision data"),
-    ("cost", "counts and measures, and makes no result"),
-    ("evaluate", "revision metric"),
-    ("bits", "digests what is computed and makes no result"),
-    ("views.rs", "draws pictures for people"),
-    ("forward.rs", "the verb `model forward` makes no result"),
-    ("import", "the verb `model import` makes files that are keyed by their digest"),
-    ("predict", "the verb `predict` makes no result"),
-    ("preflight.rs", "measures and throws away"),
-    ("main.rs", "dispatch"),
-    ("work.rs", "reads the job and writes the record"),
-    ("tell.rs", "events"),
-    ("lib.rs", "module list"),
+/// Where random numbers come from.
+const RANDOM: &str = "src/base/src/random.rs";
+
+/// Revisions that are what lies in some folders, and no more.
+const FOLDERS: &[(&str, &[&str])] = &[
+    ("pixels", &["src/pixels/src", RANDOM, "src/base/src/vector.rs"]),
+    ("pack", &["src/datasets/src/pack"]),
+    ("metric", &["src/spec/src/metric", "src/train/src/evaluate"]),
 ];
 
-/// Files of `src/harness/src/data` that compute pixels, masks, splits or the order of
-/// images: the revision `data`. A file in neither list counts as one of these, and a test
-/// fails until it is in one.
-#[cfg(test)]
-const DATA: &[&str] = &[
-    "dataset.rs",
-    "decode.rs",
-    "decode",
-    "lanczos.rs",
-    "manifest.rs",
-    "mask",
-    "merge.rs",
-    "phantom",
-    "prepare.rs",
-    "resize.rs",
-    "role.rs",
-    "split/mod.rs",
-    "split/folds.rs",
-    "split/groups.rs",
-    "vector.rs",
-];
-
-/// Files of `src/harness/src/data` that do not belong to the revision `data`, with the
-/// reason: what they find is in the key by the digests of content and split.
-const NOT_DATA: &[(&str, &str)] = &[
-    ("error.rs", "words"),
-    ("facts.rs", "tells what was found"),
-    ("files.rs", "hashes files: the hashes are in the digest of the content"),
-    ("group_table.rs", "reads groups: the digest of the content"),
-    ("ingest.rs", "registers: ids, parts, groups and files are in the digest of the content"),
-    ("left_over.rs", "tells of pictures in no pair"),
-    ("looked.rs", "reads a pair while it is registered: its files are in the digest of the content"),
-    ("mod.rs", "module list, and the digests themselves"),
-    ("names.rs", "which names there are"),
-    ("official.rs", "checksums that others published"),
-    ("outputs.rs", "knows pictures that dygl wrote"),
-    ("pack", "revision pack"),
-    ("pattern.rs", "finds files: the digest of the content"),
-    ("problem.rs", "words"),
-    ("registry.rs", "keeps registrations"),
-    ("rules.rs", "parts and groups: the digest of the content"),
-    ("scan", "pairs files: the digest of the content"),
-    ("scan.rs", "finds files: the digest of the content"),
-    ("split/error.rs", "words"),
-    ("split/file.rs", "reads lists: the digest of the split"),
-    ("text.rs", "names and lines: what they say is in the digests"),
-    ("tree.rs", "lists files"),
-    ("unpack.rs", "gets files out of archives"),
-    ("user.rs", "reads manifests: what they say is in the digest of the content"),
-];
+/// Revisions that are what lies in some folders, with the layers and operations that it uses.
+const USERS: &[(&str, &[&str])] =
+    &[("train", &["src/train/src/learn", RANDOM]), ("cost", &["src/train/src/cost", TOLD[0], TOLD[1]])];
 
 /// How a pass tells what it does, and how it is recorded: belong to the revision
 /// `cost` alone.
@@ -112,48 +58,20 @@ const FOREIGN: &str = "src/nn/src/op/torch";
 /// A source that cannot be read or is no Rust; the message names the file.
 pub fn of_workspace(root: &Path) -> io::Result<Revisions> {
     let mut revisions = Revisions::new();
-    let harness = root.join("src/harness/src");
-    let train = root.join("src/train/src");
-    let random = harness.join("random.rs");
-
-    let mut data = rust_files(&harness.join("data"))?;
-    let is_data = |file: &PathBuf| {
-        let inside = file.strip_prefix(harness.join("data")).unwrap_or(file);
-        !NOT_DATA.iter().any(|(name, _)| inside.starts_with(name))
+    let all = |folders: &[&str]| -> io::Result<Vec<PathBuf>> {
+        let files = folders.iter().map(|folder| rust_files(&root.join(folder)));
+        Ok(files.collect::<io::Result<Vec<_>>>()?.concat())
     };
-    data.retain(is_data);
-    data.extend(rust_files(&train.join("augment"))?);
-    data.push(random.clone());
-    revisions.insert("data".into(), digest(&read(root, data)?));
-
-    let pack = rust_files(&harness.join("data/pack"))?;
-    revisions.insert("pack".into(), digest(&read(root, pack)?));
-
-    let mut metric = rust_files(&harness.join("metric"))?;
-    metric.extend(rust_files(&train.join("evaluate"))?);
-    metric.extend(rust_files(&train.join("evaluate.rs"))?);
-    revisions.insert("metric".into(), digest(&read(root, metric)?));
-
-    let mut training = vec![random];
-    for file in rust_files(&train)? {
-        let inside = file.strip_prefix(&train).unwrap_or(&file);
-        let first = inside.components().next().map(|c| c.as_os_str().to_string_lossy().into_owned());
-        let first = first.unwrap_or_default();
-        let stem = first.trim_end_matches(".rs");
-        if !NOT_TRAIN.iter().any(|(name, _)| name.trim_end_matches(".rs") == stem) {
-            training.push(file);
-        }
+    for (name, folders) in FOLDERS {
+        revisions.insert((*name).into(), digest(&read(root, all(folders)?)?));
     }
+
     // Layers and operations, and what networks declare about themselves.
     let shared = shared(root)?;
-    let training = read(root, training)?;
-    revisions.insert("train".into(), digest(&with_used(training, &shared)));
-    let mut costs = rust_files(&train.join("cost"))?;
-    for file in TOLD {
-        costs.extend(rust_files(&root.join(file))?);
+    for (name, folders) in USERS {
+        let own = read(root, all(folders)?)?;
+        revisions.insert((*name).into(), digest(&with_used(own, &shared)));
     }
-    let costs = read(root, costs)?;
-    revisions.insert("cost".into(), digest(&with_used(costs, &shared)));
     for (network, files) in networks(root)? {
         let own = read(root, files)?;
         revisions.insert(format!("network.{network}"), digest(&with_used(own, &shared)));
@@ -182,14 +100,13 @@ fn files_of_network(root: &Path, network: &str) -> io::Result<Vec<String>> {
 /// A folder that cannot be listed.
 pub fn watched(root: &Path) -> io::Result<Vec<PathBuf>> {
     let mut files = vec![root.join("Cargo.lock")];
-    for folder in
-        ["src/harness/src/data", "src/harness/src/metric", "src/nn/src", "baselines/src", "src/train/src"]
-    {
+    let computing = ["src/nn/src", "baselines/src", "src/train/src/dyglnet"];
+    let folders = FOLDERS.iter().chain(USERS).flat_map(|(_, folders)| folders.iter().copied());
+    for folder in folders.chain(computing) {
         files.push(root.join(folder));
         files.extend(rust_files(&root.join(folder))?);
     }
     files.extend(foreign_files(&root.join(FOREIGN)).unwrap_or_default());
-    files.push(root.join("src/harness/src/random.rs"));
     Ok(files)
 }
 
@@ -263,10 +180,10 @@ fn named(path: &Path, error: &dyn std::fmt::Display) -> io::Error {
 }
 
 /// The `.rs` files at or below `path`, sorted; none if it does not exist.
-/// `tests.rs` and what lies in a folder `tests` hold unit tests alone.
+/// `tests.rs` and what lies in a folder `tests` hold unit tests alone, `error.rs` words.
 fn rust_files(path: &Path) -> io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
-    if path.file_stem().is_some_and(|stem| stem == "tests") {
+    if path.file_stem().is_some_and(|stem| stem == "tests" || stem == "error") {
         return Ok(files);
     }
     if path.is_dir() {
@@ -302,14 +219,15 @@ mod tests {
         let dir = tempfile::tempdir().expect("temporary folder");
         for (path, text) in [
             ("Cargo.lock", "[[package]]\nname = \"burn\"\nversion = \"0.22.1\"\n"),
-            ("src/harness/src/random.rs", "pub struct Stream;"),
-            ("src/harness/src/data/mod.rs", "pub fn digest_of() {}"),
-            ("src/harness/src/data/decode.rs", "pub fn rgb() {}"),
-            ("src/harness/src/data/error.rs", "pub enum DataError { A }"),
-            ("src/harness/src/data/pack/file.rs", "pub fn open() {}"),
-            ("src/harness/src/data/split/file.rs", "pub fn read() {}"),
-            ("src/harness/src/data/split/folds.rs", "pub fn k_fold() {}"),
-            ("src/harness/src/metric/mod.rs", "pub fn dice() {}"),
+            ("src/base/src/random.rs", "pub struct Stream;"),
+            ("src/pixels/src/lib.rs", "pub mod decode;"),
+            ("src/pixels/src/decode.rs", "pub fn rgb() {}"),
+            ("src/pixels/src/error.rs", "pub enum PixelError { A }"),
+            ("src/pixels/src/split/folds.rs", "pub fn k_fold() {}"),
+            ("src/pixels/src/augment/mod.rs", "fn flip() {}"),
+            ("src/datasets/src/ingest.rs", "pub fn ingest() {}"),
+            ("src/datasets/src/pack/file.rs", "pub fn open() {}"),
+            ("src/spec/src/metric/mod.rs", "pub fn dice() {}"),
             ("src/nn/src/layer/conv.rs", "pub struct Conv; impl Conv { fn f() { gelu() } }"),
             ("src/nn/src/layer/dyt.rs", "pub struct DyT;"),
             ("src/nn/src/op/gelu.rs", "pub trait Gelu {} pub fn gelu() { erf() }"),
@@ -318,9 +236,8 @@ mod tests {
             ("baselines/src/lib.rs", "pub mod unet;"),
             ("baselines/src/unet.rs", "use dygl_nn::Conv; struct UNet(Conv);"),
             ("src/train/src/dyglnet/mod.rs", "use dygl_nn::{Conv, DyT}; struct DyGLNet(Conv, DyT);"),
-            ("src/train/src/augment/mod.rs", "fn flip() {}"),
-            ("src/train/src/evaluate.rs", "fn evaluate() {}"),
-            ("src/train/src/fit.rs", "fn fit() { adamw() }"),
+            ("src/train/src/evaluate/mod.rs", "fn evaluate() {}"),
+            ("src/train/src/learn/fit.rs", "fn fit() { adamw() }"),
             ("src/train/src/net.rs", "enum Net {}"),
         ] {
             write(dir.path(), path, text);
@@ -381,20 +298,19 @@ mod tests {
             ("src/nn/src/op/kernel.rs", "impl Gelu for Flex { fn f() { 2 } }", &both),
             ("src/nn/src/op/adamw.rs", "pub fn adamw() { 2 }", &["train"]),
             ("baselines/src/unet.rs", "use dygl_nn::Conv; struct UNet(Conv, Conv);", &["network.unet"]),
-            ("src/train/src/augment/mod.rs", "fn flip() { no() }", &["data"]),
-            // On both sides of the border through the room of data.
-            ("src/harness/src/data/decode.rs", "pub fn rgb() { 1 }", &["data"]),
-            ("src/harness/src/data/split/folds.rs", "pub fn k_fold() { 1 }", &["data"]),
-            ("src/harness/src/data/error.rs", "pub enum DataError { B }", &[]),
-            ("src/harness/src/data/split/file.rs", "pub fn read() { 1 }", &[]),
-            ("src/harness/src/data/mod.rs", "pub fn digest_of() { 1 }", &[]),
-            ("src/harness/src/data/pack/file.rs", "pub fn open() { 1 }", &["pack"]),
-            // A file that nobody has put on a side counts.
-            ("src/harness/src/data/newer.rs", "pub fn level() {}", &["data"]),
-            ("src/harness/src/metric/mod.rs", "pub fn dice() { 1 }", &["metric"]),
-            ("src/train/src/evaluate.rs", "fn evaluate() { 1 }", &["metric"]),
-            ("src/train/src/fit.rs", "fn fit() { adamw() + 1 }", &["train"]),
-            ("src/harness/src/random.rs", "pub struct Stream(u8);", &["data", "train"]),
+            ("src/pixels/src/augment/mod.rs", "fn flip() { no() }", &["pixels"]),
+            ("src/pixels/src/decode.rs", "pub fn rgb() { 1 }", &["pixels"]),
+            ("src/pixels/src/split/folds.rs", "pub fn k_fold() { 1 }", &["pixels"]),
+            ("src/pixels/src/newer.rs", "pub fn level() {}", &["pixels"]),
+            // Words, and what finds and registers files.
+            ("src/pixels/src/error.rs", "pub enum PixelError { B }", &[]),
+            ("src/datasets/src/ingest.rs", "pub fn ingest() { 1 }", &[]),
+            ("src/datasets/src/pack/file.rs", "pub fn open() { 1 }", &["pack"]),
+            ("src/spec/src/metric/mod.rs", "pub fn dice() { 1 }", &["metric"]),
+            ("src/train/src/evaluate/mod.rs", "fn evaluate() { 1 }", &["metric"]),
+            ("src/train/src/learn/fit.rs", "fn fit() { adamw() + 1 }", &["train"]),
+            ("src/train/src/work.rs", "fn work() {}", &[]),
+            ("src/base/src/random.rs", "pub struct Stream(u8);", &["pixels", "train"]),
             ("src/train/src/net.rs", "enum Net { UNet }", &[]),
             ("Cargo.lock", "[[package]]\nname = \"burn\"\nversion = \"0.23.0\"\n", &["library.tensor"]),
         ] {
@@ -402,50 +318,46 @@ mod tests {
         }
     }
 
-    /// Lists that are kept by hand are whole: every file is on one side of the border,
-    /// and every entry names a file.
+    /// A folder that was renamed would leave its revision empty and never moving.
     #[test]
-    fn every_file_of_data_is_on_one_side_of_the_border() {
+    fn every_folder_of_a_revision_holds_code() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-        let folder = root.join("src/harness/src/data");
-        let inside = |file: &PathBuf| file.strip_prefix(&folder).expect("inside").to_owned();
-        let files: Vec<PathBuf> = rust_files(&folder).expect("listed").iter().map(inside).collect();
-        assert!(files.len() > 30, "{files:?}");
-        let sides = |file: &Path| {
-            let computes = DATA.iter().filter(|name| file.starts_with(name)).count();
-            computes + NOT_DATA.iter().filter(|(name, _)| file.starts_with(name)).count()
-        };
-        let wrong: Vec<String> = files
-            .iter()
-            .filter(|file| sides(file) != 1)
-            .map(|file| format!("{} is in {} of the lists DATA and NOT_DATA", file.display(), sides(file)))
-            .collect();
-        assert!(wrong.is_empty(), "put each into one list of src/revision/src/lib.rs:\n{}", wrong.join("\n"));
-        for name in DATA.iter().chain(NOT_DATA.iter().map(|(name, _)| name)) {
-            assert!(
-                files.iter().any(|file| file.starts_with(name)),
-                "{name} is no file of {}",
-                folder.display()
-            );
+        for (name, folders) in FOLDERS.iter().chain(USERS) {
+            for folder in *folders {
+                assert!(!rust_files(&root.join(folder)).expect("listed").is_empty(), "{name}: {folder}");
+            }
         }
     }
 
+    /// Of this workspace: words of registration move no key, a filter of resizing moves
+    /// that of every cell.
     #[test]
-    fn every_exception_of_the_revision_train_is_a_file() {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../train/src");
-        for (name, _) in NOT_TRAIN {
-            assert!(folder.join(name).exists(), "{name} is no file of {}", folder.display());
-        }
-        for file in TOLD {
-            assert!(Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(file).is_file(), "{file}");
-        }
+    fn an_edit_of_this_workspace_moves_what_it_should() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let pixels = || rust_files(&root.join("src/pixels/src")).expect("listed");
+        let sources = read(&root, pixels()).expect("read");
+        let with = |label: &str, from: &str, to: &str| {
+            let text = fs::read_to_string(root.join(label)).expect("read");
+            assert!(text.contains(from), "{label} lacks `{from}`");
+            let edited = Source::parse(label, &text.replacen(from, to, 1)).expect("Rust");
+            let mut sources = sources.clone();
+            match sources.iter_mut().find(|source| source.label == label) {
+                Some(source) => *source = edited,
+                None => assert!(!label.starts_with("src/pixels/") || label.ends_with("/error.rs"), "{label}"),
+            }
+            digest(&sources)
+        };
+        let now = digest(&sources);
+        assert_eq!(now, with("src/pixels/src/error.rs", "does not decode", "cannot be decoded"));
+        assert_eq!(now, with("src/datasets/src/error.rs", "is not registered", "was never registered"));
+        assert_ne!(now, with("src/pixels/src/lanczos.rs", "LOBES: f32 = 3.0", "LOBES: f32 = 2.0"));
     }
 
     #[test]
     fn comments_formatting_and_tests_move_nothing() {
         let edit = "//! docs\n// note\n/// Fits.\n#[doc = \"x\"]\nfn   fit( ) {\n adamw(\n)}\n#[cfg(test)]\nmod tests { fn t() {} }\n#[cfg(all(test, unix))]\nmod more { fn t() {} }\n";
-        assert_eq!(moved("src/train/src/fit.rs", edit), Vec::<String>::new());
-        for tests in ["src/train/src/augment/tests.rs", "src/harness/src/data/tests/golden.rs"] {
+        assert_eq!(moved("src/train/src/learn/fit.rs", edit), Vec::<String>::new());
+        for tests in ["src/pixels/src/augment/tests.rs", "src/pixels/src/decode/tests/golden.rs"] {
             assert_eq!(moved(tests, "fn helper() {}"), Vec::<String>::new());
         }
     }
@@ -471,7 +383,7 @@ mod tests {
     #[test]
     fn a_broken_source_is_named() {
         let dir = house();
-        write(dir.path(), "src/train/src/fit.rs", "fn fit( {");
+        write(dir.path(), "src/train/src/learn/fit.rs", "fn fit( {");
         let error = of_workspace(dir.path()).expect_err("no Rust").to_string();
         assert!(error.contains("fit.rs"), "{error}");
     }

@@ -14,20 +14,20 @@ use std::path::PathBuf;
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
-use dygl::exit::Exit;
-use dygl::random::Stream;
-use dygl::spec::name::Named;
-use dygl::spec::network::{NETWORKS, Network, Values};
-use dygl::spec::protocol::{DecayExclude, Optimizer, OptimizerName};
+use dygl_base::exit::Exit;
+use dygl_base::random::Stream;
 use dygl_nn::op::{autocast, noise};
 use dygl_nn::vector::Level;
+use dygl_spec::name::Named;
+use dygl_spec::network::{NETWORKS, Network, Values};
+use dygl_spec::protocol::{DecayExclude, Optimizer, OptimizerName};
 
-use crate::init::initialise_for;
-use crate::loss::{REFERENCE, mean_loss};
+use crate::learn::init::initialise_for;
+use crate::learn::loss::{REFERENCE, mean_loss};
+use crate::learn::optim::{AdamW, GradientSet};
+use crate::learn::tensors::Tensors;
+use crate::learn::weights;
 use crate::net::Net;
-use crate::optim::{AdamW, GradientSet};
-use crate::tensors::Tensors;
-use crate::weights;
 
 mod operations;
 
@@ -190,7 +190,7 @@ impl Subject {
     fn of(model: &str) -> Result<Self, BitsError> {
         let refused = |message: String| BitsError::Model { model: model.to_owned(), message };
         let named = Named::parse(model).map_err(|error| refused(format!("{error:?}")))?;
-        let listed = dygl::spec::network::resolve(&named).map_err(|error| refused(error.to_string()))?.0;
+        let listed = dygl_spec::network::resolve(&named).map_err(|error| refused(error.to_string()))?.0;
         let side = (SIDE..).find(|side| listed.check_size(*side).is_ok()).unwrap_or(SIDE);
         let mut subject = Self { model: model.to_owned(), named, side, initial: Tensors::new() };
         subject.initial = weights::snapshot(&initialise_for(&subject.named, subject.build()?, SEED));

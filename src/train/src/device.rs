@@ -4,13 +4,13 @@
 use std::path::PathBuf;
 
 use burn::tensor::Device;
-use dygl::exec::devices::{Devices, Offer};
-use dygl::exit::Exit;
-use dygl::key::numerics;
+use dygl_base::exit::Exit;
+use dygl_exec::devices::{Devices, Offer};
 use dygl_nn::vector::Level;
+use dygl_store::key::numerics;
 
 #[cfg(feature = "tch")]
-use crate::torch;
+use crate::learn::torch;
 
 /// A device to compute on.
 #[derive(Debug, Clone)]
@@ -128,7 +128,7 @@ pub fn all() -> Result<Devices, DeviceError> {
                 }
             }
         }
-        devices.libtorch = Some(dygl::exec::devices::Libtorch {
+        devices.libtorch = Some(dygl_exec::devices::Libtorch {
             version: loaded.version,
             path: loaded.path.display().to_string(),
             no_cuda,

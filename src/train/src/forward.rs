@@ -6,15 +6,15 @@ use std::path::{Path, PathBuf};
 
 use burn::module::Module;
 use burn::tensor::{FloatDType, Tensor, TensorData};
-use dygl::exit::Exit;
-use dygl::spec::name::{NameError, Named};
-use dygl::spec::network::{self, Network, NetworkError};
+use dygl_base::exit::Exit;
+use dygl_spec::name::{NameError, Named};
+use dygl_spec::network::{self, Network, NetworkError};
 
 use crate::device::{self, DeviceError};
-use crate::loss::{self, LossParts};
+use crate::learn::loss::{self, LossParts};
+use crate::learn::tensors::{self, TensorFileError, Tensors};
+use crate::learn::weights::{self, WeightsError};
 use crate::net::Net;
-use crate::tensors::{self, TensorFileError, Tensors};
-use crate::weights::{self, WeightsError};
 
 /// Arguments of `dygl-worker forward`.
 #[derive(Debug, Clone, clap::Args)]
@@ -27,16 +27,16 @@ pub struct Arguments {
     /// Weights under the reference's names.
     #[arg(long, value_name = "FILE")]
     pub weights: PathBuf,
-    /// Tensor `input` [B,3,H,W], f32.
+    /// Tensor `input` `[B,3,H,W]`, f32.
     #[arg(long, value_name = "FILE")]
     pub input: PathBuf,
-    /// Where tensor `logits` [B,1,H,W] goes.
+    /// Where tensor `logits` `[B,1,H,W]` goes.
     #[arg(long, value_name = "FILE")]
     pub output: PathBuf,
     /// Batch statistics; prints the loss and writes the gradients.
     #[arg(long, requires = "target", requires = "gradients")]
     pub train: bool,
-    /// Tensor `target` [B,1,H,W], f32, values in 0..1.
+    /// Tensor `target` `[B,1,H,W]`, f32, values in 0..1.
     #[arg(long, value_name = "FILE", requires = "train")]
     pub target: Option<PathBuf>,
     /// Where the gradients go, under the reference's names.
@@ -236,7 +236,7 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::init::initialise;
+    use crate::learn::init::initialise;
 
     /// A folder with intact weights of the plain U-Net.
     struct Bench {

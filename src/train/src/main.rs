@@ -6,10 +6,10 @@ use std::process::Command;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
+use dygl_base::exit::{Exit, in_full};
 #[cfg(feature = "tch")]
-use dygl::exec::ENVIRONMENT;
-use dygl::exit::{Exit, in_full};
-use dygl::ledger::Size;
+use dygl_exec::ENVIRONMENT;
+use dygl_spec::ledger::Size;
 use dygl_train::{bits, cost, device, forward, import, predict, preflight, views, work};
 
 #[derive(Debug, Parser)]

@@ -2,8 +2,6 @@
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
-use dygl::spec::name::Named;
-use dygl::spec::network::{self, NetworkError};
 use dygl_baselines::attention_unet::{AttentionUNet, AttentionUNetConfig};
 use dygl_baselines::bef_unet::{BefUnet, BefUnetConfig};
 use dygl_baselines::cmunext_l::{CmuNext, CmuNextConfig};
@@ -17,9 +15,11 @@ use dygl_baselines::swin_unet::{SwinUnet, SwinUnetConfig};
 use dygl_baselines::unet::{UNet, UNetConfig};
 use dygl_baselines::unetpp::{UNetPlusPlus, UNetPlusPlusConfig};
 use dygl_nn::network::{Backbone, Initial, Network, Options};
+use dygl_spec::name::Named;
+use dygl_spec::network::{self, NetworkError};
 
 use crate::dyglnet::{DyGLNet, DyGLNetConfig};
-use crate::weights;
+use crate::learn::weights;
 
 #[cfg(test)]
 mod guard;

@@ -6,20 +6,21 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use burn::module::Module;
-use dygl::data::{DataError, Dataset, Partition, Registry, Scored};
-use dygl::exec::preflight::{Measured, Task};
+use dygl_datasets::{DataError, Dataset, Registry};
+use dygl_exec::preflight::{Measured, Task};
+use dygl_pixels::{Partition, Scored};
 use rayon::prelude::*;
 
-use crate::batch;
-use crate::checkpoint::State;
 use crate::device::{self, Backend, DeviceError};
 use crate::evaluate::{self, EvaluateError};
-use crate::fit::{FitError, Training};
-use crate::init;
+use crate::learn::batch;
+use crate::learn::checkpoint::State;
+use crate::learn::fit::{FitError, Training};
+use crate::learn::init;
+use crate::learn::optim::AdamW;
+use crate::learn::schedule::LearningRate;
+use crate::learn::weights;
 use crate::net::Net;
-use crate::optim::AdamW;
-use crate::schedule::LearningRate;
-use crate::weights;
 use crate::work;
 
 /// More steps than these are not measured, however fast they are.
@@ -175,9 +176,9 @@ fn steps(
 
 #[cfg(test)]
 mod tests {
-    use dygl::plan::Cell;
-    use dygl::spec::name::Named;
-    use dygl::spec::standard_protocol;
+    use dygl_spec::name::Named;
+    use dygl_spec::plan::Cell;
+    use dygl_spec::standard_protocol;
 
     use super::*;
 
@@ -194,7 +195,7 @@ mod tests {
             asked: dataset.clone(),
             dataset,
             seed: 42,
-            protocol,
+            protocol: protocol.into(),
             pretrained: None,
         };
         let task = Task {

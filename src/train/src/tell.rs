@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use dygl::exec::event::WorkerEvent;
+use dygl_exec::event::WorkerEvent;
 
 /// Steps are told at most this often.
 const PACE: Duration = Duration::from_millis(250);

@@ -3,14 +3,13 @@
 
 use std::path::{Path, PathBuf};
 
-use dygl::data::prepare::Form;
-use dygl::data::{DataError, Dataset, Registry};
-use dygl::exec::views::{FILE, Views, image_name, mask_name};
-use dygl::exit::Exit;
+use dygl_base::exit::Exit;
+use dygl_datasets::{DataError, Dataset, Registry};
+use dygl_exec::views::{FILE, Views, image_name, mask_name};
+use dygl_pixels::augment;
+use dygl_pixels::prepare::Form;
 use image::{GrayImage, ImageError, RgbImage};
 use rayon::prelude::*;
-
-use crate::augment;
 
 /// Why there are no views; completes "failed to".
 #[derive(Debug, thiserror::Error)]

@@ -6,21 +6,22 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use dygl::data::pack::Cache;
-use dygl::data::prepare::Form;
-use dygl::data::{DataError, Dataset, Partition, Registry};
-use dygl::exec::PARENT;
-use dygl::exec::event::WorkerEvent;
-use dygl::exec::facts;
-use dygl::exec::job::{self, Job, Task};
-use dygl::exit::{Exit, in_full};
-use dygl::key::revision::Revisions;
-use dygl::store::record::{self, DatasetFacts, EvalRecord, Outcome, Provenance, TrainRecord};
+use dygl_base::exit::{Exit, in_full};
+use dygl_datasets::pack::Cache;
+use dygl_datasets::{DataError, Dataset, Registry};
+use dygl_exec::PARENT;
+use dygl_exec::event::WorkerEvent;
+use dygl_exec::facts;
+use dygl_exec::job::{self, Job, Task};
+use dygl_pixels::Partition;
+use dygl_pixels::prepare::Form;
+use dygl_store::key::revision::Revisions;
+use dygl_store::record::{self, DatasetFacts, EvalRecord, Outcome, Provenance, TrainRecord};
 use rustix::process::Signal;
 
 use crate::device::{self, Backend, DeviceError};
 use crate::evaluate;
-use crate::fit::{self, Fitted};
+use crate::learn::fit::{self, Fitted};
 use crate::tell::Teller;
 
 /// Why a job could not even be begun.
@@ -90,7 +91,7 @@ pub fn run(folder: &Path) -> Result<Exit, WorkError> {
 /// The dataset with its images packed, where the store can hold them.
 fn packed(dataset: &Dataset, job: &Job, teller: &mut Teller) -> Result<Dataset, DataError> {
     // What decodes, resizes and packs: these revisions tell its versions apart.
-    let code = ["data", "library.image", "pack"].map(|name| job.revisions.get(name)).join(" ");
+    let code = ["pixels", "library.image", "pack"].map(|name| job.revisions.get(name)).join(" ");
     let form = Form::of(&job.cell.protocol);
     let telling = Mutex::new(teller);
     let attached = Cache::at(&job.root).attach(dataset, form, &code, &|done, images| {

@@ -5,7 +5,7 @@ pictures given by formula, step by step, with stated parameters.
     python tests/golden/augment/make.py
 
 Each NAME.png is RGBA: the image, and the mask as alpha. The same formulas
-stand in src/train/src/augment/tests/golden.rs; nothing here is drawn at random.
+stand in src/pixels/src/augment/tests/golden.rs; nothing here is drawn at random.
 """
 
 import json

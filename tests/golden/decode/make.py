@@ -1,5 +1,5 @@
 """JPEG streams of every way that colours are thinned out, for the test that decoding
-gives the same pixels on every machine (`src/harness/src/data/decode/tests.rs`).
+gives the same pixels on every machine (`src/pixels/src/decode/tests.rs`).
 
     pip install numpy==2.4.6 pillow==13.0.0
     python make.py

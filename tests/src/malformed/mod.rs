@@ -6,7 +6,7 @@ mod bombs;
 mod fields;
 mod good;
 
-use dygl::random::Stream;
+use dygl_base::random::Stream;
 
 pub use good::{Good, crafted, real};
 

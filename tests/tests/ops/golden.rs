@@ -8,8 +8,8 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 use burn::tensor::{DType, Device};
-use dygl::spec::protocol::{Loss, Pooling};
 use dygl_nn::op::{Convolution, Corners};
+use dygl_spec::protocol::{Loss, Pooling};
 use dygl_tests::kept::Kept;
 use serde::Deserialize;
 use serde_json::Value;

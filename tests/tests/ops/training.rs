@@ -1,10 +1,10 @@
 //! What only training has: the loss, the optimizer, and noise.
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
-use dygl::spec::protocol::{Loss, Pooling};
 use dygl_nn::op::{self, AdamWStep};
+use dygl_spec::protocol::{Loss, Pooling};
 use dygl_tests::arrays::unit;
-use dygl_train::loss;
+use dygl_train::learn::loss;
 use proptest::prelude::*;
 
 use super::difference::derives;

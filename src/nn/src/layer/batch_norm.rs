@@ -44,13 +44,13 @@ impl BatchNorm2dConfig {
 /// statistics.
 #[derive(Module, Debug)]
 pub struct BatchNorm2d {
-    /// Scale [C].
+    /// Scale `[C]`.
     pub weight: Param<Tensor<1>>,
-    /// Shift [C].
+    /// Shift `[C]`.
     pub bias: Param<Tensor<1>>,
-    /// Running mean [C].
+    /// Running mean `[C]`.
     pub running_mean: Buffer,
-    /// Running unbiased variance [C].
+    /// Running unbiased variance `[C]`.
     pub running_var: Buffer,
 }
 
@@ -120,7 +120,7 @@ impl BatchNorm2d {
         normal * all(row(self.weight.val())) + all(row(self.bias.val()))
     }
 
-    /// What evaluation normalises with: scale, shift, mean and variance [C]; and
+    /// What evaluation normalises with: scale, shift, mean and variance `[C]`; and
     /// what is added to the variance.
     pub(super) fn given(&self) -> ([Tensor<1>; 4], f64) {
         let (mean, var) = (self.running_mean.value(), self.running_var.value());
@@ -132,7 +132,7 @@ impl BatchNorm2d {
     }
 
     /// Moves the running statistics towards a batch's mean and biased
-    /// variance [C] of `n` values each.
+    /// variance `[C]` of `n` values each.
     fn follow(&self, n: f64, mean: Tensor<1>, var: Tensor<1>) {
         let like = self.running_mean.value().dtype();
         let (mean, var) = (mean.cast(like), var.cast(like));

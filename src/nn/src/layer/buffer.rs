@@ -20,7 +20,7 @@ pub fn is_buffer(name: &str) -> bool {
     matches!(name.rsplit('.').next(), Some("running_mean" | "running_var"))
 }
 
-/// A tensor [C] outside the gradient that `forward` may replace. It is visited
+/// A tensor `[C]` outside the gradient that `forward` may replace. It is visited
 /// and mapped like a parameter; tell it apart by [`is_buffer`].
 pub struct Buffer {
     id: ParamId,

@@ -70,7 +70,7 @@ impl Conv2dConfig {
 pub struct Conv2d {
     /// [out, in / groups, k, k].
     pub weight: Param<Tensor<4>>,
-    /// [out].
+    /// `[out]`.
     pub bias: Option<Param<Tensor<1>>>,
     stride: usize,
     padding: usize,

@@ -51,7 +51,7 @@ impl ConvTranspose2dConfig {
 pub struct ConvTranspose2d {
     /// [in, out, k, k].
     pub weight: Param<Tensor<4>>,
-    /// [out].
+    /// `[out]`.
     pub bias: Param<Tensor<1>>,
     stride: usize,
     padding: usize,

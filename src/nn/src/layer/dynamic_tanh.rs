@@ -32,11 +32,11 @@ impl DynamicTanhConfig {
 /// y = weight_c tanh(alpha x) + bias_c.
 #[derive(Module, Debug)]
 pub struct DynamicTanh {
-    /// Slope at zero, shared by all channels [1].
+    /// Slope at zero, shared by all channels `[1]`.
     pub alpha: Param<Tensor<1>>,
-    /// Scale [C].
+    /// Scale `[C]`.
     pub weight: Param<Tensor<1>>,
-    /// Shift [C].
+    /// Shift `[C]`.
     pub bias: Param<Tensor<1>>,
 }
 

@@ -37,9 +37,9 @@ impl GroupNormConfig {
 /// variance), then scales and shifts each channel.
 #[derive(Module, Debug)]
 pub struct GroupNorm {
-    /// Scale [C].
+    /// Scale `[C]`.
     pub weight: Param<Tensor<1>>,
-    /// Shift [C].
+    /// Shift `[C]`.
     pub bias: Param<Tensor<1>>,
     groups: usize,
 }

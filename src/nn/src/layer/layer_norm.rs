@@ -39,9 +39,9 @@ impl LayerNormConfig {
 /// feature.
 #[derive(Module, Debug)]
 pub struct LayerNorm {
-    /// Scale [features].
+    /// Scale `[features]`.
     pub weight: Param<Tensor<1>>,
-    /// Shift [features].
+    /// Shift `[features]`.
     pub bias: Param<Tensor<1>>,
     epsilon: f64,
 }

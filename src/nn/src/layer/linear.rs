@@ -40,7 +40,7 @@ impl LinearConfig {
 pub struct Linear {
     /// [out, in].
     pub weight: Param<Tensor<2>>,
-    /// [out].
+    /// `[out]`.
     pub bias: Option<Param<Tensor<1>>>,
 }
 

@@ -16,7 +16,7 @@ use super::spread;
 
 /// softmax(q k^T scale + bias) v of packed [B, N, 3 h d], which holds for each token
 /// its queries, keys and values, in this order, each head-major; bias broadcast to
-/// [B, h, N, N]. Gives [B, h, N, d], as [`attention`](super::attention) does.
+/// [B, h, N, N]. Gives [B, h, N, d], as [`attention()`](super::attention()) does.
 pub fn attention_packed(packed: Tensor<3>, heads: usize, scale: f64, bias: Option<Tensor<4>>) -> Tensor<4> {
     let [batch, tokens, features] = packed.dims();
     let each = [batch, heads, tokens, features / (3 * heads)];

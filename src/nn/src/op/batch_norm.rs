@@ -12,7 +12,7 @@ use burn::tensor::{DType, Tensor};
 use super::backend::is_flex;
 use super::{Activation, batch_norm_train_then};
 
-/// Batch norm with given statistics: x [B, C, H, W], the others [C].
+/// Batch norm with given statistics: x [B, C, H, W], the others `[C]`.
 pub fn batch_norm(
     x: Tensor<4>,
     weight: Tensor<1>,
@@ -24,7 +24,7 @@ pub fn batch_norm(
     burn::tensor::module::batch_norm(x, weight, bias, mean, var, epsilon)
 }
 
-/// Batch norm with the batch's own statistics: x [B, C, H, W], the others [C].
+/// Batch norm with the batch's own statistics: x [B, C, H, W], the others `[C]`.
 /// Gives (y, mean, biased variance), the latter two off the gradient tape. In
 /// f64 it is composed of burn's own.
 pub fn batch_norm_train(
@@ -67,7 +67,7 @@ fn composed(
     (y, statistic(mean), statistic(var))
 }
 
-/// Batch norm in training on a backend. Shapes: x, grad [B, C, H, W]; others [C].
+/// Batch norm in training on a backend. Shapes: x, grad `[B, C, H, W]`; others `[C]`.
 #[backend_extension(Flex: cfg(feature = "flex"), LibTorch: cfg(feature = "tch"), Autodiff)]
 pub trait BatchNormOps: Backend {
     /// (y, mean, biased variance); the latter two carry no gradient.

@@ -35,7 +35,7 @@ pub struct Convolution {
 }
 
 /// x [B, in, H, W], weight [out, in / groups, k, k] (transposed:
-/// [in, out / groups, k, k]) and bias [out] to [B, out, H', W']. In f64 it is
+/// [in, out / groups, k, k]) and bias `[out]` to [B, out, H', W']. In f64 it is
 /// burn's own everywhere but on libtorch.
 pub fn convolution(x: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>, form: Convolution) -> Tensor<4> {
     if !has_kernel(&x) {
@@ -70,7 +70,7 @@ fn composed(x: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>, form: Conv
     conv2d(x, weight, bias, ConvOptions::new(stride, padding, dilation, groups))
 }
 
-/// x [B, in, H, W], weight [out, in, 1, 1] and bias [out] to [B, out, H, W].
+/// x [B, in, H, W], weight [out, in, 1, 1] and bias `[out]` to [B, out, H, W].
 fn product(x: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>) -> Tensor<4> {
     let [batch, input, height, width] = x.dims();
     let [output, ..] = weight.dims();

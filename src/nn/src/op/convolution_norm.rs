@@ -10,8 +10,8 @@ use super::backend::{has_kernel, trains};
 use super::{Activation, Convolution, batch_norm_then, convolution};
 use crate::trace::{self, Kind};
 
-/// [`convolution`], then [`batch_norm_then`] with the statistics given: x
-/// [B, in, H, W], the norm's weight, bias, mean and variance [out] each. On a
+/// [`convolution()`], then [`batch_norm_then`] with the statistics given: x
+/// [B, in, H, W], the norm's weight, bias, mean and variance `[out]` each. On a
 /// device with autodiff, or without a kernel for it, one after the other.
 pub fn convolution_then(
     x: Tensor<4>,
@@ -49,7 +49,7 @@ pub fn convolution_then(
 /// For evaluation alone: it carries no gradient.
 #[backend_extension(Flex: cfg(feature = "flex"), LibTorch: cfg(feature = "tch"), Capture)]
 pub trait ConvolutionNormOps: Backend {
-    /// activation(convolution(x) scale + shift), scale and shift [out].
+    /// activation(convolution(x) scale + shift), scale and shift `[out]`.
     fn convolve_then(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,

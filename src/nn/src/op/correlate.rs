@@ -34,7 +34,7 @@ thread_local! {
 pub(crate) type Finish<'a> = dyn Fn(usize, &mut [f32]) + Sync + 'a;
 
 /// y[b, g output + o, r, c] = sum over i and taps t of weight(g, o, i, t) x
-/// x[b, g input + i, r stride + taps[t][0], c stride + taps[t][1]], where x is
+/// x[b, g input + i, r stride + `taps[t][0]`, c stride + `taps[t][1]`], where x is
 /// zero beyond its borders.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Correlation<'a> {
@@ -154,7 +154,7 @@ impl Strip {
     }
 }
 
-/// line[c] = source[c stride + low], zero beyond its ends.
+/// `line[c]` = source[c stride + low], zero beyond its ends.
 fn spread(line: &mut [f32], source: &[f32], low: isize, stride: usize) {
     let (n, stride_) = (line.len(), stride as isize);
     // The first column at or behind the source's start and that behind its end.

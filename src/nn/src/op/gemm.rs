@@ -43,7 +43,7 @@ fn width_of(level: Level) -> usize {
     }
 }
 
-/// The second factor of a product in slivers: [sliver][term][column of it], zeros
+/// The second factor of a product in slivers: `[sliver][term][column of it]`, zeros
 /// beyond the last column.
 struct Slivers<'a> {
     values: &'a [f32],

@@ -13,7 +13,7 @@ use burn::tensor::{Tensor, module};
 use super::backend::has_kernel;
 
 /// (x - mean) / sqrt(var + epsilon) weight + bias, mean and biased variance
-/// over the last axis: x [..., features], the others [features].
+/// over the last axis: x [..., features], the others `[features]`.
 pub fn layer_norm<const D: usize>(
     x: Tensor<D>,
     weight: Tensor<1>,

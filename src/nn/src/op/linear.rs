@@ -12,7 +12,7 @@ use burn::tensor::Tensor;
 
 use super::backend::has_kernel;
 
-/// x [N, in], weight [out, in] and bias [out] to [N, out]: x W^T + b.
+/// x [N, in], weight [out, in] and bias `[out]` to [N, out]: x W^T + b.
 pub fn linear(x: Tensor<2>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<2> {
     let [output, _] = weight.dims();
     if !has_kernel(&x) {

@@ -49,7 +49,7 @@ impl<'a> Matrix<'a> {
         lines
     }
 
-    /// Puts `count` rows from `first` on side by side, [term][row], for the terms
+    /// Puts `count` rows from `first` on side by side, `[term][row]`, for the terms
     /// from `start` on; zeros in place of rows that are missing.
     #[inline(always)]
     pub(super) fn interleave<const M: usize>(
@@ -85,7 +85,7 @@ impl<'a> Matrix<'a> {
     }
 
     /// Brings all rows side by side, as many as a tile has in each panel:
-    /// [panel][term][row], zeros in place of rows that are missing.
+    /// `[panel][term][row]`, zeros in place of rows that are missing.
     pub(super) fn panels(self, panels: &mut [f32]) {
         match tile_rows() {
             MOST_ROWS => self.panels_of::<MOST_ROWS>(panels),

@@ -15,7 +15,7 @@ use super::{Activation, batch_norm, batch_norm_train};
 use crate::trace::{self, Kind};
 
 /// Batch norm with given statistics, then an activation: x [B, C, H, W], the
-/// others [C].
+/// others `[C]`.
 pub fn batch_norm_then(
     x: Tensor<4>,
     [weight, bias, mean, var]: [Tensor<1>; 4],
@@ -38,7 +38,7 @@ pub fn batch_norm_then(
 }
 
 /// Batch norm with the batch's own statistics, then an activation: x
-/// [B, C, H, W], the others [C]. Gives (y, mean, biased variance), the latter
+/// [B, C, H, W], the others `[C]`. Gives (y, mean, biased variance), the latter
 /// two off the gradient tape.
 pub fn batch_norm_train_then(
     x: Tensor<4>,
@@ -70,7 +70,7 @@ fn tell(x: &Tensor<4>, activation: Activation) {
     }
 }
 
-/// Shapes: x [B, C, H, W]; the others [C].
+/// Shapes: x `[B, C, H, W]`; the others `[C]`.
 #[backend_extension(Flex: cfg(feature = "flex"), Capture, Autodiff)]
 pub trait NormaliseOps: Backend {
     /// activation(x scale + shift).

@@ -30,8 +30,8 @@ thread_local! {
 }
 
 /// w[g small + s, l, t] = sum over images b and pixels (r, c) of
-/// x[b, g small + s, r, c] z[b, g large + l, r stride + taps[t][0],
-/// c stride + taps[t][1]], where z is zero beyond its borders.
+/// x[b, g small + s, r, c] z[b, g large + l, r stride + `taps[t][0]`,
+/// c stride + `taps[t][1]`], where z is zero beyond its borders.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct OuterProduct<'a> {
     pub(crate) batch: usize,

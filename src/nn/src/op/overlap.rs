@@ -14,7 +14,7 @@ use super::backend::has_flex_kernel;
 use super::relu;
 
 /// Of logits x and targets t [G, n], with p = sigmoid(x), for each of G groups
-/// the sums of the cross-entropy, of p t, of p and of t, each [G]. Gradients
+/// the sums of the cross-entropy, of p t, of p and of t, each `[G]`. Gradients
 /// reach the logits alone.
 ///
 /// The cross-entropy is taken as max(x, 0) - x t + log(1 + e^-|x|), which

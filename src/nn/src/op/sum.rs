@@ -31,7 +31,7 @@ pub fn spread<const D: usize>(x: Tensor<D>, shape: [usize; D]) -> Tensor<D> {
     Tensor::from_dispatch(<Dispatch as SumOps>::repeat_to(x.into_dispatch(), Shape::from(shape)))
 }
 
-/// A value for each channel [C] added to a map [B, C, H, W].
+/// A value for each channel `[C]` added to a map [B, C, H, W].
 pub fn shift_channels(x: Tensor<4>, shift: Tensor<1>) -> Tensor<4> {
     let shape = x.dims();
     x + spread(shift.reshape([1, shape[1], 1, 1]), shape)

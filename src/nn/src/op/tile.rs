@@ -55,7 +55,7 @@ fn lanes(level: Level) -> usize {
 }
 
 /// For each of [`tile_rows`] rows m of c, `pitch` apart, and columns j below
-/// `count`: sum over k of a[k][m] b[offsets[k] + j], added to c if `adds`, else
+/// `count`: sum over k of `a[k][m]` b[`offsets[k]` + j], added to c if `adds`, else
 /// put there.
 ///
 /// a holds `offsets.len()` x [`tile_rows`] values; b is read, and c written, up
@@ -161,7 +161,7 @@ impl WithSimd for Sweeping<'_, '_> {
     }
 }
 
-/// For columns j below `count`: sum over k of a[k] b[offsets[k] + j], put to c.
+/// For columns j below `count`: sum over k of `a[k]` b[`offsets[k]` + j], put to c.
 /// b is read, and c written, up to [`whole_vectors`] of `count`.
 pub(crate) fn sweep_line(a: &[f32], b: &[f32], offsets: &[u32], c: &mut [f32], count: usize) {
     let line = Sweep { a, b, offsets, pitch: 0, count, adds: false };
@@ -207,8 +207,8 @@ impl WithSimd for Line<'_, '_> {
     }
 }
 
-/// For each k: sum over the columns j of a of a[j] b[offsets[k] + j], put to
-/// sums[k]. The length of a is a multiple of [`COLUMNS`].
+/// For each k: sum over the columns j of a of `a[j]` b[`offsets[k]` + j], put to
+/// `sums[k]`. The length of a is a multiple of [`COLUMNS`].
 pub(crate) fn correlate_lines(a: &[f32], b: &[f32], offsets: &[u32], sums: &mut [f64]) {
     Lines { a, b, offsets }.run(Level::current(), sums);
 }

@@ -71,7 +71,7 @@ impl AdamWStep {
 /// The optimizer's operations on a backend. All tensors are flat, of one length.
 #[backend_extension(Flex: cfg(feature = "flex"), LibTorch: cfg(feature = "tch"))]
 pub trait UpdateOps: Backend {
-    /// Sum of the squares [1].
+    /// Sum of the squares `[1]`.
     fn sum_of_squares(x: FloatTensor<Self>) -> FloatTensor<Self> {
         composed_sum::<Self>(x)
     }

@@ -2,11 +2,11 @@
 //! where a network's bits differ, they say which kernel to look at.
 
 use burn::tensor::{Device, Tensor, TensorData};
-use dygl::random::Stream;
+use dygl_base::random::Stream;
 use dygl_nn::op::{self, Activation, Convolution, Corners, Edge, Pool, TokenWindows};
 
 use super::BitsError;
-use crate::tensors::Tensors;
+use crate::learn::tensors::Tensors;
 
 /// Runs each operation, and hands on its name with what it computed.
 pub(super) fn each(

@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use burn::module::ParamId;
-use dygl::ledger::{Counted, Difference, DifferenceKind, KindCost, LayerCost, Ledger, Memory, Size};
 use dygl_nn::network::reference_name;
 use dygl_nn::trace::{Event, Kind, Standing};
+use dygl_spec::ledger::{Counted, Difference, DifferenceKind, KindCost, LayerCost, Ledger, Memory, Size};
 
 use super::graph::Pass;
-use crate::weights::Site;
+use crate::learn::weights::Site;
 
 /// The ledger of a pass of one image.
 pub(super) fn ledger(pass: &Pass, model: String, size: Size, activations: u64, memory: Memory) -> Ledger {

@@ -11,14 +11,14 @@ use burn::backend::Capture;
 use burn::backend::ir::{BaseOperationIr, OperationIr, TensorId, TensorIr};
 use burn::module::{Module, ModuleVisitor, Param, ParamId};
 use burn::tensor::{Device, Tensor};
-use dygl::ledger::Size;
-use dygl::spec::name::Named;
 use dygl_nn::op;
 use dygl_nn::trace::{self, Event};
+use dygl_spec::ledger::Size;
+use dygl_spec::name::Named;
 
 use super::CostError;
+use crate::learn::weights::{self, Site};
 use crate::net::Net;
-use crate::weights::{self, Site};
 
 /// Which pass is recorded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

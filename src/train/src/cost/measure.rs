@@ -6,20 +6,20 @@ use std::time::Instant;
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 use clap::{Args, ValueEnum};
-use dygl::exec::measure::{Measured, Pass, Timing};
-use dygl::exit::Exit;
-use dygl::ledger::Size;
-use dygl::random::Stream;
-use dygl::spec::protocol::Protocol;
-use dygl::spec::standard_protocol;
+use dygl_base::exit::Exit;
+use dygl_base::random::Stream;
+use dygl_exec::measure::{Measured, Pass, Timing};
+use dygl_spec::ledger::Size;
+use dygl_spec::protocol::Protocol;
+use dygl_spec::standard_protocol;
 
 use super::CostError;
-use crate::checkpoint::State;
 use crate::device::{self, Backend, DeviceError};
-use crate::fit::{FitError, Training};
-use crate::init;
+use crate::learn::checkpoint::State;
+use crate::learn::fit::{FitError, Training};
+use crate::learn::init;
+use crate::learn::optim::AdamW;
 use crate::net::Net;
-use crate::optim::AdamW;
 use crate::work;
 
 /// The seed of the weights and the images; no time depends on it.
@@ -195,7 +195,7 @@ fn training(
 /// The standard protocol: what a training step is.
 fn protocol() -> Result<Protocol, MeasureError> {
     let folder = std::env::current_dir().map_err(|error| MeasureError::Protocol(error.to_string()))?;
-    standard_protocol(&folder).map_err(|mistakes| MeasureError::Protocol(mistakes.render(false)))
+    standard_protocol(&folder).map_err(|mistakes| MeasureError::Protocol(mistakes.to_string()))
 }
 
 /// Waits until a device has done what it was asked for.

@@ -34,7 +34,7 @@ use burn::backend::ir::{
     ActivationOperationIr as Activation, BaseOperationIr as Base, FloatOperationIr as Float,
     ModuleOperationIr as Module, NumericOperationIr as Numeric, OperationIr, TensorId, TensorIr,
 };
-use dygl::ledger::Memory;
+use dygl_spec::ledger::Memory;
 
 use super::CostError;
 use super::graph::{Flow, Pass, as_view, values};

@@ -30,10 +30,9 @@
 //! everything else against the graph that burn captures. Nothing is computed for
 //! a ledger: the pass runs on the device that captures.
 
-use dygl::ledger::{Ledger, Size};
-use dygl::spec::name::{NameError, Named};
-use dygl::spec::network::{self, NetworkError, SizeError};
-
+use dygl_spec::ledger::{Ledger, Size};
+use dygl_spec::name::{NameError, Named};
+use dygl_spec::network::{self, NetworkError, SizeError};
 use graph::{Mode, capture};
 
 mod fold;

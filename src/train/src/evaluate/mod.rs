@@ -8,21 +8,22 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Tensor;
-use dygl::data::prepare::Resized;
-use dygl::data::{DataError, Dataset, ForReport, Scored};
-use dygl::exec::event::WorkerEvent;
-use dygl::exec::job::Job;
-use dygl::metric::{self, Counts, Metric, Scores, Summary};
-use dygl::spec::protocol::Protocol;
-use dygl::store::record::{Sample, Trivial};
+use dygl_datasets::{DataError, Dataset};
+use dygl_exec::event::WorkerEvent;
+use dygl_exec::job::Job;
 use dygl_nn::op::sigmoid;
+use dygl_pixels::prepare::Resized;
+use dygl_pixels::{ForReport, Scored};
+use dygl_spec::metric::{self, Counts, Metric, Scores, Summary};
+use dygl_spec::protocol::Protocol;
+use dygl_store::record::{Sample, Trivial};
 use rayon::prelude::*;
 
-use crate::batch;
 use crate::device::Backend;
+use crate::learn::batch;
+use crate::learn::weights::{self, WeightsError};
 use crate::net::Net;
 use crate::tell::Teller;
-use crate::weights::{self, WeightsError};
 
 /// Why an evaluation ended without scores.
 #[derive(Debug, thiserror::Error)]
@@ -190,8 +191,8 @@ fn write_scores(path: &Path, scored: &[ScoredImage]) -> Result<String, EvaluateE
 
 #[cfg(test)]
 mod tests {
-    use dygl::metric::scores;
-    use dygl::spec::protocol::{EmptyRule, Evaluate, Part};
+    use dygl_spec::metric::scores;
+    use dygl_spec::protocol::{EmptyRule, Evaluate, Part};
 
     use super::*;
 

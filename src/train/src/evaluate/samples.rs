@@ -4,9 +4,9 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use dygl::data::mask;
-use dygl::metric::Metric;
-use dygl::store::record::Sample;
+use dygl_pixels::mask;
+use dygl_spec::metric::Metric;
+use dygl_store::record::Sample;
 use image::{GrayImage, ImageError, Luma, RgbImage};
 
 use super::{EvaluateError, ScoredImage};

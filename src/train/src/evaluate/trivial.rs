@@ -1,9 +1,10 @@
 //! Predictors that look at no image: what a network must beat.
 
-use dygl::data::{DataError, Dataset, Training};
-use dygl::metric::{self, Counts, Metric};
-use dygl::spec::protocol::{EmptyRule, Protocol};
-use dygl::store::record::Trivial;
+use dygl_datasets::{DataError, Dataset};
+use dygl_pixels::Training;
+use dygl_spec::metric::{self, Counts, Metric};
+use dygl_spec::protocol::{EmptyRule, Protocol};
+use dygl_store::record::Trivial;
 use rayon::prelude::*;
 
 use super::{EvaluateError, ScoredImage};

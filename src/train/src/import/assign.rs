@@ -6,7 +6,7 @@ use std::fmt;
 use dygl_nn::network::{Backbone, reference_name};
 
 use super::choose::ten;
-use crate::weights::{Mismatch, Site, is_ignored};
+use crate::learn::weights::{Mismatch, Site, is_ignored};
 
 /// A tensor that a file offers.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -9,11 +9,11 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
-use dygl::weight_file::{Contents, Dictionary, WRAPPERS, behind, common_prefix};
 use dygl_nn::network::Backbone;
+use dygl_weight_file::{Contents, Dictionary, WRAPPERS, behind, common_prefix};
 
 use super::assign::{self, Assigned, Misfit, Offer};
-use crate::weights::Site;
+use crate::learn::weights::Site;
 
 /// Prefixes that are tried for one dictionary.
 const MOST: usize = 64;

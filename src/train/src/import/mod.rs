@@ -17,22 +17,21 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use burn::tensor::TensorData;
-use dygl::exit::Exit;
-use dygl::spec::name::{NameError, Named};
-use dygl::spec::network::{self, NetworkError};
-use dygl::weight_file::{self, Contents, WeightFile, WeightFileError};
-use dygl_nn::network::Backbone;
-
 use assign::Assigned;
-pub use assign::Misfit;
-pub use choose::Nearest;
+use burn::tensor::TensorData;
 use choose::{Choice, Refusal, Wanted, ten};
+use dygl_base::exit::Exit;
+use dygl_nn::network::Backbone;
+use dygl_spec::name::{NameError, Named};
+use dygl_spec::network::{self, NetworkError};
+use dygl_weight_file::{Contents, WeightFile, WeightFileError};
 
 use crate::device::{self, DeviceError};
+use crate::learn::tensors::{self, TensorFileError, Tensors};
+use crate::learn::weights;
 use crate::net::Net;
-use crate::tensors::{self, TensorFileError, Tensors};
-use crate::weights;
+pub use assign::Misfit;
+pub use choose::Nearest;
 
 /// Arguments of `dygl-worker import`.
 #[derive(Debug, Clone, clap::Args)]
@@ -175,8 +174,8 @@ pub fn run(arguments: &Arguments) -> Result<String, ImportError> {
     let mut file = contents.take(choice.number, &choice.prefix)?;
     let tensors = read(&mut file, &choice.assigned)?;
     write(&output, &tensors, arguments.force)?;
-    let sha256 =
-        weight_file::sha256(&output).map_err(|source| ImportError::Write { path: output.clone(), source })?;
+    let sha256 = dygl_weight_file::sha256(&output)
+        .map_err(|source| ImportError::Write { path: output.clone(), source })?;
     let all = weights::sites(&net).len();
     Ok(told(&named, backbone, &file, &choice, &tensors, all, &output, &sha256))
 }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use burn::tensor::Device;
 
 use super::*;
-use crate::init::initialise;
+use crate::learn::init::initialise;
 
 /// A folder with intact weights of the plain U-Net.
 struct Bench {
@@ -72,7 +72,7 @@ fn a_whole_network_is_imported_to_the_bit() {
     let text = run(&bench.put(&given)).expect("imported");
     let written = tensors::read(&bench.path("out.safetensors")).expect("read");
     assert!(written == bench.weights);
-    let sha256 = weight_file::sha256(&bench.path("out.safetensors")).expect("read");
+    let sha256 = dygl_weight_file::sha256(&bench.path("out.safetensors")).expect("read");
     for part in ["without module.", "[pretrained.unet]", &format!("sha256 = \"{sha256}\"")] {
         assert!(text.contains(part), "{text}");
     }

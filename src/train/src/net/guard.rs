@@ -14,14 +14,14 @@ use burn::backend::ir::{
     NumericOperationIr as Numeric, OperationIr as Operation,
 };
 use burn::tensor::{Device, Tensor};
-use dygl::spec::name::Named;
 use dygl_nn::op::{Pass, as_on_flex};
+use dygl_spec::name::Named;
 
 use crate::bits::variants;
 use crate::cost::graph::{self, Flow, Mode, capture, id};
-use crate::loss::{REFERENCE, mean_loss};
+use crate::learn::loss::{REFERENCE, mean_loss};
+use crate::learn::weights;
 use crate::net::Net;
-use crate::weights;
 
 /// Side of the images, pixels.
 const SIDE: usize = 64;

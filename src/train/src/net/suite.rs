@@ -3,20 +3,20 @@
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
-use dygl::random::Stream;
-use dygl::spec::name::Named;
-use dygl::spec::network::{self, Network, Values};
-use dygl::spec::protocol::{DecayExclude, Optimizer, OptimizerName};
+use dygl_base::random::Stream;
 use dygl_nn::network::matches;
 use dygl_nn::op::noise;
+use dygl_spec::name::Named;
+use dygl_spec::network::{self, Network, Values};
+use dygl_spec::protocol::{DecayExclude, Optimizer, OptimizerName};
 
 use crate::forward;
-use crate::init::initialise;
-use crate::loss::{REFERENCE, mean_loss};
+use crate::learn::init::initialise;
+use crate::learn::loss::{REFERENCE, mean_loss};
+use crate::learn::optim::{AdamW, GradientSet};
+use crate::learn::tensors::{self, Tensors};
+use crate::learn::weights;
 use crate::net::Net;
-use crate::optim::{AdamW, GradientSet};
-use crate::tensors::{self, Tensors};
-use crate::weights;
 
 /// AdamW steps within which a network must have learnt one batch.
 const STEPS: usize = 60;

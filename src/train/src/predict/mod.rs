@@ -17,18 +17,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use burn::tensor::{Device, Tensor, TensorData};
-use dygl::data::decode::{self, Decoded, Facts};
-use dygl::data::prepare::Resized;
-use dygl::data::{Problem, mask, resize};
-use dygl::exec::predict::{Event, Job, Picture, Prediction};
-use dygl::exit::Exit;
-use dygl::metric::{self, Counts};
+use dygl_base::exit::Exit;
+use dygl_datasets::Problem;
+use dygl_exec::predict::{Event, Job, Picture, Prediction};
+use dygl_pixels::decode::{self, Decoded, Facts};
+use dygl_pixels::prepare::Resized;
+use dygl_pixels::{mask, resize};
+use dygl_spec::metric::{self, Counts};
 use image::{GrayImage, Luma};
 use rayon::prelude::*;
 
 use crate::device::{self, Backend, DeviceError};
+use crate::learn::weights::{self, WeightsError};
 use crate::net::Net;
-use crate::weights::{self, WeightsError};
 use crate::work;
 
 /// Images with more pixels than this are read and written one at a time.

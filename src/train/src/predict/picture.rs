@@ -75,7 +75,7 @@ pub(super) fn overlay(
     truth: Option<&GrayImage>,
 ) -> Result<RgbImage, String> {
     if let Some(truth) = truth {
-        return dygl::report::overlay(Some(&image), truth, mask).map_err(|error| error.to_string());
+        return dygl_datasets::overlay::overlay(Some(&image), truth, mask).map_err(|error| error.to_string());
     }
     let (width, height) = mask.dimensions();
     let reach = (width.min(height) / 256).max(1);
@@ -142,7 +142,7 @@ mod tests {
     fn resizing_agrees_with_the_data_rooms_bilinear_filter() {
         let side = 16;
         let picture = RgbImage::from_fn(side, side, |x, y| Rgb([(x * 15) as u8, (y * 15) as u8, 90]));
-        let expected = dygl::data::resize::image(&picture, 40, dygl::spec::protocol::Filter::Bilinear);
+        let expected = dygl_pixels::resize::image(&picture, 40, dygl_spec::protocol::Filter::Bilinear);
         let red: Vec<f32> = picture.pixels().map(|pixel| f32::from(pixel.0[0])).collect();
         for (value, pixel) in resize(&red, side, 40, 40).iter().zip(expected.pixels()) {
             assert_eq!(value.round(), f32::from(pixel.0[0]));

@@ -27,9 +27,9 @@ use burn::backend::ir::{
     NumericOperationIr as Numeric, OperationIr, TensorIr,
 };
 use burn::tensor::DType;
-use dygl::spec::name::Named;
-use dygl::spec::network::NETWORKS;
 use dygl_nn::trace::{Kind, Standing};
+use dygl_spec::name::Named;
+use dygl_spec::network::NETWORKS;
 
 use crate::cost::fold;
 use crate::cost::graph::{Flow, Mode, Origin, Pass, capture, values};

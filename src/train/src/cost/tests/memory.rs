@@ -7,16 +7,16 @@ use burn::tensor::activation::{sigmoid, softmax};
 use burn::tensor::module::conv2d;
 use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Device, Tensor};
-use dygl::ledger::Memory;
-use dygl::spec::name::Named;
-use dygl::spec::network::NETWORKS;
 use dygl_nn::layer::max_pool;
 use dygl_nn::op::{attention, relu};
+use dygl_spec::ledger::Memory;
+use dygl_spec::name::Named;
+use dygl_spec::network::NETWORKS;
 
 use crate::cost::graph::{Mode, Pass, capture, id};
 use crate::cost::ledger;
 use crate::cost::memory::memory;
-use crate::weights::Site;
+use crate::learn::weights::Site;
 
 /// Bytes of a map [1, 2, 8, 8] of f32.
 const MAP: u64 = 4 * 2 * 8 * 8;

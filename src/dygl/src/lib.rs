@@ -1,0 +1,6 @@
+//! `dygl`: reproducible experiment orchestration for medical image
+//! segmentation. This crate is the command line: what a verb is given ([`cli`]),
+//! and what it does with the crates below ([`command`]).
+
+pub mod cli;
+pub mod command;
