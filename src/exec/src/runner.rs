@@ -175,17 +175,16 @@ impl Runner<'_> {
 
     /// Trains and evaluates one cell, as far as that is not in the store.
     fn cell(&self, cell: &Cell, board: &Board, taken: &mut Taken<'_>) -> Step {
-        let index = taken.index;
         let inputs = match self.inputs.of(cell) {
             Ok(inputs) => inputs,
             Err(error) => return Step::Ended(CellOutcome::Error(error.to_string())),
         };
-        let preimage = inputs.train_key(cell, &self.options.numerics, self.revisions);
-        let (trained, ran) =
-            match self.stage(index, cell, &inputs, &preimage, (Stage::Train, board), &|| Ok(Task::Train)) {
-                Ok(done) => done,
-                Err(step) => return step,
-            };
+        let turn = Turn { index: taken.index, cell, inputs };
+        let preimage = turn.inputs.train_key(cell, &self.options.numerics, self.revisions);
+        let (trained, ran) = match self.stage(&turn, &preimage, (Stage::Train, board), &|| Ok(Task::Train)) {
+            Ok(done) => done,
+            Err(step) => return step,
+        };
         taken.trained();
         let record: TrainRecord = match trained.read_json("record.json") {
             Ok(record) => record,
@@ -204,7 +203,7 @@ impl Runner<'_> {
                     weights_digest: record.weights.clone(),
                 }),
                 Some(problem) if problem.is_damage() => {
-                    match self.quarantine(index, cell, train_key, &trained, problem.path()) {
+                    match self.quarantine(&turn, train_key, &trained, problem.path()) {
                         Ok(()) => Err(Step::Again),
                         Err(error) => Err(Step::Ended(CellOutcome::Error(format!("{problem}: {error}")))),
                     }
@@ -212,7 +211,7 @@ impl Runner<'_> {
                 Some(problem) => Err(Step::Ended(CellOutcome::Error(problem.to_string()))),
             }
         };
-        match self.stage(index, cell, &inputs, &preimage, (Stage::Evaluate, board), &task) {
+        match self.stage(&turn, &preimage, (Stage::Evaluate, board), &task) {
             Ok((_, evaluated)) => {
                 if ran || evaluated {
                     // Weights that have rested meanwhile are stamped now, not by the next verb.
@@ -227,9 +226,7 @@ impl Runner<'_> {
     /// One stage: from the store, or run and published.
     fn stage(
         &self,
-        index: usize,
-        cell: &Cell,
-        inputs: &CellInputs,
+        turn: &Turn<'_>,
         preimage: &Preimage,
         (stage, board): (Stage, &Board),
         task: &dyn Fn() -> Result<Task, Step>,
@@ -245,8 +242,8 @@ impl Runner<'_> {
         loop {
             match self.store.lookup(key).map_err(|error| failed(&error))? {
                 Lookup::Hit(attempt) if !force => {
-                    let name = cell.describe();
-                    (self.tell)(RunEvent::Cached { cell: index, name, stage, key: key.to_string() });
+                    let name = turn.cell.describe();
+                    (self.tell)(RunEvent::Cached { cell: turn.index, name, stage, key: key.to_string() });
                     return Ok((attempt, false));
                 }
                 Lookup::Conflict(mut attempts) if !force && !attempts.is_empty() => {
@@ -256,8 +253,7 @@ impl Runner<'_> {
                     return Err(Step::Ended(CellOutcome::Failed(outcome)));
                 }
                 Lookup::Altered(attempt, problem) => {
-                    self.quarantine(index, cell, key, &attempt, problem.path())
-                        .map_err(|error| failed(&error))?;
+                    self.quarantine(turn, key, &attempt, problem.path()).map_err(|error| failed(&error))?;
                     continue;
                 }
                 _ => {}
@@ -265,7 +261,7 @@ impl Runner<'_> {
             if let Some(claim) = claim.take() {
                 let task = task()?;
                 board.note(key);
-                return self.work(index, cell, inputs, &claim, stage, task);
+                return self.work(turn, &claim, stage, task);
             }
             claim = Some(match self.store.claim(preimage) {
                 Ok(claim) => claim,
@@ -277,16 +273,15 @@ impl Runner<'_> {
 
     fn quarantine(
         &self,
-        index: usize,
-        cell: &Cell,
+        turn: &Turn<'_>,
         key: &key::Key,
         attempt: &Attempt,
         file: &Path,
     ) -> Result<(), StoreError> {
         let moved = self.store.quarantine(key, attempt)?;
         (self.tell)(RunEvent::Quarantined {
-            cell: index,
-            name: cell.describe(),
+            cell: turn.index,
+            name: turn.cell.describe(),
             file: file.display().to_string(),
             moved_to: moved.display().to_string(),
         });
@@ -296,9 +291,7 @@ impl Runner<'_> {
     /// Runs a stage under its claim and publishes what came of it.
     fn work(
         &self,
-        index: usize,
-        cell: &Cell,
-        inputs: &CellInputs,
+        &Turn { index, cell, ref inputs }: &Turn<'_>,
         claim: &Claim,
         stage: Stage,
         task: Task,
@@ -402,6 +395,14 @@ impl Runner<'_> {
         claim.publish(keep).map_err(|e| error(&e))?;
         Err(Step::Ended(CellOutcome::Failed(outcome)))
     }
+}
+
+/// A cell whose turn it is.
+struct Turn<'c> {
+    /// Its place among the cells of the run.
+    index: usize,
+    cell: &'c Cell,
+    inputs: CellInputs,
 }
 
 pub(super) fn write_record(folder: &Path, record: &impl serde::Serialize) -> std::io::Result<()> {

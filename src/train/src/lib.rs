@@ -1,6 +1,7 @@
 //! The worker: networks, weights, loss, optimizer and the verbs that need
 //! tensors. `dygl` starts the binary `dygl-worker` for each of them.
 
+pub mod assignment;
 pub mod bits;
 pub mod cost;
 pub mod device;

@@ -15,7 +15,7 @@ use crate::device::{self, Backend, DeviceError};
 use crate::evaluate::{self, EvaluateError};
 use crate::learn::batch;
 use crate::learn::checkpoint::State;
-use crate::learn::fit::{FitError, Training};
+use crate::learn::fit::{FitError, StepAt, Training};
 use crate::learn::init;
 use crate::learn::optim::AdamW;
 use crate::learn::schedule::LearningRate;
@@ -154,7 +154,7 @@ fn steps(
     let ended = batch::for_each(dataset, &batches, seed, 0, protocol, |step, batch| {
         let (images, targets) = batch.to_device(&device);
         training
-            .step(images, targets, protocol, 0, step, rate.at(0, step))
+            .step(images, targets, protocol, StepAt { epoch: 0, step, rate: rate.at(0, step) })
             .map_err(|error| Halt::Failed(Box::new(error)))?;
         match began {
             None => began = Some(Instant::now()),

@@ -19,6 +19,7 @@ use dygl_store::key::revision::Revisions;
 use dygl_store::record::{self, DatasetFacts, EvalRecord, Outcome, Provenance, TrainRecord};
 use rustix::process::Signal;
 
+use crate::assignment::Assignment;
 use crate::device::{self, Backend, DeviceError};
 use crate::evaluate;
 use crate::learn::fit::{self, Fitted};
@@ -73,7 +74,8 @@ pub fn run(folder: &Path) -> Result<Exit, WorkError> {
     }
     let mut teller = Teller::into_folder(folder).map_err(io(folder.join("events.jsonl")))?;
     let dataset = packed(&dataset, &job, &mut teller)?;
-    let worker = Worker { job: &job, folder, dataset: &dataset, partition: &partition, backend: &backend };
+    let assignment = Assignment { job: &job, folder, dataset: &dataset, backend: &backend };
+    let worker = Worker { assignment, partition: &partition };
     let (outcome, written) = match &job.task {
         Task::Train => match worker.train(teller, &stop) {
             None => return Ok(Exit::Interrupted),
@@ -156,20 +158,17 @@ fn same(what: &'static str, expected: &str, found: &str) -> Result<(), WorkError
 }
 
 struct Worker<'a> {
-    job: &'a Job,
-    folder: &'a Path,
-    dataset: &'a Dataset,
+    assignment: Assignment<'a>,
     partition: &'a Partition,
-    backend: &'a Backend,
 }
 
 impl Worker<'_> {
     /// None if it was stopped at a checkpoint.
     fn train(&self, mut teller: Teller, stop: &AtomicBool) -> Option<TrainRecord> {
         let started = record::now();
-        let job = self.job;
+        let job = self.assignment.job;
         let images = self.partition.for_training(&job.cell.protocol);
-        let fitted = fit::fit(job, self.folder, self.dataset, images, self.backend, &mut teller, stop);
+        let fitted = fit::fit(self.assignment, images, &mut teller, stop);
         let mut record = TrainRecord {
             peak_memory_bytes: peak_memory(),
             provenance: self.provenance(started),
@@ -186,7 +185,7 @@ impl Worker<'_> {
                 record.train_seconds = state.seconds;
                 record.resumed = state.resumed;
                 record.start = state.start;
-                let weights = self.folder.join("model.safetensors");
+                let weights = self.assignment.folder.join("model.safetensors");
                 match digest(&weights) {
                     Ok(digest) => record.weights = digest,
                     Err(error) => {
@@ -208,7 +207,7 @@ impl Worker<'_> {
         mut teller: Teller,
     ) -> EvalRecord {
         let (started, clock) = (record::now(), Instant::now());
-        let job = self.job;
+        let job = self.assignment.job;
         let mut record = EvalRecord {
             provenance: self.provenance(started),
             ..job.eval_record(train_key, weights_digest, Outcome::Done, Some(self.facts()))
@@ -241,28 +240,28 @@ impl Worker<'_> {
         if found != weights_digest {
             return Err(failed(format!("{}: the weights were altered", weights.display())));
         }
-        let images = self.partition.for_report(&self.job.cell.protocol);
-        evaluate::evaluate(self.job, weights, self.folder, self.dataset, images, self.backend, teller)
-            .map_err(|error| match error.divergence() {
-                Some(message) => {
-                    Outcome::Diverged { epoch: self.job.cell.protocol.train.epochs, step: 0, message }
-                }
+        let protocol = &self.assignment.job.cell.protocol;
+        let images = self.partition.for_report(protocol);
+        evaluate::evaluate(self.assignment, weights, images, teller).map_err(|error| {
+            match error.divergence() {
+                Some(message) => Outcome::Diverged { epoch: protocol.train.epochs, step: 0, message },
                 None => failed(error.to_string()),
-            })
+            }
+        })
     }
 
     fn facts(&self) -> DatasetFacts {
-        facts(self.dataset, self.partition)
+        facts(self.assignment.dataset, self.partition)
     }
 
     fn provenance(&self, started: u64) -> Provenance {
         Provenance {
-            device: self.backend.description.clone(),
-            simd: self.backend.simd.to_owned(),
+            device: self.assignment.backend.description.clone(),
+            simd: self.assignment.backend.simd.to_owned(),
             threads: rayon::current_num_threads(),
             started,
             finished: record::now(),
-            ..self.job.provenance()
+            ..self.assignment.job.provenance()
         }
     }
 }

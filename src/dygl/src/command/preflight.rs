@@ -4,13 +4,11 @@
 use std::time::Duration;
 
 use dygl_base::exit::{Exit, Failure, OrExit};
-use dygl_exec::local::Local;
 use dygl_exec::machine;
+use dygl_exec::preflight::bytes;
 use dygl_exec::preflight::{self, Estimate, GroupEstimate, MeasureError, Need, Preflight, Surveyed};
-use dygl_exec::{Options, preflight::bytes};
 use dygl_spec::ops::PreflightMode;
 use dygl_spec::plan::{Cell, names};
-use dygl_store::key::revision::Revisions;
 use serde_json::{Value, json};
 
 use super::context::Context;
@@ -24,16 +22,13 @@ use super::progress::human;
 pub fn before(
     mode: PreflightMode,
     context: &Context,
-    revisions: &Revisions,
+    preflight: &Preflight<'_>,
     cells: &[Cell],
-    options: &Options,
-    local: &Local,
     json: bool,
 ) -> Result<Option<Estimate>, Failure> {
     if mode == PreflightMode::Never {
         return Ok(None);
     }
-    let preflight = Preflight { store: &context.store, inputs: &context.inputs, revisions, options, local };
     if mode == PreflightMode::Auto && worth(context, cells.iter()) < preflight::WORTH {
         return Ok(None);
     }
@@ -43,7 +38,7 @@ pub fn before(
     if (mode == PreflightMode::Auto && is_small) || !survey.iter().any(|cell| cell.need.is_work()) {
         return Ok(None);
     }
-    let mut estimate = estimate(&preflight, &survey, json)?;
+    let mut estimate = estimate(preflight, &survey, json)?;
     let names = names(&context.cells());
     estimate.cells.iter_mut().zip(names).for_each(|(cell, name)| cell.name = name.full);
     if json {

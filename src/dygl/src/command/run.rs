@@ -12,7 +12,7 @@ use dygl_exec::ask;
 use dygl_exec::device::Device;
 use dygl_exec::devices::Chosen;
 use dygl_exec::local::Local;
-use dygl_exec::preflight::Estimate;
+use dygl_exec::preflight::{Estimate, Preflight};
 use dygl_exec::pretrained::{self, PretrainedError};
 use dygl_exec::{CellOutcome, Options, Runner, Stop, Summary};
 use dygl_spec::ops::ExecutorName;
@@ -74,7 +74,9 @@ pub fn run(arguments: &Run) -> Result<Exit, Failure> {
     let is_one = ready.len() == 1;
     for Ready { batch, cells, revisions, options, estimate } in &mut ready {
         let mode = batch.ops.preflight;
-        *estimate = preflight::before(mode, &context, revisions, cells, options, &executor, is_json)?;
+        let (store, inputs) = (&context.store, &context.inputs);
+        let preflight = Preflight { store, inputs, revisions, options, local: &executor };
+        *estimate = preflight::before(mode, &context, &preflight, cells, is_json)?;
     }
     let stop = Arc::new(Stop::default());
     let progress = Progress::new(is_json);

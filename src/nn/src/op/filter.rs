@@ -52,6 +52,7 @@ pub(super) fn correlate(form: &Correlation<'_>, x: &[f32], filters: &[f32], fini
 }
 
 /// The rows y of a strip, `width` columns each, from its plane.
+#[allow(clippy::too_many_arguments, reason = "a loop taken out of its one caller")]
 fn lines(
     strip: &Strip,
     width: usize,

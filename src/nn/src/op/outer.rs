@@ -133,6 +133,7 @@ impl OuterProduct<'_> {
 
     /// Adds a strip (of all images, counted through) to the sums of a pair of
     /// spans of channels.
+    #[allow(clippy::too_many_arguments, reason = "a loop taken out of its one caller")]
     fn strip(&self, plan: &Plan, x: &[f32], z: &[f32], pair: usize, strip: usize, sums: &mut [f32]) {
         let [small, large] = plan.span;
         let spans = [self.small.div_ceil(small), self.large.div_ceil(large)];

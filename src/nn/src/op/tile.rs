@@ -60,6 +60,7 @@ fn lanes(level: Level) -> usize {
 ///
 /// a holds `offsets.len()` x [`tile_rows`] values; b is read, and c written, up
 /// to [`whole_vectors`] of `count`.
+#[allow(clippy::too_many_arguments, reason = "the innermost loop of all products")]
 pub(crate) fn sweep(
     a: &[f32],
     b: &[f32],

@@ -16,7 +16,7 @@ use dygl_spec::standard_protocol;
 use super::CostError;
 use crate::device::{self, Backend, DeviceError};
 use crate::learn::checkpoint::State;
-use crate::learn::fit::{FitError, Training};
+use crate::learn::fit::{FitError, StepAt, Training};
 use crate::learn::init;
 use crate::learn::optim::AdamW;
 use crate::net::Net;
@@ -178,10 +178,11 @@ fn training(
     settle(backend)?;
     let start = work::peak_memory();
     let mut seconds = Vec::with_capacity(repeats);
+    let rate = protocol.optimizer.learning_rate;
     for step in 0..=repeats {
         let clock = Instant::now();
         training
-            .step(input.clone(), target.clone(), &protocol, 0, step, protocol.optimizer.learning_rate)
+            .step(input.clone(), target.clone(), &protocol, StepAt { epoch: 0, step, rate })
             .map_err(|error| MeasureError::Fit(Box::new(error)))?;
         settle(backend)?;
         // The first step meets cold caches and makes the optimizer's state.

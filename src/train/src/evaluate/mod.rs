@@ -10,7 +10,6 @@ use std::path::{Path, PathBuf};
 use burn::tensor::Tensor;
 use dygl_datasets::{DataError, Dataset};
 use dygl_exec::event::WorkerEvent;
-use dygl_exec::job::Job;
 use dygl_nn::op::sigmoid;
 use dygl_pixels::prepare::Resized;
 use dygl_pixels::{ForReport, Scored};
@@ -19,6 +18,7 @@ use dygl_spec::protocol::Protocol;
 use dygl_store::record::{Sample, Trivial};
 use rayon::prelude::*;
 
+use crate::assignment::Assignment;
 use crate::device::Backend;
 use crate::learn::batch;
 use crate::learn::weights::{self, WeightsError};
@@ -133,17 +133,14 @@ pub struct Evaluated {
 }
 
 /// Scores the reported part with stored weights and leaves `per_image.csv`
-/// and `samples/` in `folder`.
+/// and `samples/` in the folder.
 ///
 /// # Errors
 /// See [`EvaluateError`].
 pub fn evaluate(
-    job: &Job,
+    Assignment { job, folder, dataset, backend }: Assignment<'_>,
     weights: &Path,
-    folder: &Path,
-    dataset: &Dataset,
     images: ForReport<'_>,
-    backend: &Backend,
     teller: &mut Teller,
 ) -> Result<Evaluated, EvaluateError> {
     let protocol = &job.cell.protocol;

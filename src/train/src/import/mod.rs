@@ -177,7 +177,8 @@ pub fn run(arguments: &Arguments) -> Result<String, ImportError> {
     let sha256 = dygl_weight_file::sha256(&output)
         .map_err(|source| ImportError::Write { path: output.clone(), source })?;
     let all = weights::sites(&net).len();
-    Ok(told(&named, backbone, &file, &choice, &tensors, all, &output, &sha256))
+    let done = Imported { named, backbone, choice, tensors, all, output, sha256 };
+    Ok(done.told(&file))
 }
 
 /// Where the result goes, if it may.
@@ -333,45 +334,51 @@ fn write(path: &Path, tensors: &Tensors, force: bool) -> Result<(), ImportError>
     Ok(())
 }
 
-#[allow(clippy::too_many_arguments)]
-fn told(
-    named: &Named,
-    backbone: Option<&Backbone>,
-    file: &WeightFile,
-    choice: &Choice,
-    tensors: &Tensors,
+/// What an import has made of a file.
+struct Imported<'a> {
+    named: Named,
+    backbone: Option<&'a Backbone>,
+    choice: Choice,
+    tensors: Tensors,
+    /// Tensors of the whole network.
     all: usize,
-    output: &Path,
-    sha256: &str,
-) -> String {
-    let mut lines = Vec::new();
-    let mut format = file.format().words().to_owned();
-    if !file.within().is_empty() {
-        format.push_str(&format!("; under {}", file.within().join(".")));
+    output: PathBuf,
+    sha256: String,
+}
+
+impl Imported<'_> {
+    /// What was found and written, and how to start from it.
+    fn told(&self, file: &WeightFile) -> String {
+        let Self { named, backbone, choice, tensors, all, output, sha256 } = self;
+        let mut lines = Vec::new();
+        let mut format = file.format().words().to_owned();
+        if !file.within().is_empty() {
+            format.push_str(&format!("; under {}", file.within().join(".")));
+        }
+        if !file.prefix().is_empty() {
+            format.push_str(&format!("; without {}", file.prefix()));
+        }
+        if choice.inner {
+            format.push_str("; without the wrappers inside names");
+        }
+        let held = file.tensors().len() + file.beside().len();
+        lines.push(format!("{}: {held} tensors ({format})", file.path().display()));
+        let values: usize = tensors.values().map(|data| data.num_elements()).sum();
+        let of = backbone.map_or(String::new(), |backbone| format!(" from {}", backbone.name));
+        lines.push(format!("{named}: {} of {all} tensors{of}, {values} values", tensors.len()));
+        if !choice.assigned.left_over.is_empty() {
+            lines.push(format!("left over: {}", ten(&choice.assigned.left_over, ", ")));
+        }
+        if !choice.also.is_empty() {
+            lines.push(format!("fits as well, and was not taken: {}", ten(&choice.also, "; ")));
+        }
+        lines.push(format!("written: {}", output.display()));
+        let bare = named.options.is_empty();
+        let key = if bare { named.to_string() } else { format!("\"{named}\"") };
+        lines.push("\nTo start from it, in an experiment (the path is relative to its file):\n".to_owned());
+        lines.push(format!("[pretrained.{key}]"));
+        lines.push(format!("file = {:?}", output.display().to_string()));
+        lines.push(format!("sha256 = \"{sha256}\""));
+        lines.join("\n")
     }
-    if !file.prefix().is_empty() {
-        format.push_str(&format!("; without {}", file.prefix()));
-    }
-    if choice.inner {
-        format.push_str("; without the wrappers inside names");
-    }
-    let held = file.tensors().len() + file.beside().len();
-    lines.push(format!("{}: {held} tensors ({format})", file.path().display()));
-    let values: usize = tensors.values().map(|data| data.num_elements()).sum();
-    let of = backbone.map_or(String::new(), |backbone| format!(" from {}", backbone.name));
-    lines.push(format!("{named}: {} of {all} tensors{of}, {values} values", tensors.len()));
-    if !choice.assigned.left_over.is_empty() {
-        lines.push(format!("left over: {}", ten(&choice.assigned.left_over, ", ")));
-    }
-    if !choice.also.is_empty() {
-        lines.push(format!("fits as well, and was not taken: {}", ten(&choice.also, "; ")));
-    }
-    lines.push(format!("written: {}", output.display()));
-    let bare = named.options.is_empty();
-    let key = if bare { named.to_string() } else { format!("\"{named}\"") };
-    lines.push("\nTo start from it, in an experiment (the path is relative to its file):\n".to_owned());
-    lines.push(format!("[pretrained.{key}]"));
-    lines.push(format!("file = {:?}", output.display().to_string()));
-    lines.push(format!("sha256 = \"{sha256}\""));
-    lines.join("\n")
 }

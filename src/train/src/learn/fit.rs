@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use burn::module::Module;
 use burn::tensor::Tensor;
 use dygl_base::random::Stream;
-use dygl_datasets::{DataError, Dataset};
+use dygl_datasets::DataError;
 use dygl_exec::event::WorkerEvent;
 use dygl_exec::job::Job;
 use dygl_nn::op::{autocast, noise};
@@ -16,7 +16,7 @@ use dygl_spec::protocol::{Precision, Protocol, SelectionRule};
 use dygl_spec::selecting::NothingToSelect;
 use dygl_store::record::{HistoryRow, Outcome, Start};
 
-use crate::device::Backend;
+use crate::assignment::Assignment;
 use crate::evaluate::{self, EvaluateError};
 use crate::learn::batch;
 use crate::learn::checkpoint::{self, CheckpointError, State};
@@ -78,19 +78,17 @@ pub enum Fitted {
     Stopped,
 }
 
-/// Trains a cell and leaves `model.safetensors` and `history.csv` in `folder`.
+/// Trains a cell and leaves `model.safetensors` and `history.csv` in the folder.
 ///
 /// # Errors
 /// See [`FitError`].
 pub fn fit(
-    job: &Job,
-    folder: &Path,
-    dataset: &Dataset,
+    assignment: Assignment<'_>,
     images: ForTraining<'_>,
-    backend: &Backend,
     teller: &mut Teller,
     stop: &AtomicBool,
 ) -> Result<Fitted, FitError> {
+    let Assignment { job, folder, backend, .. } = assignment;
     let protocol = &job.cell.protocol;
     if images.training.ids().is_empty() {
         return Err(FitError::NoImages);
@@ -117,7 +115,7 @@ pub fn fit(
     }
     let mut saved = Instant::now();
     for epoch in run.state.epochs_done..protocol.train.epochs {
-        run.epoch(job, dataset, images, backend, &rate, epoch, teller)?;
+        run.epoch(assignment, images, &rate, epoch, teller)?;
         let is_last = epoch + 1 == protocol.train.epochs;
         let stopping = stop.load(Ordering::SeqCst) && !is_last;
         if stopping || (saved.elapsed() >= CHECKPOINT_EVERY && !is_last) {
@@ -183,17 +181,15 @@ impl Training {
         }
     }
 
-    #[allow(clippy::too_many_arguments)]
     fn epoch(
         &mut self,
-        job: &Job,
-        dataset: &Dataset,
+        assignment: Assignment<'_>,
         images: ForTraining<'_>,
-        backend: &Backend,
         rate: &LearningRate,
         epoch: usize,
         teller: &mut Teller,
     ) -> Result<(), FitError> {
+        let Assignment { job, dataset, backend, .. } = assignment;
         let protocol = &job.cell.protocol;
         let started = Instant::now();
         let steps = batch::order(images.training, job.cell.seed, epoch, &protocol.train);
@@ -202,7 +198,8 @@ impl Training {
         batch::for_each(dataset, &steps, job.cell.seed, epoch, protocol, |step, batch| {
             let (inputs, targets) = batch.to_device(&device);
             let count = inputs.dims()[0] as f64;
-            let parts = self.step(inputs, targets, protocol, epoch, step, rate.at(epoch, step))?;
+            let at = StepAt { epoch, step, rate: rate.at(epoch, step) };
+            let parts = self.step(inputs, targets, protocol, at)?;
             sums.add(&parts, count);
             self.state.steps_done += 1;
             teller.pace(&WorkerEvent::Step {
@@ -213,7 +210,7 @@ impl Training {
             Ok::<(), FitError>(())
         })?;
         self.state.epochs_done = epoch + 1;
-        let select_dice = self.select(job, dataset, images, backend, epoch)?;
+        let select_dice = self.select(assignment, images, epoch)?;
         let seconds = started.elapsed().as_secs_f64();
         self.state.seconds += seconds;
         let row = HistoryRow {
@@ -244,9 +241,7 @@ impl Training {
         images: Tensor<4>,
         targets: Tensor<4>,
         protocol: &Protocol,
-        epoch: usize,
-        step: usize,
-        rate: f64,
+        StepAt { epoch, step, rate }: StepAt,
     ) -> Result<StepParts, FitError> {
         let diverged = |message: String| FitError::Diverged { epoch: epoch + 1, step: step + 1, message };
         let outputs = {
@@ -275,10 +270,8 @@ impl Training {
     /// best weights where the rule wants them.
     fn select(
         &mut self,
-        job: &Job,
-        dataset: &Dataset,
+        Assignment { job, dataset, backend, .. }: Assignment<'_>,
         images: ForTraining<'_>,
-        backend: &Backend,
         epoch: usize,
     ) -> Result<Option<f64>, FitError> {
         let selection = &job.cell.protocol.selection;
@@ -301,6 +294,14 @@ impl Training {
         }
         Ok(Some(dice))
     }
+}
+
+/// Where in a training a step is, both from 0, and its learning rate.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct StepAt {
+    pub(crate) epoch: usize,
+    pub(crate) step: usize,
+    pub(crate) rate: f64,
 }
 
 pub(crate) struct StepParts {
@@ -355,7 +356,7 @@ mod tests {
     use dygl_spec::name::Named;
 
     use super::*;
-    use crate::device;
+    use crate::device::{self, Backend};
     use crate::learn::loss::{REFERENCE, loss};
 
     /// All gradients of a step of DyGLNet, in the order of their names.
