@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 /// work the minimum says what the thing takes, the median what one gets.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Spread {
+    /// Smallest of the values, in their unit.
     pub min: f64,
+    /// Middle of the values, in their unit; the mean of the middle two where their number is even.
     pub median: f64,
 }
 

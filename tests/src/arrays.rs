@@ -16,7 +16,9 @@ const SIDE: usize = 224;
 /// A tensor on the host.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Array {
+    /// Sizes of the dimensions, outermost first.
     pub shape: Vec<usize>,
+    /// All values, the last dimension running fastest.
     pub values: Vec<f32>,
 }
 

@@ -8,6 +8,7 @@ use crate::arrays::Array;
 /// Shape and norm of a tensor, and values spread over all of it.
 #[derive(Debug, Deserialize)]
 pub struct Kept {
+    /// Sizes of the dimensions of the whole tensor, outermost first.
     pub shape: Vec<usize>,
     /// Of all values, Euclidean.
     norm: f64,

@@ -10,8 +10,11 @@ use tempfile::TempDir;
 /// What a command came to.
 #[derive(Debug)]
 pub struct Output {
+    /// Exit code; -1 where a signal ended the command.
     pub code: i32,
+    /// Standard output, what is no UTF-8 replaced.
     pub stdout: String,
+    /// Standard error, what is no UTF-8 replaced.
     pub stderr: String,
 }
 
@@ -86,6 +89,7 @@ pub fn shared(below: &str) -> Option<PathBuf> {
 }
 
 impl Lab {
+    /// The folder: experiments and store lie in it, and commands run there.
     pub fn path(&self) -> &Path {
         self.folder.path()
     }

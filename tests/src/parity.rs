@@ -59,10 +59,15 @@ pub struct Bounds {
 /// What a fixture says, complete or compact: logits by their flat index.
 #[derive(Debug, Clone)]
 pub struct Fixture {
+    /// Stem of its file, without the seed: `dyglnet_wo_dyt`.
     pub name: String,
+    /// How far a network may be from it.
     pub bounds: Bounds,
+    /// Logits in evaluation.
     pub eval: BTreeMap<usize, f64>,
+    /// Logits in training, with batch statistics.
     pub train: BTreeMap<usize, f64>,
+    /// `loss`, and its parts `bce` and `dice_loss`.
     pub losses: BTreeMap<String, f64>,
     /// `None` where the parameter has no gradient.
     pub norms: BTreeMap<String, Option<f64>>,
@@ -199,9 +204,13 @@ fn bounds(path: &Path, name: &str) -> Result<Bounds> {
 /// What the worker gave.
 #[derive(Debug)]
 pub struct Outcome {
+    /// Logits in evaluation, `[B, 1, H, W]`.
     pub eval: Array,
+    /// Logits in training, `[B, 1, H, W]`.
     pub train: Array,
+    /// `loss`, and its parts `bce` and `dice_loss`.
     pub losses: BTreeMap<String, f64>,
+    /// Euclidean norm of each parameter's gradient, by reference name; none where there is no gradient.
     pub norms: BTreeMap<String, f64>,
 }
 

@@ -5,14 +5,10 @@ use std::fs;
 use std::process::Command;
 
 use dygl_datasets::KnownDatasets;
-use dygl_exec::devices::Class;
 use dygl_exec::mock::Mock;
-use dygl_exec::{Inputs, Options, Runner, Stop};
 use dygl_spec::Request;
 use dygl_spec::metric::Metric;
 use dygl_spec::plan::{Cell, Plan};
-use dygl_store::Store;
-use dygl_store::key::revision::Revisions;
 use dygl_store::record::ImageScores;
 use dygl_tests::lab::Lab;
 
@@ -27,7 +23,6 @@ fn plant(lab: &Lab, shift: f64) {
         Plan::expand(&experiment).cells.iter().map(|planned| planned.cell.clone()).collect();
     let root = lab.path().join(".dygl");
     fs::remove_dir_all(root.join("store")).ok();
-    let store = Store::at(&root);
     let mock = Mock::default().scoring(move |job| {
         let level = 0.4 + shift + 0.02 * job.cell.model.name.len() as f64;
         let image = |place: u32| {
@@ -37,29 +32,7 @@ fn plant(lab: &Lab, shift: f64) {
         };
         (0..16).map(image).collect()
     });
-    let class = Class::flex();
-    let options = Options {
-        profile: "paper".into(),
-        jobs: 1,
-        threads: 1,
-        device: "flex".into(),
-        numerics: class.numerics.clone(),
-        keep_going: true,
-        retry_failed: false,
-        force: false,
-        timeout: None,
-        budget: None,
-    };
-    let runner = Runner {
-        store: &store,
-        inputs: &Inputs::at(&root),
-        revisions: &class.revisions(&Revisions::of_this_build()),
-        executor: &mock,
-        options: &options,
-        stop: &Stop::default(),
-        tell: &|_| {},
-    };
-    runner.run(&cells);
+    mock.plant(&root, &cells);
 }
 
 /// With results and a lock of them.

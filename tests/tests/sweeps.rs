@@ -5,13 +5,10 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use dygl_datasets::KnownDatasets;
-use dygl_exec::devices::Class;
+use dygl_exec::Ended;
 use dygl_exec::mock::Mock;
-use dygl_exec::{Ended, Inputs, Options, Runner, Stop};
 use dygl_spec::Request;
 use dygl_spec::plan::{Cell, Plan};
-use dygl_store::Store;
-use dygl_store::key::revision::Revisions;
 use dygl_store::record::Outcome;
 use dygl_tests::lab::{Lab, Output};
 use serde_json::Value;
@@ -41,30 +38,7 @@ fn plant_with(mock: &Mock, lab: &Lab, experiment: &str, set: &[&str]) {
     let request = Request { experiment, profile: None, set: &set, root: lab.path() };
     let loaded = dygl_spec::load(&request, &KnownDatasets).expect("a sound experiment");
     let cells: Vec<Cell> = Plan::expand(&loaded).cells.iter().map(|planned| planned.cell.clone()).collect();
-    let root = lab.path().join(".dygl");
-    let class = Class::flex();
-    let options = Options {
-        profile: "paper".into(),
-        jobs: 1,
-        threads: 1,
-        device: "flex".into(),
-        numerics: class.numerics.clone(),
-        keep_going: true,
-        retry_failed: true,
-        force: false,
-        timeout: None,
-        budget: None,
-    };
-    let runner = Runner {
-        store: &Store::at(&root),
-        inputs: &Inputs::at(&root),
-        revisions: &class.revisions(&Revisions::of_this_build()),
-        executor: mock,
-        options: &options,
-        stop: &Stop::default(),
-        tell: &|_| {},
-    };
-    runner.run(&cells);
+    mock.plant(&lab.path().join(".dygl"), &cells);
 }
 
 fn call(lab: &Lab, verb: &str, experiment: &str, more: &[&str]) -> Output {

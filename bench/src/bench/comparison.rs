@@ -1,9 +1,10 @@
 //! The table of steps: what each side takes, and the ratios.
 
+use dygl_bench::spread::Spread;
+
 use crate::grid::{figure, markdown};
 use crate::side::{Side, Task, Who};
 use crate::steps::{Cell, Results};
-use dygl_bench::spread::Spread;
 
 const HEADERS: [&str; 11] = [
     "network",

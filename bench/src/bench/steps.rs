@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use dygl_bench::spread::Spread;
 use dygl_spec::name::Named;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -14,7 +15,6 @@ use crate::files;
 use crate::machine::Machine;
 use crate::progress::Progress;
 use crate::side::{Load, Programs, Side, Task};
-use dygl_bench::spread::Spread;
 
 /// What is to be measured.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -9,48 +9,108 @@ use super::limits::bytes;
 /// An error of this room.
 #[derive(Debug, thiserror::Error)]
 pub enum ArchiveError {
+    /// The archive, or what was unpacked of it, cannot be read.
     #[error("{}: {source}", .archive.display())]
-    Read { archive: PathBuf, source: io::Error },
+    Read {
+        /// The archive; of rar, the folder that it was unpacked into.
+        archive: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// A file of no format that is read.
     #[error(
         "{}: is {found}; what is read is a folder, or zip, tar, tar.gz and rar archives: {}",
         .archive.display(), .remedy
     )]
     Unknown {
+        /// The file that was given.
         archive: PathBuf,
         /// What its first bytes say that it is.
         found: &'static str,
+        /// What to do instead.
         remedy: &'static str,
     },
+    /// Its bytes are not as they must be, or end early.
     #[error("{}: the archive is damaged: {message}; fetch it again", .archive.display())]
-    Damaged { archive: PathBuf, message: String },
+    Damaged {
+        /// The archive that was given.
+        archive: PathBuf,
+        /// What is wrong, for people.
+        message: String,
+    },
+    /// Members that could do harm or are not read.
     #[error("{}: refused, nothing was unpacked:{}", .archive.display(), list(.faults))]
     Refused {
+        /// The archive that was given.
         archive: PathBuf,
         /// Every member at fault, with what is wrong.
         faults: Vec<(String, Fault)>,
     },
+    /// More members than are allowed.
     #[error("{}: holds more than {limit} members; unpack it yourself and give the folder", .archive.display())]
-    TooMany { archive: PathBuf, limit: usize },
+    TooMany {
+        /// The archive that was given.
+        archive: PathBuf,
+        /// Most members of an archive.
+        limit: usize,
+    },
+    /// Unpacked bytes are out of all proportion to packed ones.
     #[error(
         "{}: unpacks to more than {limit_times} times its size (beyond {}): a decompression bomb",
         .archive.display(), bytes(*.floor)
     )]
-    Bomb { archive: PathBuf, limit_times: u64, floor: u64 },
+    Bomb {
+        /// The archive that was given.
+        archive: PathBuf,
+        /// How many times its size it may unpack to.
+        limit_times: u64,
+        /// Unpacked bytes up to which that does not matter.
+        floor: u64,
+    },
+    /// What is wanted needs more space than may be taken.
     #[error(
         "{}: needs {} in {}, of whose free space {} may be taken; free some, or choose another --store",
         .archive.display(), bytes(*.needed), .folder.display(), bytes(*.allowed)
     )]
-    NoSpace { archive: PathBuf, needed: u64, allowed: u64, folder: PathBuf },
+    NoSpace {
+        /// The archive that was given.
+        archive: PathBuf,
+        /// Bytes of what is wanted; what a program had written when it was stopped.
+        needed: u64,
+        /// Bytes that may be taken.
+        allowed: u64,
+        /// The folder that was to hold them.
+        folder: PathBuf,
+    },
+    /// rar, and no program that reads it is installed.
     #[error(
         "{}: reading rar needs one of unar, bsdtar, unrar or 7z, and none is installed; \
          install one (apt install unar, or apt install libarchive-tools), \
          or unpack it yourself and give the folder", .archive.display()
     )]
-    NoProgram { archive: PathBuf },
+    NoProgram {
+        /// The archive that was given.
+        archive: PathBuf,
+    },
+    /// The program that unpacks rar failed.
     #[error("{}: {program} failed: {message}", .archive.display())]
-    Program { archive: PathBuf, program: String, message: String },
+    Program {
+        /// The archive that was given.
+        archive: PathBuf,
+        /// Name of the program: `unar`.
+        program: String,
+        /// Its last words and how it ended, or why it could not be run.
+        message: String,
+    },
+    /// A file cannot be written.
     #[error("{}: cannot be written: {source}", .path.display())]
-    Write { path: PathBuf, source: io::Error },
+    Write {
+        /// The file or folder in question.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// Somebody asked for the end ([`Watch::stop`](crate::Watch::stop)).
     #[error("stopped; nothing was registered and nothing kept")]
     Stopped,
 }
@@ -64,10 +124,13 @@ pub enum Fault {
     ForeignPath,
     /// Control characters, or no name at all.
     BadName,
+    /// The name is in another encoding.
     NotUtf8,
+    /// A symbolic or a hard link.
     Link,
     /// A device, a pipe, a sparse file.
     Special,
+    /// Only a password would open it.
     Encrypted,
     /// A way of packing that this program does not read.
     Method(String),
@@ -75,16 +138,23 @@ pub enum Fault {
     Twice,
     /// Another archive of the same dataset holds a member of the name.
     InBoth {
+        /// The other archive.
         other: PathBuf,
     },
+    /// More bytes than one file may have.
     TooLarge {
+        /// Unpacked, bytes.
         size: u64,
+        /// Most bytes of one file.
         limit: u64,
     },
     /// Unpacked to packed bytes.
     Ratio {
+        /// Unpacked, bytes.
         size: u64,
+        /// In the archive, bytes.
         packed: u64,
+        /// How many times its packed bytes a member may unpack to.
         limit: u64,
     },
 }

@@ -104,6 +104,7 @@ impl Archive {
         Ok(Self { path: path.to_owned(), kind, members, limits, unpacked })
     }
 
+    /// The archive's own file.
     pub fn path(&self) -> &Path {
         &self.path
     }

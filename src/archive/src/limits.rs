@@ -17,6 +17,7 @@ pub struct Limits {
     pub total: u64,
     /// Unpacked to packed bytes, beyond `floor` bytes unpacked.
     pub ratio: u64,
+    /// Unpacked bytes up to which `ratio` does not matter.
     pub floor: u64,
 }
 

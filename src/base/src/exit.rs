@@ -22,15 +22,25 @@ use std::path::Path;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Exit {
+    /// Everything asked for is there.
     Ok = 0,
+    /// Some runs failed.
     Failed = 1,
+    /// Bad experiment or usage; nothing was started.
     Usage = 2,
+    /// The environment lacks something: data, device, library.
     Environment = 3,
+    /// Nothing was selected.
     NothingSelected = 4,
+    /// Stored bytes or dataset files were altered.
     Altered = 5,
+    /// A score is not what was accepted, or the paper contradicts itself.
     Regressed = 6,
+    /// A result is missing.
     Missing = 7,
+    /// A result is stale: its inputs changed since.
     Stale = 8,
+    /// Interrupted from outside.
     Interrupted = 130,
 }
 
@@ -43,11 +53,14 @@ impl From<Exit> for std::process::ExitCode {
 /// An error that knows its exit code.
 #[derive(Debug)]
 pub struct Failure {
+    /// What the process is to end with.
     pub exit: Exit,
+    /// What went wrong, in full, for people.
     pub message: String,
 }
 
 impl Failure {
+    /// An error of that code, with what `message` displays.
     pub fn new(exit: Exit, message: impl fmt::Display) -> Self {
         Self { exit, message: message.to_string() }
     }

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use dygl_base::words::alike;
 use dygl_pixels::mask::{MaskRule, Reading, Scale};
 use dygl_pixels::phantom::{Family, Phantom};
 use dygl_pixels::prepare::{self, Form, Picture, Resized};
@@ -22,7 +23,6 @@ use super::manifest::{Manifest, SplitKind};
 use super::pack::Pack;
 use super::registry::Registry;
 use super::{DataError, Problem, split_file, unknown_dataset};
-use dygl_base::words::alike;
 
 /// An opened dataset; cheap to clone, shared between threads.
 #[derive(Debug, Clone)]
@@ -136,6 +136,7 @@ impl Dataset {
         &self.inner.id
     }
 
+    /// One line for people, of the manifest or the phantom.
     pub fn title(&self) -> &str {
         &self.inner.title
     }
@@ -456,12 +457,17 @@ fn show<T>(picture: Picture<'_>, from: Form, to: Form, see: impl FnOnce(Picture<
 /// One line of `dygl dataset list`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct CatalogueEntry {
+    /// The name that commands take.
     pub id: String,
+    /// One line for people.
     pub title: String,
+    /// Way of imaging, for people.
     pub modality: String,
     /// Images of the whole dataset; for phantoms the default count.
     pub images: usize,
+    /// Terms of use, in words.
     pub terms: String,
+    /// Whether the terms allow showing its images to others.
     pub redistributable: bool,
     /// Where to get it; empty for phantoms.
     pub page: String,

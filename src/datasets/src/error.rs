@@ -12,54 +12,128 @@ use super::{LeftOver, Problem};
 /// An error of this room.
 #[derive(Debug, thiserror::Error)]
 pub enum DataError {
+    /// No dataset has this id.
     #[error("there is no dataset `{name}`{}; `dygl dataset list` shows all", did_you_mean(.candidates))]
     UnknownDataset {
+        /// As written.
         name: String,
         /// Ids that look alike, best first.
         candidates: Vec<String>,
     },
+    /// The dataset consists of files, and no folder is known that holds them.
     #[error("dataset `{name}` is not registered: dygl dataset add {name} PATH")]
-    NotRegistered { name: String },
+    NotRegistered {
+        /// Id of the dataset.
+        name: String,
+    },
+    /// No layout of the manifest finds a file below the folder.
     #[error(
         "{}: no files of dataset `{name}` found; looked for {}{}",
         .path.display(), .looked_for.join(", or "), instead_of_these(.there)
     )]
     NoLayout {
+        /// Id of the dataset.
         name: String,
+        /// The folder or archive that was looked through.
         path: PathBuf,
+        /// Patterns of the images, one for each layout.
         looked_for: Vec<String>,
         /// The pictures that are there instead.
         there: Vec<LeftOver>,
     },
+    /// The folder holds archives of the dataset instead of its files.
     #[error(
         "{}: holds no files of dataset `{name}`, but archives: {}; \
          take them out and give them all: dygl dataset add {name} ARCHIVE...",
         .path.display(), .inner.join(", ")
     )]
-    Nested { name: String, path: PathBuf, inner: Vec<String> },
+    Nested {
+        /// Id of the dataset.
+        name: String,
+        /// The folder or archive that was looked through.
+        path: PathBuf,
+        /// The archives in it.
+        inner: Vec<String>,
+    },
+    /// What was given is neither one folder nor archives alone.
     #[error("dataset `{name}`: give one folder that holds it, or one or more archives, not both")]
-    Sources { name: String },
+    Sources {
+        /// Id of the dataset.
+        name: String,
+    },
+    /// An archive cannot be read, or is refused.
     #[error("{}{}", .0, instead(.0))]
     Archive(#[from] ArchiveError),
+    /// A list of checksums is malformed, or names no file of the dataset.
     #[error("{}", .place)]
-    List { place: String },
+    List {
+        /// The whole message: file and line, and what is wrong there.
+        place: String,
+    },
+    /// The files are not as the manifest or the registration has them.
     #[error("dataset `{name}` in {} has {} problem(s):{}", .path.display(), .problems.len(), list(.problems, SHOWN))]
-    Problems { name: String, path: PathBuf, problems: Vec<Problem> },
+    Problems {
+        /// Id of the dataset.
+        name: String,
+        /// The folder that was read.
+        path: PathBuf,
+        /// All that is wrong; at least one.
+        problems: Vec<Problem>,
+    },
+    /// The dataset has no image of this id.
     #[error("dataset `{dataset}` has no image `{id}`")]
-    UnknownImage { dataset: String, id: String },
+    UnknownImage {
+        /// Id of the dataset.
+        dataset: String,
+        /// As written.
+        id: String,
+    },
+    /// A file cannot be read.
     #[error("{}: {source}", .path.display())]
-    Read { path: PathBuf, source: io::Error },
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The content of a file is not what was registered.
     #[error(
         "{}: altered since dataset `{name}` was registered; restore it, or register anew: \
          dygl dataset add {name} PATH", .path.display()
     )]
-    Altered { name: String, path: PathBuf },
+    Altered {
+        /// Id of the dataset.
+        name: String,
+        /// The file.
+        path: PathBuf,
+    },
+    /// The record of a registration cannot be used.
     #[error("{}: the registration is damaged ({message}); register anew: dygl dataset add {name} PATH", .path.display())]
-    Registration { name: String, path: PathBuf, message: String },
+    Registration {
+        /// Id of the dataset.
+        name: String,
+        /// Where the record lies.
+        path: PathBuf,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// A file or folder cannot be written.
     #[error("{}: cannot be written: {source}", .path.display())]
-    Write { path: PathBuf, source: io::Error },
+    Write {
+        /// What was to be written.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// A manifest, or a built-in list of checksums, is malformed.
     #[error("manifest `{name}`: {message}")]
-    Manifest { name: String, message: String },
+    Manifest {
+        /// Id of the dataset, or the list in words.
+        name: String,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// A picture, a phantom or a division cannot be had.
     #[error(transparent)]
     Pixels(#[from] PixelError),
 }

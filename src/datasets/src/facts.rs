@@ -18,7 +18,9 @@ const LISTED: usize = 16;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Facts {
+    /// Of the images that are kept.
     pub sizes: Sizes,
+    /// Of the images that are kept.
     pub masks: MaskFacts,
     /// Patients, slides or videos that are told apart; 0 where none are known.
     pub groups: usize,
@@ -32,9 +34,11 @@ pub struct Facts {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Sizes {
+    /// How many different sizes there are.
     pub distinct: usize,
     /// Least and greatest.
     pub width: (u32, u32),
+    /// Least and greatest.
     pub height: (u32, u32),
 }
 
@@ -44,6 +48,7 @@ pub struct Sizes {
 pub struct MaskFacts {
     /// In words: `grey > 127`.
     pub rule: String,
+    /// Between which greys the soft targets lie.
     pub scale: Scale,
     /// Every value, where they are few; greys on the scale 0..=255, or labels.
     pub values: Option<Vec<u32>>,
@@ -53,13 +58,17 @@ pub struct MaskFacts {
     pub most_values: usize,
     /// Share of an image that is foreground, 0..=1.
     pub mean: f64,
+    /// The image with the least foreground.
     pub least: Extreme,
+    /// The image with the most foreground.
     pub greatest: Extreme,
     /// Masks without foreground, and the first of them.
     pub empty: usize,
+    /// Ids of the first of them.
     pub empty_ids: Vec<String>,
     /// Masks without background, and the first of them.
     pub full: usize,
+    /// Ids of the first of them.
     pub full_ids: Vec<String>,
 }
 
@@ -67,7 +76,9 @@ pub struct MaskFacts {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Extreme {
+    /// Id of the image.
     pub id: String,
+    /// Foreground pixels over all of its pixels.
     pub share: f64,
 }
 
@@ -79,6 +90,7 @@ pub struct Concern {
     pub key: String,
     /// Whether it would have ended the registration, and was accepted.
     pub accepted: bool,
+    /// What speaks against the dataset, in words.
     pub message: String,
 }
 

@@ -24,9 +24,13 @@ const SETTLED_NS: i64 = 2_000_000_000;
 pub struct FileEntry {
     /// Relative to the dataset's folder, `/` between parts.
     pub path: String,
+    /// Bytes.
     pub size: u64,
+    /// When the content was last written, nanoseconds since 1970.
     pub mtime_ns: i64,
+    /// When content or inode last changed, nanoseconds since 1970.
     pub ctime_ns: i64,
+    /// Number of the file within its file system.
     pub inode: u64,
     /// When the hashing began, nanoseconds since 1970.
     pub hashed_ns: i64,

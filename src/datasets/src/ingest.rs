@@ -39,6 +39,7 @@ pub struct Terms {
 pub struct Registration {
     /// Version of this file format.
     pub format: u32,
+    /// Id of the dataset.
     pub dataset: String,
     /// The user's own manifest (TOML), for a dataset that is not built in.
     #[serde(default)]
@@ -88,6 +89,7 @@ fn is_zero(count: &usize) -> bool {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ArchiveFacts {
+    /// Name of the file, without folders.
     pub name: String,
     /// Bytes.
     pub size: u64,
@@ -99,13 +101,16 @@ pub struct ArchiveFacts {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Entry {
+    /// Id of the image, unique in the dataset.
     pub id: String,
     /// The official part, for datasets that have official parts.
     pub part: Option<Part>,
     /// What it shares a patient, slide or video with, where that is known.
     #[serde(default)]
     pub group: Option<String>,
+    /// The file of the image.
     pub image: FileEntry,
+    /// The file of the mask, or of the first of several.
     pub mask: FileEntry,
     /// Further masks, where several mark the foreground together.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -15,7 +15,9 @@ use super::tree::is_hidden;
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LeftOver {
+    /// Why they are in no pair.
     pub reason: Reason,
+    /// How many pictures; of [`Reason::Closed`] how many folders.
     pub count: usize,
     /// The first in byte order, relative to the dataset's folder.
     pub examples: Vec<String>,
@@ -27,18 +29,22 @@ pub struct LeftOver {
 pub enum Reason {
     /// It fits a pattern but for capital and small letters.
     LetterCase {
+        /// The pattern of a layout, as written.
         pattern: String,
     },
     /// It fits a pattern but for the ending.
     Ending {
+        /// The pattern of a layout, as written.
         pattern: String,
     },
     /// Its format is none that is read.
     Format {
+        /// End of the file's name, without its dot.
         ending: String,
     },
     /// `parts.names` lacks the word of its part.
     Part {
+        /// What stands in the place of `{part}`.
         word: String,
     },
     /// Its name, or that of a folder around it, begins with a dot.
@@ -47,13 +53,16 @@ pub enum Reason {
     NotText,
     /// The folder cannot be read.
     Closed {
+        /// What the system says.
         why: String,
     },
     /// Its name holds a backslash: a zip of Windows, unpacked by a program that does not know them.
     Backslash,
+    /// It fits no pattern of any layout.
     NoLayout,
     /// It fits a layout that is not taken: `layouts = "first"` takes one.
     OtherLayout {
+        /// Name of the layout that it fits.
         layout: String,
     },
     /// This program wrote it: a prediction, a sheet, a figure.

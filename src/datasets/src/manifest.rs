@@ -39,12 +39,15 @@ pub struct Manifest {
     pub name: String,
     /// One line for people.
     pub title: String,
+    /// Way of imaging, for people.
     pub modality: String,
     /// Where to get it.
     pub page: String,
+    /// Terms of use, in words.
     pub terms: String,
     /// Whether its terms allow showing its images to others.
     pub redistributable: bool,
+    /// The publication to cite.
     pub citation: String,
     /// Image/mask pairs of the whole dataset.
     pub images: usize,
@@ -56,13 +59,16 @@ pub struct Manifest {
     /// How stored image values become levels of 8 bits.
     #[serde(default)]
     pub image: ImageRule,
+    /// How stored mask values become foreground.
     pub mask: MaskRule,
+    /// Which pairs belong to the dataset; all unless stated.
     #[serde(default)]
     pub keep: Keep,
     /// Which images belong together (one patient, slide or video), where that is known.
     pub group: Option<GroupRule>,
     /// Which official part an image belongs to, where there are official parts.
     pub parts: Option<PartRule>,
+    /// Where the parts come from unless an experiment says otherwise.
     pub split: SplitKind,
     /// What several layouts are to each other.
     #[serde(rename = "layouts", default)]
@@ -91,6 +97,7 @@ pub enum Taken {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Keep {
+    /// Whatever is found.
     #[default]
     All,
     /// Those whose mask holds foreground.
@@ -112,6 +119,7 @@ pub enum SplitKind {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Layout {
+    /// As messages name it.
     pub name: String,
     pub(super) image: String,
     pub(super) mask: OneOrMore,

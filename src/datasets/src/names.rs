@@ -1,12 +1,12 @@
 //! Dataset names as experiments write them, checked here and resolved.
 
+use dygl_base::words::alike;
 use dygl_spec::name::Named;
 use dygl_spec::protocol::{Part, Split, SplitSource};
 use dygl_spec::{DatasetNames, DatasetProblem};
 
 use super::manifest::SplitKind;
 use super::{DataError, Dataset, Manifest, Registry, catalogue};
-use dygl_base::words::alike;
 
 /// The datasets that are built into this program.
 #[derive(Debug, Clone, Copy)]

@@ -11,16 +11,15 @@ use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use dygl_base::digest::hex;
 use rayon::prelude::*;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
+use super::DataError;
 use super::files::FileEntry;
 use super::ingest::{Entry, Progress, Registration};
 use super::manifest::{Keep, Manifest};
-use dygl_base::digest::hex;
-
-use super::DataError;
 
 /// Built-in lists: dataset id, text.
 const BUILT_IN: [(&str, &str); 5] = [
@@ -35,7 +34,9 @@ const BUILT_IN: [(&str, &str); 5] = [
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Role {
+    /// The picture.
     Image,
+    /// Its truth, or one of several masks.
     Mask,
 }
 
@@ -131,6 +132,7 @@ impl List {
         self.known.len()
     }
 
+    /// Whether it knows no file.
     pub fn is_empty(&self) -> bool {
         self.known.is_empty()
     }

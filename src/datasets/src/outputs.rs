@@ -13,7 +13,9 @@ pub const PROVENANCE: &str = "provenance.json";
 pub const JOURNAL: &str = ".predicting.jsonl";
 /// Ends of the names of its pictures.
 pub const PROBABILITY: &str = ".probability.png";
+/// The image with prediction and truth drawn over it.
 pub const OVERLAY: &str = ".overlay.png";
+/// The predicted mask.
 pub const MASK: &str = ".mask.png";
 
 /// Whether a file's name ends as that of a prediction.

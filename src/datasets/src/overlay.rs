@@ -17,7 +17,9 @@ const GREY: Rgb<u8> = Rgb([96, 96, 96]);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("failed to draw the overlay: the prediction has {prediction:?} pixels, the truth {truth:?}")]
 pub struct OverlayError {
+    /// Of the true mask.
     pub truth: (u32, u32),
+    /// Of the predicted mask.
     pub prediction: (u32, u32),
 }
 

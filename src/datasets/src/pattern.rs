@@ -46,6 +46,7 @@ const PLACEHOLDERS: [&str; 3] = ["id", "part", "group"];
 /// How exactly a path must fit; the loose ways only find out why one does not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fit {
+    /// To the letter.
     Exact,
     /// Capital and small letters are the same everywhere.
     AnyCase,

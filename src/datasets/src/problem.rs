@@ -13,57 +13,172 @@ use super::LeftOver;
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Problem {
     /// The whole folder is gone.
-    NoFolder { folder: String },
+    NoFolder {
+        /// Absolute path of the folder.
+        folder: String,
+    },
     /// An image without its mask.
-    MissingMask { image: String, expected: String },
+    MissingMask {
+        /// The image.
+        image: String,
+        /// Where its masks would lie, joined by `or`.
+        expected: String,
+    },
     /// A mask without its image.
-    MissingImage { mask: String, expected: String },
+    MissingImage {
+        /// The mask.
+        mask: String,
+        /// Where its image would lie, joined by `or`.
+        expected: String,
+    },
     /// Two files claim the same image id.
-    Duplicate { id: String, file: String, other: String, remedy: String },
+    Duplicate {
+        /// The id that both claim.
+        id: String,
+        /// The later claimant.
+        file: String,
+        /// The earlier claimant.
+        other: String,
+        /// How to part the two.
+        remedy: String,
+    },
     /// An image has several masks, and nothing says that they are one.
-    SeveralMasks { image: String, masks: Vec<String>, remedy: String },
+    SeveralMasks {
+        /// The image.
+        image: String,
+        /// Its masks, two or more.
+        masks: Vec<String>,
+        /// How to say that they are one, or which is meant.
+        remedy: String,
+    },
     /// One file is claimed for two ids.
-    Shared { file: String, ids: [String; 2] },
+    Shared {
+        /// The file.
+        file: String,
+        /// Both ids.
+        ids: [String; 2],
+    },
     /// Pictures that no layout took, beside the pairs that were found.
-    LeftOver { left: LeftOver, pairs: usize },
+    LeftOver {
+        /// Which pictures they are, and why.
+        left: LeftOver,
+        /// How many pairs were found.
+        pairs: usize,
+    },
     /// The file does not decode.
-    Undecodable { file: String, message: String },
+    Undecodable {
+        /// The file.
+        file: String,
+        /// What the decoder says.
+        message: String,
+    },
     /// The file decodes, but holds what the dataset's rules have no place for.
-    Unfit { file: String, message: String },
+    Unfit {
+        /// The file.
+        file: String,
+        /// What it holds, and the remedy.
+        message: String,
+    },
     /// Image and mask agree in size as stored, but not as their orientation
     /// tags show them; `tagged` is the file whose tag parts them.
     Turned {
+        /// The image.
         image: String,
+        /// Width and height of the image as shown, pixels.
         image_size: (u32, u32),
+        /// The mask.
         mask: String,
+        /// Width and height of the mask as shown, pixels.
         mask_size: (u32, u32),
+        /// One of the two files.
         tagged: String,
+        /// Its orientation tag (EXIF), 5..=8.
         tag: u8,
     },
     /// The file cannot be read.
-    Unreadable { file: String, message: String },
+    Unreadable {
+        /// The file.
+        file: String,
+        /// What the system says.
+        message: String,
+    },
     /// Image and mask differ in size (width, height; pixels).
-    SizeMismatch { image: String, image_size: (u32, u32), mask: String, mask_size: (u32, u32) },
+    SizeMismatch {
+        /// The image.
+        image: String,
+        /// Of the image, as shown.
+        image_size: (u32, u32),
+        /// The mask.
+        mask: String,
+        /// Of the mask, as shown.
+        mask_size: (u32, u32),
+    },
     /// A table that names groups does not know the image.
-    NoGroup { id: String, table: String },
+    NoGroup {
+        /// Id of the image.
+        id: String,
+        /// The table.
+        table: String,
+    },
     /// A table gives one image two groups.
-    TwoGroups { table: String, id: String, lines: [usize; 2], groups: [String; 2] },
+    TwoGroups {
+        /// The table.
+        table: String,
+        /// Id of the image.
+        id: String,
+        /// Both lines, from 1.
+        lines: [usize; 2],
+        /// What each of them says.
+        groups: [String; 2],
+    },
     /// A table spells ids with the endings of their files.
-    IdsWithEnding { table: String, written: String, id: String, count: usize },
+    IdsWithEnding {
+        /// The table.
+        table: String,
+        /// The first of them, as the table spells it.
+        written: String,
+        /// The same as an id.
+        id: String,
+        /// How many images are spelt so.
+        count: usize,
+    },
     /// Not the number of pairs that the manifest states.
-    WrongCount { found: usize, expected: usize },
+    WrongCount {
+        /// Pairs found that `keep` takes.
+        found: usize,
+        /// Pairs that the manifest states.
+        expected: usize,
+    },
     /// Every pair was left out by the manifest's `keep`.
-    NothingKept { left_out: usize },
+    NothingKept {
+        /// How many pairs were left out.
+        left_out: usize,
+    },
     /// The rule does not fit the masks.
-    UnfitMasks { message: String },
+    UnfitMasks {
+        /// What was found in which files, and the remedy.
+        message: String,
+    },
     /// What would only be told, had everything not been asked to be right.
-    Strict { message: String },
+    Strict {
+        /// What would have been told.
+        message: String,
+    },
     /// The content is not what was registered.
-    Altered { file: String },
+    Altered {
+        /// The file.
+        file: String,
+    },
     /// A registered file is gone.
-    Missing { file: String },
+    Missing {
+        /// The file.
+        file: String,
+    },
     /// A file that was not there at registration and belongs to the layout.
-    Extra { file: String },
+    Extra {
+        /// The file.
+        file: String,
+    },
 }
 
 impl Problem {

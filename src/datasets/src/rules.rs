@@ -16,26 +16,37 @@ use super::{Problem, group_table, text};
 pub enum GroupRule {
     /// The start of the id, up to the first (or the last) place of a text.
     Start {
+        /// The text before which the group ends.
         before: String,
+        /// Whether its last place in the id counts, not its first.
         #[serde(default)]
         last: bool,
+        /// Whether what `{group}` stands for is put before the id.
         #[serde(default)]
         in_id: bool,
     },
     /// Ids are numbers; each range (first and last) is a group, named by its
     /// place from 1. A number in no range has no group.
-    Ranges { ranges: Vec<[u64; 2]> },
+    Ranges {
+        /// First and last number of each group, in ascending order, without overlap.
+        ranges: Vec<[u64; 2]>,
+    },
     /// A column of a table (CSV) in the dataset's folder; `id` is the column
     /// that names the image.
     Table {
+        /// Name of the table, without folders.
         file: String,
+        /// Head of the column that names the image.
         id: String,
+        /// Head of the column that names its group.
         group: String,
+        /// Whether what `{group}` stands for is put before the id.
         #[serde(default)]
         in_id: bool,
     },
     /// What `{group}` stands for in the layout.
     Folder {
+        /// Whether what `{group}` stands for is put before the id.
         #[serde(default)]
         in_id: bool,
     },
@@ -191,6 +202,7 @@ pub enum PartSource {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PartRule {
+    /// Where the word of the part is found.
     pub from: PartSource,
     /// Whether the part is put before the id (`train/3`), because names repeat in the folders.
     #[serde(default)]

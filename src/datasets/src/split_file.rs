@@ -16,12 +16,12 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
 
+use dygl_base::words::alike;
 use dygl_pixels::split::Mistake;
 use dygl_pixels::{Partition, SplitError};
 use dygl_spec::protocol::Part;
 
 use crate::text;
-use dygl_base::words::alike;
 
 /// One line of a split file: an id under the name of a part.
 #[derive(Debug, Clone, PartialEq, Eq)]

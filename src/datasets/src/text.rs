@@ -64,6 +64,7 @@ pub struct Lines<'a> {
 }
 
 impl<'a> Lines<'a> {
+    /// Begins at the first line of a text.
     pub fn of(text: &'a str) -> Self {
         Self { text: text.as_bytes(), at: 0, line: 1 }
     }

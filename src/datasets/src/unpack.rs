@@ -10,24 +10,25 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use dygl_archive::{Archive, ArchiveError, Fault, Limits, Watch};
+use dygl_base::digest::hex;
 use sha2::{Digest, Sha256};
 
+use super::DataError;
 use super::ingest::{ArchiveFacts, Progress, Registration, Terms, ingest};
 use super::manifest::Manifest;
 use super::registry::Registry;
 use super::scan::{Pair, Scan, Tree, scan};
-use dygl_base::digest::hex;
-
-use super::DataError;
 
 /// What to register.
 #[derive(Clone, Copy)]
 pub struct Addition<'a> {
+    /// Of the dataset that is registered.
     pub manifest: &'a Manifest,
     /// The text of the manifest, for a dataset of the user's own.
     pub own: Option<&'a str>,
     /// One folder, or archives that together hold the dataset.
     pub sources: &'a [PathBuf],
+    /// What is accepted of the files, and what is not.
     pub terms: Terms,
     /// Called while files are read.
     pub progress: Progress<'a>,

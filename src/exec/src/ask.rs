@@ -30,17 +30,39 @@ use super::local::Local;
 /// Why the worker did not say what it can do.
 #[derive(Debug, thiserror::Error)]
 pub enum AskError {
+    /// The worker's program cannot be started.
     #[error("cannot start {}: {source}", worker.display())]
-    Start { worker: PathBuf, source: io::Error },
+    Start {
+        /// Path of the worker's program.
+        worker: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The dynamic loader cannot load the worker: the libtorch that it was built against is gone.
     #[error(
         "{} cannot start: {message}; it was built against a libtorch that is not there now: bring it back with \
          `make libtorch`, or build without it (`make build`)", worker.display()
     )]
-    Loader { worker: PathBuf, message: String },
+    Loader {
+        /// Path of the worker's program.
+        worker: PathBuf,
+        /// What the loader said.
+        message: String,
+    },
+    /// The worker ended without success; `message` is what it said, else its exit status.
     #[error("{} does not know its devices: {message}", worker.display())]
-    Failed { worker: PathBuf, message: String },
+    Failed {
+        /// Path of the worker's program.
+        worker: PathBuf,
+        /// The worker's standard error, else its exit status.
+        message: String,
+    },
+    /// The worker does not know the question, or its answer cannot be read: it is of other sources.
     #[error("{} answers in other words: it was built from other sources; build both with `make`", worker.display())]
-    Answer { worker: PathBuf },
+    Answer {
+        /// Path of the worker's program.
+        worker: PathBuf,
+    },
 }
 
 /// What environment variables a device may depend on, beside

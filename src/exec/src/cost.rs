@@ -21,12 +21,30 @@ use super::local::Local;
 /// Why there is no ledger.
 #[derive(Debug, thiserror::Error)]
 pub enum CostError {
+    /// The worker's program cannot be started.
     #[error("cannot start {}: {source}", worker.display())]
-    Start { worker: PathBuf, source: io::Error },
+    Start {
+        /// Path of the worker's program.
+        worker: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The worker ended without success; `models` are those that it was asked for, between blanks.
     #[error("{} does not know what {models} cost: {message}", worker.display())]
-    Failed { worker: PathBuf, models: String, message: String },
+    Failed {
+        /// Path of the worker's program.
+        worker: PathBuf,
+        /// Networks that it was asked for, between blanks.
+        models: String,
+        /// The worker's standard error.
+        message: String,
+    },
+    /// The worker's answer cannot be read or lacks a ledger: it is of other sources.
     #[error("{} answers in other words: it was built from other sources; build both with `make`", worker.display())]
-    Answer { worker: PathBuf },
+    Answer {
+        /// Path of the worker's program.
+        worker: PathBuf,
+    },
 }
 
 /// The ledgers of networks (resolved names) for a square image, in their order;

@@ -11,9 +11,13 @@ pub enum Device {
     Auto,
     /// Reading verbs: results of every class.
     Any,
+    /// `flex`: the CPU, by burn's backend of that name.
     Flex,
+    /// `tch-cpu`: the CPU, by libtorch.
     TchCpu,
+    /// `tch:0`: the CUDA card of this index, by libtorch.
     TchCuda(usize),
+    /// `wgpu:0`: the card of this index, by wgpu; no worker offers it.
     Wgpu(usize),
 }
 

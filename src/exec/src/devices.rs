@@ -12,6 +12,7 @@ use super::device::Device;
 /// What a worker offers, fastest device first.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Devices {
+    /// One offer for each device that is there; the first is what `auto` takes.
     pub devices: Vec<Offer>,
     /// `None` if the worker is built without it.
     pub libtorch: Option<Libtorch>,
@@ -46,7 +47,10 @@ pub struct Libtorch {
 /// every class has.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Class {
+    /// As keys name it, with the threads of a run where results depend on them: `libtorch-cpu-avx2-2t`.
     pub numerics: String,
+    /// Version of libtorch and of the crates that bind it, as keys have them; none where it takes no
+    /// part.
     pub libtorch: Option<String>,
 }
 
@@ -70,7 +74,9 @@ impl Class {
 pub struct Chosen {
     /// As a job names it.
     pub name: String,
+    /// Of its results; with the threads of the run where they depend on them.
     pub class: Class,
+    /// For people: [`Offer::description`].
     pub description: String,
 }
 

@@ -90,6 +90,7 @@ impl Inputs {
         Self { registry: Registry::at(root), open: Mutex::default(), divided: Mutex::default() }
     }
 
+    /// Where the datasets are registered.
     pub fn registry(&self) -> &Registry {
         &self.registry
     }

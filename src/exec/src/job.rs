@@ -16,11 +16,15 @@ pub const FILE: &str = "job.json";
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Task {
+    /// Train the cell's network and keep its weights.
     Train,
     /// Score these weights.
     Evaluate {
+        /// Key of the training that the weights come from.
         train_key: String,
+        /// Path of the weights file.
         weights: PathBuf,
+        /// blake3 of that file; the worker refuses another.
         weights_digest: String,
     },
 }
@@ -28,9 +32,13 @@ pub enum Task {
 /// One task on one cell.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Job {
+    /// What is to be done of the cell: its training or its evaluation.
     pub task: Task,
+    /// Key of the result.
     pub key: String,
+    /// Network, dataset, seed and protocol.
     pub cell: Cell,
+    /// Name of the profile of settings, for the record; not keyed.
     pub profile: String,
     /// The store's root: the registered datasets lie there.
     pub root: PathBuf,
@@ -38,9 +46,11 @@ pub struct Job {
     pub device: String,
     /// The numerics class that the key names.
     pub numerics: String,
+    /// Threads that the worker computes on.
     pub threads: usize,
     /// Digests that the key names; the worker refuses other data.
     pub dataset_digest: String,
+    /// The same of the division into parts.
     pub split_digest: String,
     /// The revisions that the key names; the worker refuses if its own differ.
     pub revisions: Revisions,

@@ -56,6 +56,7 @@ pub trait Executor: Sync {
 pub struct Stop(AtomicUsize);
 
 impl Stop {
+    /// Counts one more request.
     pub fn request(&self) {
         self.0.fetch_add(1, Ordering::SeqCst);
     }

@@ -37,6 +37,7 @@ impl Pass {
         }
     }
 
+    /// For people: `training step`.
     pub fn words(self) -> &'static str {
         match self {
             Pass::Inference => "inference",
@@ -56,6 +57,7 @@ pub struct Question<'a> {
     pub repeats: usize,
     /// As `--device` calls it.
     pub device: &'a str,
+    /// Threads that the worker computes on.
     pub threads: usize,
 }
 
@@ -66,11 +68,13 @@ pub struct Measured {
     pub model: String,
     /// Of the images.
     pub size: Size,
+    /// What was measured.
     pub pass: Pass,
     /// For people.
     pub device: String,
     /// What the last digits of results depend on.
     pub numerics: String,
+    /// Threads that the worker computed on.
     pub threads: usize,
     /// By batch size, smallest first; measured in turn, not one after another.
     pub timings: Vec<Timing>,
@@ -84,10 +88,13 @@ pub struct Measured {
 /// Times of passes of one batch size.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Timing {
+    /// Images at once.
     pub batch: usize,
     /// Seconds of each pass, in order.
     pub seconds: Vec<f64>,
+    /// Median of `seconds`.
     pub median_seconds: f64,
+    /// Least of `seconds`.
     pub fastest_seconds: f64,
     /// First and third quartile.
     pub quartiles_seconds: [f64; 2],
@@ -114,16 +121,41 @@ impl Timing {
 /// Why there is no measurement.
 #[derive(Debug, thiserror::Error)]
 pub enum MeasureError {
+    /// The worker cannot be started, or its log cannot be made.
     #[error("cannot start the worker that measures: {0}")]
     Start(std::io::Error),
+    /// Memory ran out; `how` tells the worker's end and the last lines of its log.
     #[error(
         "{model}, {} of {batch} at {size} px, needs more memory than there is ({how}): \
          take a smaller --batch or --size",
         pass.words()
     )]
-    OutOfMemory { model: String, pass: Pass, batch: usize, size: Size, how: String },
+    OutOfMemory {
+        /// Network, `NAME,option=value,...`.
+        model: String,
+        /// What was to be measured.
+        pass: Pass,
+        /// Images at once.
+        batch: usize,
+        /// Of the images.
+        size: Size,
+        /// How the worker ended, with the last lines of its log.
+        how: String,
+    },
+    /// The worker ended otherwise without an answer; `how` as above.
     #[error("{model}, {} of {batch} at {size} px, was not measured: {how}", pass.words())]
-    Failed { model: String, pass: Pass, batch: usize, size: Size, how: String },
+    Failed {
+        /// Network, `NAME,option=value,...`.
+        model: String,
+        /// What was to be measured.
+        pass: Pass,
+        /// Images at once.
+        batch: usize,
+        /// Of the images.
+        size: Size,
+        /// How the worker ended, with the last lines of its log.
+        how: String,
+    },
 }
 
 /// Measures a pass in a process of its own.

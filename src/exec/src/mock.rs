@@ -155,3 +155,34 @@ fn table(images: &[ImageScores]) -> String {
     }
     csv
 }
+
+impl Mock {
+    /// Runs cells against the store of `root` as if a worker had done so on flex, what
+    /// failed before again.
+    pub fn plant(&self, root: &Path, cells: &[dygl_spec::plan::Cell]) {
+        let class = crate::devices::Class::flex();
+        let built = dygl_store::key::revision::Revisions::of_this_build();
+        let options = crate::Options {
+            profile: "paper".into(),
+            jobs: 1,
+            threads: 1,
+            device: "flex".into(),
+            numerics: class.numerics.clone(),
+            keep_going: true,
+            retry_failed: true,
+            force: false,
+            timeout: None,
+            budget: None,
+        };
+        let runner = crate::Runner {
+            store: &dygl_store::Store::at(root),
+            inputs: &crate::Inputs::at(root),
+            revisions: &class.revisions(&built),
+            executor: self,
+            options: &options,
+            stop: &Stop::default(),
+            tell: &|_| {},
+        };
+        runner.run(cells);
+    }
+}

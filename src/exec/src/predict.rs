@@ -22,6 +22,7 @@ use super::{Stop, machine};
 /// What `dygl-worker predict FILE` finds in its file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Job {
+    /// The network, `NAME,option=value,...`.
     pub model: Named,
     /// Safetensors under the reference's names.
     pub weights: PathBuf,
@@ -40,16 +41,20 @@ pub struct Job {
     pub batch_size: usize,
     /// `auto`, `flex`, ...
     pub device: String,
+    /// Images to predict, in this order.
     pub pictures: Vec<Picture>,
     /// Folder of the outputs.
     pub out: PathBuf,
+    /// What is written for each of them.
     pub outputs: Outputs,
 }
 
 /// What is written for each image, beside the mask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Outputs {
+    /// Whether a picture of the foreground probabilities is written.
     pub probability: bool,
+    /// Whether a picture of the mask over the image is written.
     pub overlay: bool,
     /// Everything at the network's size instead of the image's own.
     pub at_network_size: bool,
@@ -58,6 +63,7 @@ pub struct Outputs {
 /// One image to predict.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Picture {
+    /// Path of the image.
     pub file: PathBuf,
     /// Name of its outputs inside the folder, without the endings of
     /// [`Outputs::endings`]; may hold folders.
@@ -87,11 +93,13 @@ impl Outputs {
 pub struct Prediction {
     /// [`Picture::name`].
     pub name: String,
+    /// [`Picture::file`].
     pub file: PathBuf,
     /// blake3 of the image file.
     pub blake3: String,
     /// Of the image as it is shown: turned as its orientation tag says.
     pub width: u32,
+    /// Of the same.
     pub height: u32,
     /// What the image's file holds beside its pixels, orientation tag included.
     #[serde(default)]
@@ -111,20 +119,30 @@ pub struct Prediction {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 pub enum Event {
+    /// The network is loaded; the images follow.
     Started {
+        /// Trainable values of the network.
         parameters: u64,
         /// Human name of the device.
         device: String,
+        /// The numerics class of what it computes.
         numerics: String,
+        /// The vector instructions in use.
         simd: String,
+        /// Threads that it computes on.
         threads: usize,
     },
+    /// The outputs of an image are written.
     Predicted(Prediction),
     /// This image has no outputs.
     Failed {
+        /// [`Picture::name`].
         name: String,
+        /// [`Picture::file`].
         file: PathBuf,
+        /// blake3 of the image file; none where that could not be read.
         blake3: Option<String>,
+        /// Why, for people.
         reason: String,
     },
 }

@@ -10,18 +10,42 @@ use dygl_spec::pretrained::Pretrained;
 /// A file of weights that cannot be started from.
 #[derive(Debug, thiserror::Error)]
 pub enum PretrainedError {
+    /// There is no such file.
     #[error(
         "{file}: there is no such file, and {cell} starts from it; `dygl model import` makes it from published \
          weights, or mend the path under [pretrained]"
     )]
-    Missing { file: String, cell: String },
+    Missing {
+        /// Path as the experiment gives it.
+        file: String,
+        /// Network of a cell that starts from it.
+        cell: String,
+    },
+    /// The file is there and cannot be read.
     #[error("{file}: {source} ({cell} starts from it)")]
-    Read { file: String, cell: String, source: io::Error },
+    Read {
+        /// Path as the experiment gives it.
+        file: String,
+        /// Network of a cell that starts from it.
+        cell: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The file's digest is not the one that the experiment states.
     #[error(
         "{file}: its sha256 is {found}, and the experiment says {expected} for {cell}; bring the right file, or \
          write the new digest under [pretrained] (which trains anew)"
     )]
-    Changed { file: String, cell: String, found: String, expected: String },
+    Changed {
+        /// Path as the experiment gives it.
+        file: String,
+        /// Network of a cell that starts from it.
+        cell: String,
+        /// SHA-256 of the file, hex.
+        found: String,
+        /// The one that the experiment states, hex.
+        expected: String,
+    },
 }
 
 impl PretrainedError {

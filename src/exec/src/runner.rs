@@ -21,13 +21,19 @@ use super::{Ended, Executor, Stop};
 /// How a run is to be carried out; none of it is keyed.
 #[derive(Debug, Clone)]
 pub struct Options {
+    /// Name of the profile of settings, for the records.
     pub profile: String,
+    /// Most cells at once.
     pub jobs: usize,
     /// Threads of each worker.
     pub threads: usize,
+    /// Device of the workers, one that they offer: `flex`, `tch:0`.
     pub device: String,
+    /// Numerics class of the results, as keys name it.
     pub numerics: String,
+    /// Begin further cells after one has failed.
     pub keep_going: bool,
+    /// Run again what failed before.
     pub retry_failed: bool,
     /// Run again what is there already.
     pub force: bool,
@@ -42,9 +48,12 @@ pub struct Options {
 pub enum CellOutcome {
     /// Both stages are in the store. `ran` says whether any of them ran now.
     Done {
+        /// Whether at least one stage ran now.
         ran: bool,
     },
+    /// A stage ended without a result, now or in an earlier run.
     Failed(Outcome),
+    /// Stopped on request while it ran.
     Interrupted,
     /// Not begun, because an earlier cell failed or a stop was requested.
     NotStarted,
@@ -55,6 +64,7 @@ pub enum CellOutcome {
 /// What a run came to, by cell.
 #[derive(Debug, Clone, Default)]
 pub struct Summary {
+    /// Each cell, for people, and how it stands; in the order of the run.
     pub cells: Vec<(String, CellOutcome)>,
 }
 
@@ -67,12 +77,19 @@ impl Summary {
 
 /// Runs the cells of a plan.
 pub struct Runner<'a> {
+    /// Where results are looked up and published.
     pub store: &'a Store,
+    /// The datasets of the cells.
     pub inputs: &'a Inputs,
+    /// Today's revisions, which keys name.
     pub revisions: &'a Revisions,
+    /// Runs the stages, one call each.
     pub executor: &'a dyn Executor,
+    /// How the run is carried out.
     pub options: &'a Options,
+    /// Where a stop is requested, by others or by the budget.
     pub stop: &'a Stop,
+    /// Takes the events, from several threads.
     pub tell: &'a (dyn Fn(RunEvent) + Sync),
 }
 

@@ -15,9 +15,11 @@ pub const FILE: &str = "views.json";
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Views {
+    /// Dataset of the images, `NAME,option=value`.
     pub dataset: Named,
     /// The store, absolute, where the dataset is registered.
     pub root: PathBuf,
+    /// Whose image size and augmentation are drawn.
     pub protocol: Protocol,
     /// The run's seed.
     pub seed: u64,
@@ -25,10 +27,12 @@ pub struct Views {
     pub views: Vec<(String, usize)>,
 }
 
+/// Name of the file of a view's image: `0.png`.
 pub fn image_name(view: usize) -> String {
     format!("{view}.png")
 }
 
+/// Name of the file of a view's mask: `0.mask.png`.
 pub fn mask_name(view: usize) -> String {
     format!("{view}.mask.png")
 }

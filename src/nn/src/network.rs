@@ -90,12 +90,21 @@ pub enum Initial {
     /// weights and biases of convolutions and linear layers.
     FanIn,
     /// N(0, std^2).
-    Normal { std: f64 },
+    Normal {
+        /// Standard deviation.
+        std: f64,
+    },
     /// N(0, std^2), values beyond two (absolute) units drawn again, as timm's
     /// `trunc_normal_` does by default.
-    TruncatedNormal { std: f64 },
+    TruncatedNormal {
+        /// Standard deviation before values are drawn again.
+        std: f64,
+    },
     /// N(0, gain^2 / fan_in) (He et al. 2015, fan-in mode; gain sqrt(2) for ReLU).
-    KaimingNormal { gain: f64 },
+    KaimingNormal {
+        /// Factor on 1 / sqrt(fan_in).
+        gain: f64,
+    },
     /// N(0, 2 / fan_out) with fan_out = out channels x kernel area: all
     /// channels, also those of other groups (He et al. 2015, fan-out mode).
     KaimingNormalFanOut,

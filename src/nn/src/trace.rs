@@ -26,22 +26,31 @@ pub enum Kind {
     Linear,
     /// Product of two activations, as in attention.
     Product,
+    /// Normalisation of each channel.
     BatchNorm,
+    /// Normalisation of each token over its features.
     LayerNorm,
+    /// Normalisation of groups of channels.
     GroupNorm,
     /// Dynamic tanh in place of a normalisation.
     DynamicTanh,
+    /// Softmax along one axis.
     Softmax,
+    /// Largest value of each window.
     MaxPool,
+    /// Mean of each window.
     AveragePool,
     /// Adaptive average pooling to one value per channel or feature.
     GlobalAverage,
     /// The same written as a mean.
     Mean,
+    /// Bilinear change of a map's size.
     ResizeBilinear,
+    /// Enlargement of a map by a whole factor, each pixel repeated.
     ResizeNearest,
     /// Bilinear samples at computed positions.
     Sample,
+    /// x Phi(x) of each value.
     Gelu,
 }
 
@@ -63,8 +72,11 @@ pub enum Standing {
 /// One thing that was done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
+    /// What was done.
     pub kind: Kind,
+    /// Shape of the input; of a product's first factor.
     pub input: Vec<usize>,
+    /// Shape of the output.
     pub output: Vec<usize>,
     /// Multiply-accumulates that an output value takes: for a product the
     /// length of its sum, for a pool its area, else 1.
@@ -73,6 +85,7 @@ pub struct Event {
     pub parameters: Vec<(ParamId, usize)>,
     /// Whether the reference has no module for it.
     pub functional: bool,
+    /// Why it was done.
     pub standing: Standing,
     /// Whether the reference registers the module under two names, where no
     /// parameter of its own tells.

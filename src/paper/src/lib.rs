@@ -35,11 +35,14 @@ pub use expense::networks_to_count;
 /// The sentences of a paper.
 #[derive(Debug, Clone)]
 pub struct Claims {
+    /// Title of the paper.
     pub title: String,
     /// The rule by which an epoch is selected, where the paper states one that needs
     /// no validation images.
     pub selection: Option<String>,
+    /// The sentences, in the order of the file.
     pub claims: Vec<Claim>,
+    /// How places of the paper spell things.
     pub names: Vec<Names>,
     sources: SourceMap,
 }
@@ -84,21 +87,34 @@ impl Claims {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Topic {
+    /// Images of the datasets, and their parts.
     Datasets,
+    /// Numbers of the text that a table prints otherwise.
     Values,
+    /// Gains and drops in percent.
     Percentages,
+    /// Which network is best, or above which others.
     Ranks,
+    /// Networks of one group against those of another.
     Groups,
+    /// What is lost where a component is left out.
     Ablation,
+    /// Parameters and operations.
     Costs,
+    /// Printed numbers that do not follow from others as they should: means, rows printed twice, bounds.
     Relations,
+    /// More equal values than chance makes likely.
     Repeats,
+    /// Quantities of the method and of its setup.
     Method,
+    /// Statements that no printed number can show.
     Evidence,
+    /// Spellings of datasets, networks, metrics and terms.
     Names,
 }
 
 impl Topic {
+    /// In the order of reports.
     pub const ALL: [Topic; 12] = [
         Topic::Datasets,
         Topic::Values,
@@ -114,6 +130,7 @@ impl Topic {
         Topic::Names,
     ];
 
+    /// Heading of its findings.
     pub fn title(self) -> &'static str {
         match self {
             Topic::Datasets => "Datasets and their parts",
@@ -151,6 +168,7 @@ pub enum Severity {
 }
 
 impl Severity {
+    /// The heaviest first.
     pub const ALL: [Severity; 6] = [
         Severity::Contradiction,
         Severity::Overstatement,
@@ -160,6 +178,7 @@ impl Severity {
         Severity::Spelling,
     ];
 
+    /// As JSON spells it.
     pub fn word(self) -> &'static str {
         match self {
             Severity::Contradiction => "contradiction",
@@ -171,6 +190,7 @@ impl Severity {
         }
     }
 
+    /// For people: a clause without a capital or a full stop.
     pub fn meaning(self) -> &'static str {
         match self {
             Severity::Contradiction => "the numbers refute it",
@@ -186,11 +206,15 @@ impl Severity {
 /// A printed number that a finding rests on.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Cell {
+    /// Number of the table.
     pub table: u8,
+    /// Id of the dataset; `all` for means over all of them.
     pub dataset: String,
     /// Empty in table 1.
     pub model: String,
+    /// Name of the metric, or of the part in table 1.
     pub metric: String,
+    /// As the paper prints it, digit for digit.
     pub printed: String,
 }
 
@@ -199,7 +223,9 @@ pub struct Cell {
 pub struct Finding {
     /// `kvasir-over-cmunext/gain`, `split-sum/brain-mri`.
     pub id: String,
+    /// What it is about.
     pub topic: Topic,
+    /// How much it weighs.
     pub severity: Severity,
     /// The sentence's id; none for checks that need no sentence.
     pub claim: Option<String>,
@@ -209,6 +235,7 @@ pub struct Finding {
     pub quote: String,
     /// What the numbers say, in a sentence.
     pub says: String,
+    /// The single cases, one text each; empty where there are none.
     pub details: Vec<String>,
     /// An earlier finding of which the numbers say just the same.
     pub same_as: Option<String>,
@@ -221,47 +248,64 @@ pub struct Finding {
 /// A check that held.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Held {
+    /// Id of the sentence and kind of the check: `kvasir-over-cmunext/gain`.
     pub id: String,
+    /// Where the sentence stands: `Section 4.2`, `Figure 1`.
     pub place: String,
+    /// The sentence as printed.
     pub quote: String,
+    /// What the numbers say, in words.
     pub says: String,
 }
 
 /// A check that could not be made.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Unchecked {
+    /// Id of the sentence and kind of the check, or of a check that needs no sentence.
     pub id: String,
+    /// What the check is about: `Section 4.2`, `Table 7`.
     pub place: String,
+    /// The sentence as printed; empty where none is meant.
     pub quote: String,
+    /// What it would have needed.
     pub why: String,
 }
 
 /// A check that needs no sentence, and over how much it went.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct General {
+    /// What is checked, in words.
     pub name: &'static str,
+    /// Cases that were looked at.
     pub examined: usize,
+    /// Findings among them.
     pub found: usize,
 }
 
 /// Everything that was found.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Audit {
+    /// Title of the paper.
     pub title: String,
+    /// Sentences that were read.
     pub sentences: usize,
     /// Everything that was asked: what held, what was found and what could not be checked.
     /// A sentence may be asked twice, about what is printed and about what was counted.
     pub checks: usize,
     /// By topic, then by weight.
     pub findings: Vec<Finding>,
+    /// Checks of sentences that the numbers bear out.
     pub held: Vec<Held>,
+    /// Checks for which something is missing, such as a ledger of costs.
     pub unchecked: Vec<Unchecked>,
     /// Quantities that one sentence states and nothing else does.
     pub alone: usize,
+    /// Checks that need no sentence, in their order.
     pub general: Vec<General>,
 }
 
 impl Audit {
+    /// Findings of a weight.
     pub fn count(&self, severity: Severity) -> usize {
         self.findings.iter().filter(|finding| finding.severity == severity).count()
     }

@@ -60,7 +60,9 @@ pub const ENDINGS: [&str; 8] = ["png", "jpg", "jpeg", "bmp", "tif", "tiff", "gif
 /// Pixels with what their file holds beside them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Decoded<P> {
+    /// The picture, or what was made of its samples.
     pub pixels: P,
+    /// What the file holds beside it.
     pub facts: Facts,
 }
 

@@ -18,7 +18,12 @@ pub enum Form {
     /// As decoded.
     Stored,
     /// Resized to `size` x `size` pixels; masks by nearest.
-    Resized { size: usize, filter: Filter },
+    Resized {
+        /// Side, pixels.
+        size: usize,
+        /// Of the images; masks always go by nearest.
+        filter: Filter,
+    },
 }
 
 impl Form {
@@ -52,7 +57,9 @@ impl fmt::Display for Form {
 /// [`Sample`], of a [`Resized`], or of a packed file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Picture<'a> {
+    /// Of image and mask, pixels.
     pub width: u32,
+    /// Of image and mask, pixels.
     pub height: u32,
     /// `width * height * 3` bytes: rows from the top, RGB interleaved.
     pub rgb: &'a [u8],
@@ -80,6 +87,7 @@ impl<'a> Picture<'a> {
 }
 
 impl Sample {
+    /// A look at image and mask, without a copy.
     pub fn picture(&self) -> Picture<'_> {
         let (width, height) = self.image.dimensions();
         Picture { width, height, rgb: self.image.as_raw(), mask: self.mask.as_raw() }
@@ -114,6 +122,7 @@ pub fn window(picture: Picture<'_>, window: Window, size: usize, filter: Filter)
 }
 
 impl Resized {
+    /// A look at image and mask, without a copy.
     pub fn picture(&self) -> Picture<'_> {
         let side = self.size as u32;
         Picture { width: side, height: side, rgb: &self.rgb, mask: &self.mask }
@@ -167,6 +176,7 @@ pub struct Writer {
 }
 
 impl Writer {
+    /// A writer by mean, standard deviation and kind of targets of a protocol.
     pub fn new(image: &Image) -> Self {
         let target = std::array::from_fn(|level| mask::target(image.training_masks, level as u8));
         Self { colours: normalisation(image), target }

@@ -3,20 +3,24 @@
 //! Everything here works on a [`Window`] of a picture, so that a crop is
 //! resized without being copied out first.
 
+use dygl_base::vector::vectorised;
 use dygl_spec::protocol::Filter;
 use image::imageops::{self, FilterType};
 use image::{GrayImage, RgbImage};
 
 use super::lanczos;
 use super::prepare::Picture;
-use dygl_base::vector::vectorised;
 
 /// A window in pixels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Window {
+    /// Left edge, from the left of the picture.
     pub x: u32,
+    /// Top edge, from the top of the picture.
     pub y: u32,
+    /// Columns that it spans.
     pub width: u32,
+    /// Rows that it spans.
     pub height: u32,
 }
 

@@ -105,6 +105,7 @@ mod sealed {
 /// All that training may see.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ForTraining<'a> {
+    /// The images that the weights are fitted to.
     pub training: Training<'a>,
     /// `None` where no epoch is scored or the part holds no image.
     pub selecting: Option<Selecting<'a>>,
@@ -113,6 +114,7 @@ pub struct ForTraining<'a> {
 /// All that an evaluation may see.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ForReport<'a> {
+    /// The images whose scores are the result.
     pub reported: Reported<'a>,
     /// For the predictors that look at no image.
     pub training: Training<'a>,

@@ -11,6 +11,7 @@ use crate::{PixelError, decode, mask, merge};
 /// One image with its truth, both of the same size.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sample {
+    /// 8-bit RGB.
     pub image: RgbImage,
     /// Levels: see [`mask`].
     pub mask: GrayImage,

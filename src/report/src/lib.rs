@@ -58,14 +58,24 @@ pub struct Options {
 /// Why a report could not be written.
 #[derive(Debug, thiserror::Error)]
 pub enum ReportError {
+    /// A file or folder of the report cannot be written.
     #[error("failed to write the report to {}", path.display())]
-    Write { path: PathBuf, source: std::io::Error },
+    Write {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A page cannot be made of its template.
     #[error("failed to fill the template of the report")]
     Template(#[from] tera::Error),
+    /// A table cannot be written in a notation.
     #[error(transparent)]
     Markup(#[from] MarkupError),
+    /// A figure cannot be drawn.
     #[error(transparent)]
     Plot(#[from] PlotError),
+    /// A picture of a page cannot be made.
     #[error(transparent)]
     Picture(#[from] PictureError),
 }

@@ -17,8 +17,10 @@ const THUMBNAIL_SIDE: u32 = 88;
 /// Why a picture could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum PictureError {
+    /// Truth and prediction cannot be drawn over the image.
     #[error(transparent)]
     Overlay(#[from] OverlayError),
+    /// The drawn picture cannot be encoded as PNG.
     #[error("failed to encode the overlay as PNG")]
     Encode(#[from] image::ImageError),
 }

@@ -29,6 +29,7 @@ const SHADOW: Rgb<u8> = Rgb([0, 0, 0]);
 /// One picture.
 #[derive(Debug, Clone)]
 pub struct Tile {
+    /// The picture, of any size.
     pub image: RgbImage,
     /// Foreground is what is not 0; as large as the image.
     pub mask: GrayImage,
@@ -39,17 +40,26 @@ pub struct Tile {
 /// A whole sheet.
 #[derive(Debug, Clone)]
 pub struct Sheet {
+    /// First lines of the sheet, broken where it does not fit.
     pub title: String,
     /// Lines below the title, broken where they do not fit.
     pub notes: Vec<String>,
+    /// From left to right, then from top to bottom.
     pub tiles: Vec<Tile>,
 }
 
 /// Why a sheet could not be written.
 #[derive(Debug, thiserror::Error)]
 pub enum SheetError {
+    /// The file or its folder cannot be written.
     #[error("{}: cannot be written: {source}", path.display())]
-    Write { path: std::path::PathBuf, source: io::Error },
+    Write {
+        /// Where the sheet was to be.
+        path: std::path::PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The drawn sheet cannot be encoded as PNG.
     #[error("failed to encode the sheet as PNG")]
     Encode(#[from] image::ImageError),
 }

@@ -10,6 +10,7 @@ use super::source::{At, SourceMap};
 /// One mistake.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Diagnostic {
+    /// What is wrong, without place and remedy.
     pub message: String,
     /// The place of the mistake; none if the mistake is that a file is missing.
     pub at: Option<At>,
@@ -22,10 +23,12 @@ pub struct Diagnostic {
 }
 
 impl Diagnostic {
+    /// A mistake at a place; label, further places and remedies can follow.
     pub fn new(at: At, message: impl Into<String>) -> Self {
         Self { at: Some(at), ..Self::nowhere(message) }
     }
 
+    /// A mistake without a place.
     pub fn nowhere(message: impl Into<String>) -> Self {
         Self {
             message: message.into(),
@@ -36,16 +39,19 @@ impl Diagnostic {
         }
     }
 
+    /// Sets what to say under the caret.
     pub fn label(mut self, text: impl Into<String>) -> Self {
         self.label = text.into().into_boxed_str();
         self
     }
 
+    /// Adds a further place, with a word on it.
     pub fn related(mut self, at: At, text: impl Into<String>) -> Self {
         self.related.push((at, text.into()));
         self
     }
 
+    /// Adds a remedy.
     pub fn help(mut self, text: impl Into<String>) -> Self {
         self.help.push(text.into());
         self
@@ -93,7 +99,9 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
 /// when returned as an error.
 #[derive(Debug, Clone, Default)]
 pub struct Diagnostics {
+    /// The texts, by the index that places name.
     pub sources: SourceMap,
+    /// In the order in which they were found, until they are sorted.
     pub list: Vec<Diagnostic>,
 }
 
@@ -106,19 +114,24 @@ pub struct DiagnosticEntry {
     pub line: usize,
     /// In characters, from 1; 0 if there is no place.
     pub column: usize,
+    /// What is wrong, without place and remedy.
     pub message: String,
+    /// Remedies; empty if none is known.
     pub help: Vec<String>,
 }
 
 impl Diagnostics {
+    /// Adds a mistake behind the others.
     pub fn push(&mut self, diagnostic: Diagnostic) {
         self.list.push(diagnostic);
     }
 
+    /// Whether no mistake was found.
     pub fn is_empty(&self) -> bool {
         self.list.is_empty()
     }
 
+    /// Number of mistakes.
     pub fn len(&self) -> usize {
         self.list.len()
     }

@@ -13,9 +13,11 @@ pub const CLAIMS: &str = include_str!("../../../experiments/claims.toml");
 /// A built-in experiment.
 #[derive(Debug, Clone, Copy)]
 pub struct EmbeddedExperiment {
+    /// The stem of its file, by which commands name it.
     pub name: &'static str,
     /// Its place in the repository.
     pub path: &'static str,
+    /// The content of its file, TOML.
     pub text: &'static str,
 }
 

@@ -20,14 +20,21 @@ use crate::metric::Metric;
 pub struct Experiment {
     /// Stem of file names; letters, digits, `-` and `_`.
     pub name: String,
+    /// Heading of its report.
     pub title: String,
+    /// What it asks, in one sentence.
     pub question: String,
+    /// How large it is run.
     pub profile: Profile,
     /// The protocol before the matrix's own settings.
     pub protocol: Protocol,
+    /// The axes that its cells come from.
     pub matrix: Matrix,
+    /// What is rendered from its results.
     pub table: TableSpec,
+    /// How its runs are carried out; no part of any key.
     pub ops: Ops,
+    /// Who gave each setting.
     pub marks: Marks,
     /// Every setting that differs from `protocol.toml`.
     pub departures: Vec<Departure>,
@@ -40,17 +47,22 @@ pub struct Experiment {
 /// How large the experiment is run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Profile {
+    /// As `--profile` and `profiles.toml` spell it.
     pub name: String,
+    /// One sentence for reports, shown unless the profile is `paper`.
     pub description: String,
     /// Whether a dataset that lacks images may be used.
     pub partial: bool,
+    /// What it uses in the place of other datasets; of a resolved experiment what concerns it alone.
     pub substitutes: Vec<Substitute>,
 }
 
 /// A dataset that a profile puts in the place of another.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Substitute {
+    /// The dataset that the experiment asks for.
     pub asked: Named,
+    /// The dataset that is used instead.
     pub used: Named,
 }
 
@@ -62,12 +74,16 @@ pub enum Mark {
     Paper,
     /// The paper leaves it open; the protocol says why this value was taken.
     Assumed,
+    /// The chosen profile sets it.
     Profile,
+    /// The experiment's file sets it.
     Experiment,
+    /// `--set` sets it.
     CommandLine,
 }
 
 impl Mark {
+    /// For people: `paper`, `command line`.
     pub fn word(self) -> &'static str {
         match self {
             Mark::Paper => "paper",
@@ -84,10 +100,12 @@ impl Mark {
 pub struct Marks(pub(super) BTreeMap<String, Mark>);
 
 impl Marks {
+    /// The mark of a setting; `None` where there is none of that path.
     pub fn get(&self, path: &str) -> Option<Mark> {
         self.0.get(path).copied()
     }
 
+    /// Every path with its mark, sorted by path.
     pub fn iter(&self) -> impl Iterator<Item = (&str, Mark)> {
         self.0.iter().map(|(path, mark)| (path.as_str(), *mark))
     }
@@ -96,10 +114,13 @@ impl Marks {
 /// A setting that differs from `protocol.toml`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Departure {
+    /// `train.epochs`; of weights to start from `pretrained.` and the network.
     pub path: String,
+    /// What `protocol.toml` has; of weights to start from `none`.
     pub base: Json,
     /// One value, or those of an axis.
     pub values: Vec<Json>,
+    /// Who gave the values.
     pub by: Mark,
 }
 
@@ -138,11 +159,13 @@ pub fn plain(value: &Json) -> String {
 /// What is rendered from the results.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct TableSpec {
+    /// How the results are laid out.
     pub kind: TableKind,
     /// Number of the paper's table whose values stand beside; 0 for none.
     pub paper_table: u8,
     /// Columns, in this order.
     pub metrics: Vec<Metric>,
+    /// Where a second dataset stands.
     pub arrange: Arrange,
 }
 

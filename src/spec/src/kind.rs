@@ -14,24 +14,34 @@ use super::tree::{Node, Value};
 /// An interval; open ends are written as such by [`Range::words`].
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Range {
+    /// Lower end.
     pub low: f64,
+    /// Upper end; infinite where there is none.
     pub high: f64,
     /// Whether `low` and `high` themselves belong to it.
     pub closed: (bool, bool),
 }
 
 impl Range {
+    /// From 0 to 1, both included.
     pub const PROBABILITY: Range = Range { low: 0.0, high: 1.0, closed: (true, true) };
+    /// Between 0 and 1, both left out.
     pub const INSIDE: Range = Range { low: 0.0, high: 1.0, closed: (false, false) };
+    /// From 0, left out, to 1, included.
     pub const FRACTION: Range = Range { low: 0.0, high: 1.0, closed: (false, true) };
+    /// From 0, included, to 1, left out.
     pub const BELOW_ONE: Range = Range { low: 0.0, high: 1.0, closed: (true, false) };
+    /// Above 0.
     pub const POSITIVE: Range = Range { low: 0.0, high: f64::INFINITY, closed: (false, false) };
+    /// 0 and above.
     pub const NOT_NEGATIVE: Range = Range { low: 0.0, high: f64::INFINITY, closed: (true, false) };
 
+    /// From `low` to `high`, both included.
     pub const fn closed(low: f64, high: f64) -> Self {
         Range { low, high, closed: (true, true) }
     }
 
+    /// Whether a number lies in it; NaN lies in none.
     pub fn contains(&self, x: f64) -> bool {
         let above = if self.closed.0 { x >= self.low } else { x > self.low };
         let below = if self.closed.1 { x <= self.high } else { x < self.high };
@@ -59,21 +69,29 @@ impl Range {
 pub enum Kind {
     /// A whole number.
     Count {
+        /// The least that is allowed.
         low: u64,
+        /// The most that is allowed; `u64::MAX` for no bound.
         high: u64,
     },
+    /// A finite number in that range, written with or without a point.
     Number(Range),
+    /// True or false.
     Flag,
     /// One of a few words.
     Word(fn() -> &'static [&'static str]),
     /// That many numbers.
     Numbers {
+        /// How many.
         len: usize,
+        /// What each of them must lie in.
         range: Range,
     },
     /// Two numbers, the first at most the second.
     Bounds(Range),
+    /// Any text.
     Text,
+    /// A list of texts, of any length.
     Texts,
 }
 

@@ -72,22 +72,29 @@ impl Memory {
 /// Parameters and operations by a convention.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Counted {
+    /// Parameters, as the convention counts them.
     pub parameters: u64,
+    /// Operations, as the convention counts them.
     pub operations: u64,
 }
 
 /// What a kind of operation costs in all.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KindCost {
+    /// In words: `convolution`, `layer norm`.
     pub kind: String,
+    /// How often it is done on the way to the logits.
     pub calls: u64,
+    /// Multiply-accumulates of those calls.
     pub operations: u64,
+    /// What the published convention counts for all calls, those in vain included.
     pub published: u64,
 }
 
 /// A reason why the published figures are not the true ones.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Difference {
+    /// In which way the figures part.
     pub kind: DifferenceKind,
     /// In words, with what it concerns.
     pub what: String,
@@ -97,6 +104,7 @@ pub struct Difference {
     pub parameters: i64,
 }
 
+/// How the published convention parts from what is computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DifferenceKind {
@@ -127,11 +135,17 @@ impl DifferenceKind {
 pub struct LayerCost {
     /// Reference name of the layer, empty for what has no parameters.
     pub name: String,
+    /// What was done, in words: `convolution`, `layer norm`.
     pub kind: String,
+    /// Shape of what it reads, of a batch of one.
     pub input: Vec<usize>,
+    /// Shape of what it gives, of a batch of one.
     pub output: Vec<usize>,
+    /// Values of its parameters.
     pub parameters: u64,
+    /// Multiply-accumulates that it takes, whatever its standing.
     pub operations: u64,
+    /// What the published convention counts for it.
     pub published: u64,
     /// live, repeated, identity, ineffective or unread.
     pub standing: String,

@@ -26,6 +26,7 @@ pub struct ModelChoice {
 /// A dataset of the matrix.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct DatasetChoice {
+    /// The dataset that the experiment asks for.
     pub asked: Named,
     /// What the profile puts in its place; else the same.
     pub used: Named,
@@ -54,6 +55,7 @@ impl SettingAxis {
         &self.path
     }
 
+    /// Each checked to fit the setting, in the order of the experiment.
     pub fn values(&self) -> &[Json] {
         &self.values
     }
@@ -80,14 +82,17 @@ pub struct Matrix {
 }
 
 impl Matrix {
+    /// The networks, in the order of the experiment.
     pub fn models(&self) -> &[ModelChoice] {
         &self.models
     }
 
+    /// The datasets, in the order of the experiment.
     pub fn datasets(&self) -> &[DatasetChoice] {
         &self.datasets
     }
 
+    /// The seeds, in the order of the experiment.
     pub fn seeds(&self) -> &[u64] {
         &self.seeds
     }

@@ -10,17 +10,22 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 /// by whoever resolves it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Named {
+    /// What stands before the first comma.
     pub name: String,
+    /// Value by option; empty where none is given.
     pub options: BTreeMap<String, String>,
 }
 
 /// Why a text is no [`Named`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
+    /// Nothing stands before the first comma.
     #[error("the name is empty")]
     Empty,
+    /// A part without `=`, or with nothing on one side of it.
     #[error("`{0}` is not of the form option=value")]
     NotAnOption(String),
+    /// An option is given more than once.
     #[error("option `{0}` is given twice")]
     Twice(String),
 }

@@ -8,9 +8,13 @@ use super::name::Named;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Group {
+    /// Networks of convolutions.
     Cnn,
+    /// Networks of transformer blocks.
     Transformer,
+    /// Networks of both.
     Hybrid,
+    /// The network of the paper.
     Ours,
 }
 
@@ -29,7 +33,9 @@ impl Group {
 /// One option of a network.
 #[derive(Debug, Clone, Copy)]
 pub struct NetworkOption {
+    /// What stands before the `=`.
     pub name: &'static str,
+    /// What may stand behind the `=`.
     pub values: Values,
 }
 
@@ -88,13 +94,17 @@ pub const PYTORCH: &str = "pytorch";
 /// One network.
 #[derive(Debug, Clone, Copy)]
 pub struct Network {
+    /// As experiments and the command line spell it.
     pub name: &'static str,
     /// As the paper's tables print it.
     pub label: &'static str,
+    /// The family that tables list it under.
     pub group: Group,
+    /// Empty where there is nothing to choose.
     pub options: &'static [NetworkOption],
     /// Height and width must be multiples of this.
     pub size_multiple: usize,
+    /// Least height and width, pixels.
     pub size_min: usize,
     /// Whether height and width must be equal: its windows or positions are
     /// laid out for the size of the images.
@@ -244,12 +254,29 @@ pub const NETWORKS: &[Network] = &[
 /// What is wrong with a network's name or options.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NetworkError {
+    /// No network has that name.
     #[error("unknown network `{0}`")]
     Unknown(String),
+    /// The network has no option of that name.
     #[error("network `{network}` has no option `{option}`")]
-    UnknownOption { network: &'static str, option: String },
+    UnknownOption {
+        /// Name of the network.
+        network: &'static str,
+        /// As it was written.
+        option: String,
+    },
+    /// The option may not have that value.
     #[error("option `{option}` of `{network}` has no value `{value}`{expected}")]
-    UnknownValue { network: &'static str, option: &'static str, value: String, expected: &'static str },
+    UnknownValue {
+        /// Name of the network.
+        network: &'static str,
+        /// Name of the option.
+        option: &'static str,
+        /// As it was written.
+        value: String,
+        /// What it may be, for the end of a message; empty where candidates can be listed.
+        expected: &'static str,
+    },
 }
 
 impl NetworkError {
@@ -320,10 +347,26 @@ impl Network {
 /// Why a network cannot take images of some size.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SizeError {
+    /// Height or width is too small, or no multiple of what the network needs.
     #[error("`{network}` cannot take images of {side} px; the nearest valid size is {nearest}")]
-    Side { network: &'static str, side: usize, nearest: usize },
+    Side {
+        /// Name of the network.
+        network: &'static str,
+        /// The height or width in question, pixels.
+        side: usize,
+        /// The nearest valid one, pixels.
+        nearest: usize,
+    },
+    /// Height and width differ where they must be equal.
     #[error("`{network}` takes square images alone, not {width} x {height} px")]
-    NotSquare { network: &'static str, width: usize, height: usize },
+    NotSquare {
+        /// Name of the network.
+        network: &'static str,
+        /// Of the images, pixels.
+        width: usize,
+        /// Of the images, pixels.
+        height: usize,
+    },
 }
 
 impl Network {

@@ -42,14 +42,18 @@ impl Ops {
     }
 }
 
+/// Where runs start.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ExecutorName {
+    /// On this machine.
     #[default]
     Local,
+    /// On a cluster, as jobs of Slurm.
     Slurm,
 }
 
+/// When a step of each kind of cell is measured before the runs start.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum PreflightMode {
@@ -58,5 +62,6 @@ pub enum PreflightMode {
     Auto,
     /// Whenever anything is to be run.
     Always,
+    /// In no case.
     Never,
 }

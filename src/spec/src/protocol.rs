@@ -11,14 +11,23 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Protocol {
+    /// How images and masks become input and targets.
     pub image: Image,
+    /// How training images are varied.
     pub augment: Augment,
+    /// What training minimises.
     pub loss: Loss,
+    /// How gradients move the weights.
     pub optimizer: Optimizer,
+    /// How the learning rate changes.
     pub schedule: Schedule,
+    /// How long and in what portions training goes on.
     pub train: Train,
+    /// Which epoch's weights are kept.
     pub selection: Selection,
+    /// Which images train, validate and test.
     pub split: Split,
+    /// How the reported scores are taken.
     pub evaluate: Evaluate,
 }
 
@@ -42,11 +51,13 @@ pub struct Image {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Filter {
+    /// The nearest pixel alone.
     Nearest,
     /// Two-tap bilinear at pixel centres, no anti-aliasing (OpenCV's INTER_LINEAR).
     Bilinear,
     /// Triangle filter whose support grows with the reduction (Pillow's BILINEAR).
     Triangle,
+    /// Lanczos filter of three lobes whose support grows with the reduction.
     Lanczos3,
 }
 
@@ -67,7 +78,9 @@ impl Filter {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum MaskMode {
+    /// Targets in 0..=1.
     Soft,
+    /// Targets 0 or 1.
     Threshold,
 }
 
@@ -81,9 +94,13 @@ pub struct Augment {
     pub vertical_flip: f64,
     /// What rotation and elastic deformation find beyond the image.
     pub border: Border,
+    /// A window of the image, brought to the network size.
     pub crop: Crop,
+    /// A turn about the centre.
     pub rotate: Rotate,
+    /// Shifts that vary from place to place.
     pub elastic: Elastic,
+    /// Brighter or darker, with more or less contrast.
     pub brightness_contrast: BrightnessContrast,
 }
 
@@ -101,6 +118,7 @@ pub enum Border {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Crop {
+    /// Probability of a crop; else the whole image is taken.
     pub probability: f64,
     /// Which image the crop is cut from.
     pub from: CropFrom,
@@ -124,6 +142,7 @@ pub enum CropFrom {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rotate {
+    /// Probability of a rotation.
     pub probability: f64,
     /// Angles are drawn from [-degrees, degrees].
     pub degrees: f64,
@@ -133,6 +152,7 @@ pub struct Rotate {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Elastic {
+    /// Probability of a deformation.
     pub probability: f64,
     /// Factor on the smoothed noise (drawn from -1..1), pixels at the network size.
     pub alpha: f64,
@@ -144,6 +164,7 @@ pub struct Elastic {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BrightnessContrast {
+    /// Probability of a change of both.
     pub probability: f64,
     /// b is drawn from [-brightness, brightness].
     pub brightness: f64,
@@ -163,10 +184,13 @@ pub struct Loss {
     pub dice_pooling: Pooling,
 }
 
+/// What the sums of the Dice loss run over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Pooling {
+    /// The whole batch: one ratio for all of its images.
     Batch,
+    /// Each image: the mean of their ratios.
     Image,
 }
 
@@ -174,11 +198,15 @@ pub enum Pooling {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Optimizer {
+    /// Which optimizer it is.
     pub name: OptimizerName,
     /// Peak learning rate, reached at the end of the warm-up.
     pub learning_rate: f64,
+    /// Decay of the running means of the gradient and of its square, each in 0..1.
     pub betas: [f64; 2],
+    /// Added to the root of the second moment before it divides.
     pub epsilon: f64,
+    /// Share of a weight that a step takes off, times the learning rate.
     pub weight_decay: f64,
     /// Parameters exempt from decay.
     pub decay_exclude: DecayExclude,
@@ -186,12 +214,15 @@ pub struct Optimizer {
     pub clip_norm: f64,
 }
 
+/// The optimizers that can be chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum OptimizerName {
+    /// Adam with decoupled weight decay.
     Adamw,
 }
 
+/// Which parameters weight decay leaves alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DecayExclude {
@@ -206,37 +237,48 @@ pub enum DecayExclude {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Schedule {
+    /// Epochs until the peak; 0 starts there.
     pub warmup_epochs: usize,
     /// Fraction of the peak at which the warm-up starts.
     pub warmup_start: f64,
+    /// Exponent of the decay; 1 is a straight line.
     pub power: f64,
     /// Whether the rate moves each step or each epoch.
     pub unit: ScheduleUnit,
 }
 
+/// When the learning rate moves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ScheduleUnit {
+    /// Each step.
     Step,
+    /// Each epoch: its steps share one rate.
     Epoch,
 }
 
+/// How long and in what portions training goes on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Train {
+    /// Epochs in all, the warm-up among them.
     pub epochs: usize,
+    /// Images of a step; the last one of an epoch may have fewer.
     pub batch_size: usize,
     /// Whether the last, smaller batch of an epoch is left out.
     pub drop_last: bool,
     /// Images per epoch: 0 takes each once; fewer than there are is a part of
     /// a pass; more is further passes, each shuffled anew.
     pub images_per_epoch: usize,
+    /// In which arithmetic steps are computed.
     pub precision: Precision,
 }
 
+/// Arithmetic of the training steps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Precision {
+    /// Everything in f32.
     F32,
     /// Mixed: products of convolutions and linear layers round their operands
     /// to bfloat16; weights, normalisation, attention scores, loss, optimizer
@@ -248,6 +290,7 @@ pub enum Precision {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Selection {
+    /// How the epoch is chosen.
     pub rule: SelectionRule,
     /// The part that is scored during training (for `best-dice`, and for the curve).
     pub part: Part,
@@ -255,6 +298,7 @@ pub struct Selection {
     pub every: usize,
 }
 
+/// How the epoch is chosen whose weights are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SelectionRule {
@@ -268,8 +312,11 @@ pub enum SelectionRule {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Part {
+    /// Images to train on.
     Train,
+    /// Images to select an epoch by.
     Validation,
+    /// Images to report scores of.
     Test,
 }
 
@@ -291,6 +338,7 @@ impl Part {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Split {
+    /// What divides it.
     pub source: SplitSource,
     /// Seed of the shuffle of the sorted ids or groups (all sources but
     /// `official` and `file`).
@@ -304,6 +352,7 @@ pub struct Split {
     pub file: String,
 }
 
+/// What divides a dataset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SplitSource {
@@ -325,6 +374,7 @@ pub enum SplitSource {
 }
 
 impl SplitSource {
+    /// Every source, in the order of the enum.
     pub const ALL: [SplitSource; 7] = [
         SplitSource::Manifest,
         SplitSource::Seeded,
@@ -411,6 +461,7 @@ pub struct Evaluate {
     pub empty: EmptyRule,
 }
 
+/// Score of an image where prediction and truth are both empty.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum EmptyRule {

@@ -14,6 +14,7 @@ use super::name::Named;
 pub struct Printed {
     /// `97.90`, digits as in the paper.
     pub text: String,
+    /// The number that the digits spell.
     pub value: f64,
 }
 
@@ -47,7 +48,9 @@ impl Printed {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ReportedModel {
+    /// The network with its options.
     pub id: Named,
+    /// As the paper's tables print it.
     pub label: String,
     /// `cnn`, `transformer`, `hybrid`, `ablation` or `ours`.
     pub group: String,
@@ -59,12 +62,15 @@ pub struct ReportedModel {
 /// Where one number stands.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ReportedValue<'a> {
+    /// Number of the paper's table.
     pub table: u8,
     /// Dataset id; `all` for the mean over the seven.
     pub dataset: &'a str,
+    /// The network of the row.
     pub model: &'a Named,
     /// A metric's name, or `mdice`, `params_m`, `flops_g`.
     pub metric: &'a str,
+    /// The number, as it is printed.
     pub printed: &'a Printed,
 }
 
@@ -74,15 +80,20 @@ pub struct ReportedValue<'a> {
 pub struct ReportedDataset {
     /// Dataset id.
     pub id: String,
+    /// As the paper prints it.
     pub label: String,
+    /// Images in all.
     pub images: usize,
     /// Width and height of the network input, pixels.
     pub resize: [usize; 2],
+    /// Images of the training part.
     pub train: usize,
     /// Left out where the paper prints N/A.
     #[serde(default)]
     pub validation: usize,
+    /// Images of the test part.
     pub test: usize,
+    /// What the images are, in the paper's words.
     pub modality: String,
 }
 
@@ -107,10 +118,19 @@ struct Block {
 /// Why the file is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ReportedError {
+    /// The file is not TOML of the expected form; what the parser says.
     #[error("failed to read the reported numbers: {0}")]
     Syntax(String),
+    /// A row of a table cannot be taken.
     #[error("failed to read table {table}, {dataset}: {problem}")]
-    Row { table: u8, dataset: String, problem: String },
+    Row {
+        /// Number of the paper's table.
+        table: u8,
+        /// Dataset id of the block.
+        dataset: String,
+        /// What is wrong, in words.
+        problem: String,
+    },
 }
 
 #[derive(Deserialize)]

@@ -20,6 +20,7 @@ use super::tree::{self, Node, Value};
 pub struct Setting {
     /// `train.epochs`
     pub path: &'static str,
+    /// What it may hold.
     pub kind: Kind,
     assign: fn(&mut Protocol, &Json) -> Result<(), serde_json::Error>,
     value: fn(&Protocol) -> Json,

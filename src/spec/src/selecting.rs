@@ -14,12 +14,23 @@ use super::protocol::{Part, Protocol, SelectionRule};
 /// Why there is no epoch to select.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
 pub enum NothingToSelect {
+    /// No epoch is to be scored.
     #[error("`selection.every` is 0, which scores no epoch")]
     Never,
+    /// The first epoch to be scored lies beyond the last.
     #[error("`selection.every` is {every}, and the training ends after {epochs} epochs: none is scored")]
-    TooLate { every: usize, epochs: usize },
+    TooLate {
+        /// `selection.every`, epochs.
+        every: usize,
+        /// `train.epochs`, fewer than that.
+        epochs: usize,
+    },
+    /// The part that is to be scored is empty.
     #[error("the {} part, which `selection.part` scores, holds no image", word(*part))]
-    NoImages { part: Part },
+    NoImages {
+        /// `selection.part`.
+        part: Part,
+    },
 }
 
 fn word(part: Part) -> &'static str {

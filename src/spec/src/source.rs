@@ -36,16 +36,21 @@ impl Serialize for Origin {
 /// A span of bytes in one of the texts of a [`SourceMap`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct At {
+    /// Index of the text in the map.
     pub source: usize,
+    /// Offset of its first byte in the text.
     pub start: usize,
+    /// Offset behind its last byte.
     pub end: usize,
 }
 
 impl At {
+    /// The place of a span in the text of that index.
     pub fn new(source: usize, span: Range<usize>) -> Self {
         Self { source, start: span.start, end: span.end }
     }
 
+    /// Its bytes, as a range of the text.
     pub fn span(self) -> Range<usize> {
         self.start..self.end
     }
@@ -64,10 +69,12 @@ impl SourceMap {
         self.texts.len() - 1
     }
 
+    /// The text of that index; empty if there is none.
     pub fn text(&self, source: usize) -> &str {
         self.texts.get(source).map_or("", |(_, text)| text)
     }
 
+    /// Where the text of that index comes from; `None` if there is none.
     pub fn origin(&self, source: usize) -> Option<&Origin> {
         self.texts.get(source).map(|(origin, _)| origin)
     }
@@ -77,6 +84,7 @@ impl SourceMap {
         At::new(source, 0..self.text(source).len())
     }
 
+    /// Every text and where it comes from, in the order of the indices.
     pub fn iter(&self) -> impl Iterator<Item = (&Origin, &str)> {
         self.texts.iter().map(|(origin, text)| (origin, text.as_str()))
     }

@@ -8,7 +8,9 @@ use super::source::{At, SourceMap};
 /// A value and its place.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Node {
+    /// Where the value is written.
     pub at: At,
+    /// What is written there.
     pub value: Value,
 }
 
@@ -16,20 +18,30 @@ pub struct Node {
 /// is refused for its range and not for its type.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Value {
+    /// A string, its escapes resolved.
     Text(String),
+    /// A whole number; `i128::MAX` stands for what is larger still.
     Integer(i128),
+    /// A float, NaN and infinities among them.
     Number(f64),
+    /// True or false.
     Flag(bool),
+    /// A date, a time or both, as TOML writes it.
     Date(String),
+    /// An array.
     List(Vec<Node>),
+    /// A table, or an inline one; also the whole document.
     Table(Vec<Entry>),
 }
 
 /// A key of a table with its value, in the order of the file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Entry {
+    /// One component, without quotes: of `a.b` there are two entries.
     pub key: String,
+    /// Where the key is written.
     pub key_at: At,
+    /// The value behind the key.
     pub node: Node,
 }
 
@@ -69,7 +81,9 @@ impl Node {
 pub struct Leaf<'a> {
     /// `train.epochs`
     pub path: String,
+    /// Where the last component of the path is written.
     pub key_at: At,
+    /// The value, no table unless it is an empty one.
     pub node: &'a Node,
 }
 

@@ -17,17 +17,31 @@ const SMALL: u64 = 4 << 20;
 /// What is wrong with a stored file.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Problem {
+    /// Not what the manifest says, or no plain file; also a manifest of another digest.
     #[error("{0}: its bytes were altered (they do not match the manifest)")]
     Altered(PathBuf),
+    /// Nothing lies there.
     #[error("{0}: the file is missing")]
     Missing(PathBuf),
+    /// The manifest does not name the file that was asked for.
     #[error("{0}: not listed in the manifest")]
     Unlisted(PathBuf),
+    /// Its bytes are not of the form that was expected.
     #[error("{path}: cannot be read: {message}")]
-    Unreadable { path: PathBuf, message: String },
+    Unreadable {
+        /// The file in question.
+        path: PathBuf,
+        /// What is wrong with its form, for people.
+        message: String,
+    },
     /// The system does not give its bytes, whatever they are: no damage.
     #[error("{path}: cannot be read: {message}")]
-    Inaccessible { path: PathBuf, message: String },
+    Inaccessible {
+        /// The file in question.
+        path: PathBuf,
+        /// The system's reason.
+        message: String,
+    },
 }
 
 impl Problem {
@@ -68,6 +82,7 @@ impl Attempt {
         (digest.len() == 64).then_some(Self { folder, digest })
     }
 
+    /// Where its files lie; the folder is named by the digest.
     pub fn folder(&self) -> &Path {
         &self.folder
     }

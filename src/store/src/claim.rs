@@ -47,6 +47,7 @@ pub struct Held {
     pub file: PathBuf,
     /// None where the file does not say it; `why` then does.
     pub holder: Option<Holder>,
+    /// Why the file names no holder; empty where it does.
     pub why: String,
     /// How long ago the claim was made.
     pub age: Duration,
@@ -95,6 +96,7 @@ impl Claim {
         Ok(claim)
     }
 
+    /// The key that may be worked on.
     pub fn key(&self) -> &Key {
         &self.key
     }

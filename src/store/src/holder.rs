@@ -13,10 +13,12 @@ use super::lock::Lock;
 /// The process that holds a claim.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Holder {
+    /// Name of its machine.
     pub host: String,
     /// Identity of the boot, and so of the running kernel: process ids start
     /// anew with each.
     pub boot: String,
+    /// Process id, as `namespace` counts it.
     pub pid: u32,
     /// Start of the process in clock ticks since boot: process ids are reused.
     pub start: u64,

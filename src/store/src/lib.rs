@@ -46,19 +46,51 @@ use record::Outcome;
 /// Why the store cannot do what it is asked.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
+    /// The system refuses to read or write something.
     #[error("{}: {source}{}", path.display(), remedy(source))]
-    Io { path: PathBuf, source: io::Error },
+    Io {
+        /// The file or folder in question.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// Somebody may be at work on the key.
     #[error("another run is at work on {} ({held}); it ends by itself or with that process", key.short())]
-    Held { key: Key, held: Box<Held> },
+    Held {
+        /// The key that is claimed.
+        key: Key,
+        /// What is known of the claim.
+        held: Box<Held>,
+    },
+    /// Somebody has taken the claim over, so that its work is not published.
     #[error(
         "{}: the claim on {} was taken over while the run was under way; nothing was published, its work stays in {}",
         file.display(), key.short(), work.display()
     )]
-    Lost { key: Key, file: PathBuf, work: PathBuf },
+    Lost {
+        /// The key that was claimed.
+        key: Key,
+        /// The claim's file.
+        file: PathBuf,
+        /// The folder that the work stays in.
+        work: PathBuf,
+    },
+    /// What lies at the place of the store is no folder.
     #[error("{}: {}", path.display(), what)]
-    NoFolder { path: PathBuf, what: String },
+    NoFolder {
+        /// The folder that `--store` names.
+        path: PathBuf,
+        /// What lies there, for people.
+        what: String,
+    },
+    /// Something there cannot be read, or is not as the store needs it.
     #[error("{}: {message}", path.display())]
-    Invalid { path: PathBuf, message: String },
+    Invalid {
+        /// The file or folder in question.
+        path: PathBuf,
+        /// What is wrong, for people.
+        message: String,
+    },
 }
 
 impl StoreError {
@@ -91,6 +123,7 @@ pub enum Lookup {
     Failed(Attempt, Outcome),
     /// An attempt whose bytes do not match its manifest, and no sound one.
     Altered(Attempt, Problem),
+    /// There is no attempt.
     Miss,
 }
 
@@ -124,6 +157,7 @@ impl Store {
         Self { root: root.into() }
     }
 
+    /// The folder that `--store` names.
     pub fn root(&self) -> &Path {
         &self.root
     }

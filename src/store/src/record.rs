@@ -10,31 +10,41 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Outcome {
+    /// It finished, and its result is there.
     Done,
     /// The worker stopped with an error.
     Failed {
+        /// What went wrong, for people.
         message: String,
     },
     /// Loss or gradient became NaN or infinite, or the scores behind an epoch.
     Diverged {
+        /// The epoch it happened in, from 1; of an evaluation the last.
         epoch: usize,
         /// 0 behind the last step of the epoch.
         step: usize,
+        /// What is not finite, for people.
         message: String,
     },
+    /// Stopped at its time limit (`ops.timeout_hours`).
     TimedOut {
+        /// How long it had run.
         seconds: f64,
     },
+    /// Ended for want of memory, of the machine or of a device.
     OutOfMemory {
+        /// How it ended and what it held, for people.
         message: String,
     },
     /// An input changed while the run was under way: nothing is cached.
     Tainted {
+        /// What changed, for people.
         message: String,
     },
 }
 
 impl Outcome {
+    /// Whether the run finished and its result is there.
     pub fn is_done(&self) -> bool {
         matches!(self, Outcome::Done)
     }
@@ -70,6 +80,7 @@ impl Outcome {
 /// Where a result comes from.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Provenance {
+    /// Version of dygl that the run was made with.
     pub dygl_version: String,
     /// Commit that the program was built from, or `unknown`.
     pub commit: String,
@@ -80,11 +91,15 @@ pub struct Provenance {
     pub numerics: String,
     /// Human name of the device.
     pub device: String,
+    /// Vector instructions in use: `avx2`; empty where the worker could not tell.
     pub simd: String,
+    /// Threads of the run.
     pub threads: usize,
+    /// Name of the machine.
     pub host: String,
     /// Seconds since 1970, UTC.
     pub started: u64,
+    /// When the run ended, seconds since 1970, UTC.
     pub finished: u64,
     /// Locked versions of the crates that compute.
     pub libraries: BTreeMap<String, String>,
@@ -95,14 +110,19 @@ pub struct Provenance {
 pub struct DatasetFacts {
     /// `NAME,option=value`.
     pub id: String,
+    /// Digest of the content, hex.
     pub digest: String,
+    /// Digest of the ids of all parts, hex.
     pub split_digest: String,
     /// Images present.
     pub images: usize,
     /// Images of the whole dataset according to its manifest; equals `images` unless partial.
     pub expected: usize,
+    /// Images of the training part.
     pub train: usize,
+    /// Images of the validation part.
     pub validation: usize,
+    /// Images of the test part.
     pub test: usize,
     /// Whether its terms allow showing its images to others.
     pub redistributable: bool,
@@ -119,6 +139,7 @@ pub struct DatasetFacts {
 }
 
 impl DatasetFacts {
+    /// Whether images of the whole dataset are missing.
     pub fn is_partial(&self) -> bool {
         self.images < self.expected
     }
@@ -140,40 +161,59 @@ pub struct Start {
 /// Result of a training: beside it lie `history.csv` and `model.safetensors`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TrainRecord {
+    /// The training key, 64 hex digits.
     pub key: String,
+    /// What was trained.
     pub cell: Cell,
+    /// Name of the profile that the run was started with.
     pub profile: String,
+    /// How the training ended.
     pub outcome: Outcome,
+    /// None where the dataset was not looked at.
     pub dataset: Option<DatasetFacts>,
     /// blake3 of `model.safetensors`; empty unless done.
     pub weights: String,
+    /// Trainable values of the network; 0 unless done.
     pub parameters: u64,
     /// Epoch whose weights were kept, 1-based.
     pub selected_epoch: usize,
+    /// Epochs trained, those before a resumption among them; 0 unless done.
     pub epochs_done: usize,
+    /// Optimizer steps taken, those before a resumption among them; 0 unless done.
     pub steps_done: usize,
+    /// Mean loss of the last epoch; 0 unless done.
     pub final_loss: f64,
+    /// Seconds in all epochs, scoring the selection part included; 0 unless done.
     pub train_seconds: f64,
+    /// Most resident memory of the worker since it last started; 0 where unknown.
     pub peak_memory_bytes: u64,
     /// How often the run was stopped and resumed.
     pub resumed: usize,
     /// None for the random start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start: Option<Start>,
+    /// Where the weights come from.
     pub provenance: Provenance,
 }
 
 /// Result of an evaluation: beside it lie `per_image.csv` and `samples/`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct EvalRecord {
+    /// The evaluation key, 64 hex digits.
     pub key: String,
+    /// Key of the training that made the weights.
     pub train_key: String,
+    /// blake3 of the `model.safetensors` that was scored.
     pub weights: String,
     /// blake3 of `per_image.csv`; empty unless done.
     pub scores: String,
+    /// What was evaluated.
     pub cell: Cell,
+    /// Name of the profile that the run was started with.
     pub profile: String,
+    /// How the evaluation ended.
     pub outcome: Outcome,
+    /// None where the dataset was not looked at.
     pub dataset: Option<DatasetFacts>,
     /// Images scored.
     pub images: usize,
@@ -185,8 +225,11 @@ pub struct EvalRecord {
     pub std: BTreeMap<Metric, f64>,
     /// Dice of predictors that look at no image, on the same part.
     pub trivial: Trivial,
+    /// Images kept for the report; none unless done.
     pub samples: Vec<Sample>,
+    /// Wall-clock seconds; 0 where the worker left no record.
     pub eval_seconds: f64,
+    /// Where the scores come from.
     pub provenance: Provenance,
 }
 
@@ -226,6 +269,7 @@ pub struct Sample {
     pub file: String,
     /// `worst`, `median`, `best` or `other`.
     pub role: String,
+    /// Dice of the image, 0..1.
     pub dice: f64,
 }
 
@@ -234,21 +278,29 @@ pub struct Sample {
 pub struct HistoryRow {
     /// 1-based.
     pub epoch: usize,
+    /// Of the last step of the epoch.
     pub learning_rate: f64,
+    /// Training loss (eq. 15), mean over the images.
     pub loss: f64,
+    /// Binary cross-entropy, unweighted, mean over the images.
     pub bce: f64,
+    /// 1 - soft Dice, unweighted, mean over the images.
     pub dice_loss: f64,
     /// Mean Dice on the selection part, 0..1, in epochs that scored it; under
     /// `evaluate.empty = skip` an image that is empty in truth and prediction counts as 1.
     pub select_dice: Option<f64>,
+    /// Global L2 norm of the gradient before clipping, mean over the images.
     pub gradient_norm: f64,
+    /// Wall-clock time, scoring the selection part included.
     pub seconds: f64,
 }
 
 /// The scores of one image, 0..1.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ImageScores {
+    /// Image id in the dataset.
     pub id: String,
+    /// Each score of the image by metric.
     pub scores: BTreeMap<Metric, f64>,
 }
 

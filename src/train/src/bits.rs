@@ -63,7 +63,9 @@ pub struct Arguments {
 /// Numbers of the products.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Precision {
+    /// Everything in f32
     F32,
+    /// Operands of convolutions and linear layers rounded to bfloat16
     Bf16Amp,
 }
 
@@ -79,18 +81,43 @@ impl Precision {
 /// Why the bits are not told; completes "failed to".
 #[derive(Debug, thiserror::Error)]
 pub enum BitsError {
+    /// `DYGL_SIMD` asks for vectors that this processor has not; what [`Level::check`] says.
     #[error("use {0}")]
     Level(String),
+    /// The file that the digests are held against cannot be read.
     #[error("read {}: {error}", path.display())]
-    Read { path: PathBuf, error: std::io::Error },
+    Read {
+        /// As given with `--against`.
+        path: PathBuf,
+        /// What the system says.
+        error: std::io::Error,
+    },
+    /// The network is unknown, cannot be built, or has a gradient that is not finite.
     #[error("digest `{model}`: {message}")]
-    Model { model: String, message: String },
+    Model {
+        /// Name with options, as its lines spell it.
+        model: String,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// A digest is not the one of the file, or the file has none for that value.
     #[error(
         "compute the same bits as {}: the first value that differs is `{name}`: {found} instead of {wanted} \
          ({level})",
         path.display()
     )]
-    Differs { path: PathBuf, name: String, found: String, wanted: String, level: &'static str },
+    Differs {
+        /// As given with `--against`.
+        path: PathBuf,
+        /// The line before its digest: `net dyglnet f32 evaluation`.
+        name: String,
+        /// Digest of what was computed here.
+        found: String,
+        /// Digest that the file has; `nothing` where it has no such line.
+        wanted: String,
+        /// Vector instructions that computed it here.
+        level: &'static str,
+    },
 }
 
 impl BitsError {

@@ -31,32 +31,63 @@ pub struct Backend {
 /// Why a device cannot be used; completes "failed to".
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DeviceError {
+    /// No device is called so; the name as it was given.
     #[error("use device `{0}`: there is no such device; take one of auto, flex, tch-cpu, tch:0")]
     Unknown(String),
+    /// The backend of the device is not built in.
     #[error(
         "use device `{name}`: this dygl-worker is built without the backend `{feature}`; {}",
         remedy(feature)
     )]
-    NotCompiled { name: String, feature: &'static str },
+    NotCompiled {
+        /// The device as it was asked for.
+        name: String,
+        /// The backend that is lacking: `tch` or `wgpu`.
+        feature: &'static str,
+    },
     /// `DYGL_SIMD` asks for vectors that this processor has not.
     #[error("take the vectors that are asked for: {0}")]
     Vectors(String),
+    /// libtorch cannot use that card.
     #[error("use device `tch:{index}`: {reason}")]
-    NoCuda { index: usize, reason: String },
+    NoCuda {
+        /// The card's number among the visible ones, from 0.
+        index: usize,
+        /// Why not, with the remedy where there is one.
+        reason: String,
+    },
+    /// The card's architecture, which the numerics class names, is not to be found out.
     #[error(
         "use device `tch:{index}`: its architecture is not known ({message}); `nvidia-smi` must be on the PATH"
     )]
-    Architecture { index: usize, message: String },
+    Architecture {
+        /// The card's number among the visible ones, from 0.
+        index: usize,
+        /// What `nvidia-smi` says instead, or why it does not start.
+        message: String,
+    },
+    /// The loaded libtorch is another than the one that this program was built against.
     #[error(
         "use libtorch at {}: it is version {found}, and this program was built against {expected}; \
          `make libtorch`, then `make BACKEND=tch build`", path.display()
     )]
-    Version { path: PathBuf, found: String, expected: &'static str },
+    Version {
+        /// The loaded `libtorch_cpu.so`.
+        path: PathBuf,
+        /// Its version, as the file beside it tells.
+        found: String,
+        /// The version that this program was built against.
+        expected: &'static str,
+    },
+    /// No file beside the loaded libtorch tells its version, or none is loaded.
     #[error(
         "use libtorch at {}: neither build-version nor version.py beside it says which version it is; \
          `make libtorch`, then `make BACKEND=tch build`", path.display()
     )]
-    Unversioned { path: PathBuf },
+    Unversioned {
+        /// The loaded `libtorch_cpu.so`; without its folder where none is loaded.
+        path: PathBuf,
+    },
 }
 
 impl DeviceError {

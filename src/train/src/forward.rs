@@ -50,33 +50,75 @@ pub struct Arguments {
 /// Why there is no result; completes "failed to".
 #[derive(Debug, thiserror::Error)]
 pub enum ForwardError {
+    /// The name of the model does not parse.
     #[error("read the model `{model}`: {source}")]
-    Model { model: String, source: NameError },
+    Model {
+        /// The text as it was given.
+        model: String,
+        /// What is wrong in it.
+        source: NameError,
+    },
+    /// The network is unknown, or an option or the value of one.
     #[error("find the model `{model}`: {source} (known: {known})")]
-    Network { model: String, source: NetworkError, known: String },
+    Network {
+        /// The text as it was given.
+        model: String,
+        /// Which of them it is.
+        source: NetworkError,
+        /// The words that may stand there, with commas between; empty where none can be listed.
+        known: String,
+    },
+    /// The device cannot be used.
     #[error(transparent)]
     Device(#[from] DeviceError),
+    /// A file of tensors cannot be read or written, or lacks the tensor.
     #[error(transparent)]
     File(#[from] TensorFileError),
+    /// The weights cannot be read, or are of another network.
     #[error(transparent)]
     Weights(#[from] WeightsError),
+    /// A tensor has a shape that the model cannot use.
     #[error("use `{tensor}` of {path}: its shape is {found:?} and should be {expected}")]
-    Shape { tensor: &'static str, path: PathBuf, found: Vec<usize>, expected: String },
+    Shape {
+        /// `input` or `target`.
+        tensor: &'static str,
+        /// The file that holds it.
+        path: PathBuf,
+        /// Its shape.
+        found: Vec<usize>,
+        /// The shape that it should have, letters for what is free.
+        expected: String,
+    },
+    /// The network takes no images of such a side.
     #[error(
         "use `input` of {path}: {network} takes no {side} of {found} pixels; \
          sides are multiples of {multiple}, at least {least}: take {nearest}"
     )]
     Size {
+        /// The file that holds the input.
         path: PathBuf,
+        /// Name without options.
         network: &'static str,
+        /// `height` or `width`.
         side: &'static str,
+        /// Its length, pixels.
         found: usize,
+        /// Valid sides are multiples of this, pixels.
         multiple: usize,
+        /// The smallest valid side, pixels.
         least: usize,
+        /// The valid side nearest to the one found, pixels.
         nearest: usize,
     },
+    /// The target has a value outside of 0..1.
     #[error("use `target` of {path}: it holds {value}; targets are in 0..1")]
-    Target { path: PathBuf, value: f32 },
+    Target {
+        /// The file that holds the target.
+        path: PathBuf,
+        /// The first such value.
+        value: f32,
+    },
+    /// Logits or loss cannot be read off the device; why.
     #[error("read the result off the device: {0}")]
     Readback(String),
 }

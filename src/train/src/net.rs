@@ -34,7 +34,10 @@ macro_rules! networks {
         #[derive(Module, Debug)]
         #[allow(clippy::large_enum_variant, reason = "a process holds one or two networks")]
         pub enum Net {
-            $($variant($type),)*
+            $(
+                /// The network of the same place in [`NAMES`].
+                $variant($type),
+            )*
         }
 
         /// Names of the networks, in the order of the paper's tables.

@@ -29,18 +29,35 @@ const MOST_STEPS: usize = 200;
 /// Why nothing could be measured; completes "failed to".
 #[derive(Debug, thiserror::Error)]
 pub enum PreflightError {
+    /// The task cannot be read, or what was measured not be written as JSON.
     #[error("read the task {}: {message}", path.display())]
-    Task { path: PathBuf, message: String },
+    Task {
+        /// The file that the task is written in.
+        path: PathBuf,
+        /// What the system or the parser says.
+        message: String,
+    },
+    /// The device cannot be used.
     #[error(transparent)]
     Device(#[from] DeviceError),
+    /// The device has another numerics class than the task names.
     #[error("measure on {found}: the task wants {wanted}")]
-    Numerics { wanted: String, found: String },
+    Numerics {
+        /// The class that the task names.
+        wanted: String,
+        /// The class of the device here.
+        found: String,
+    },
+    /// The dataset, its split or an image cannot be loaded.
     #[error("load images: {0}")]
     Data(#[from] DataError),
+    /// The network cannot be built; why.
     #[error("build the network: {0}")]
     Network(String),
+    /// A training step failed, or there is no image to train on.
     #[error("train a step: {0}")]
     Fit(Box<FitError>),
+    /// The batch that is scored failed.
     #[error("score an image: {0}")]
     Evaluate(#[from] EvaluateError),
 }

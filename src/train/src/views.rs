@@ -14,16 +14,43 @@ use rayon::prelude::*;
 /// Why there are no views; completes "failed to".
 #[derive(Debug, thiserror::Error)]
 pub enum ViewsError {
+    /// The request cannot be read.
     #[error("read {}: {source}", path.display())]
-    Read { path: PathBuf, source: std::io::Error },
+    Read {
+        /// Its file, `views.json`.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The request does not parse.
     #[error("read {}: {source}", path.display())]
-    Request { path: PathBuf, source: serde_json::Error },
+    Request {
+        /// Its file, `views.json`.
+        path: PathBuf,
+        /// What is wrong in it.
+        source: serde_json::Error,
+    },
+    /// The dataset or an image of it cannot be loaded.
     #[error("load the image: {0}")]
     Data(#[from] DataError),
+    /// A picture cannot be written.
     #[error("write {}: {source}", path.display())]
-    Write { path: PathBuf, source: ImageError },
+    Write {
+        /// The picture, of the image or of its mask.
+        path: PathBuf,
+        /// What the encoder or the system says.
+        source: ImageError,
+    },
+    /// A view has not as many values as a picture of its size.
     #[error("write {}: the view has {found} values, {expected} are needed", path.display())]
-    Shape { path: PathBuf, found: usize, expected: usize },
+    Shape {
+        /// The picture that was to be written.
+        path: PathBuf,
+        /// Values that the view has.
+        found: usize,
+        /// Values that its size needs: three a pixel of an image, one of a mask.
+        expected: usize,
+    },
 }
 
 impl ViewsError {

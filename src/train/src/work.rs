@@ -28,21 +28,44 @@ use crate::tell::Teller;
 /// Why a job could not even be begun.
 #[derive(Debug, thiserror::Error)]
 pub enum WorkError {
+    /// The job does not parse.
     #[error("{}: {message}", path.display())]
-    Job { path: PathBuf, message: String },
+    Job {
+        /// Its file, `job.json`.
+        path: PathBuf,
+        /// What is wrong in it.
+        message: String,
+    },
+    /// The device cannot be used.
     #[error("failed to {0}")]
     Device(#[from] DeviceError),
+    /// The dataset cannot be opened, split or packed.
     #[error(transparent)]
     Data(#[from] DataError),
+    /// The data or the numerics class are not those that the job's key names.
     #[error("{what} is {found}, the job names {expected}: it changed since the run was planned")]
-    Changed { what: &'static str, expected: String, found: String },
+    Changed {
+        /// Which of them, as the message begins: `the split's digest`.
+        what: &'static str,
+        /// Digest or class that the job names.
+        expected: String,
+        /// Digest or class here.
+        found: String,
+    },
+    /// The worker was built from other sources than the runner; the revisions that differ.
     #[error(
         "this worker was built from other sources than the runner ({}): build both with `make`",
         .0.join(", ")
     )]
     Revisions(Vec<String>),
+    /// A file of the job cannot be read, written or removed, or signals not be watched for.
     #[error("{}: {source}", path.display())]
-    Io { path: PathBuf, source: std::io::Error },
+    Io {
+        /// The file; the job's folder where it is about signals.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
 }
 
 /// Does the job in `folder`.

@@ -3,15 +3,25 @@
 /// Type of a tensor's values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Dtype {
+    /// IEEE binary64.
     F64,
+    /// IEEE binary32.
     F32,
+    /// IEEE binary16.
     F16,
+    /// bfloat16: the upper half of an IEEE binary32.
     Bf16,
+    /// Signed, 8 bytes.
     I64,
+    /// Signed, 4 bytes.
     I32,
+    /// Signed, 2 bytes.
     I16,
+    /// Signed, 1 byte.
     I8,
+    /// Unsigned, 1 byte.
     U8,
+    /// True or false, 1 byte.
     Bool,
     /// One that no network here uses: its word and bytes. Values of it are not
     /// read; a tensor of it lies in a file without harm.

@@ -46,6 +46,7 @@ pub use state::{WRAPPERS, behind, common_prefix};
 /// How a file is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
+    /// One file of the safetensors format.
     Safetensors,
     /// Several such files, and the index beside them.
     Shards,
@@ -70,7 +71,9 @@ impl Format {
 /// A tensor of a file, its values unread.
 #[derive(Debug, Clone)]
 pub struct Entry {
+    /// Sides, the slowest first; empty for a single value.
     pub shape: Vec<usize>,
+    /// Type of the values, as they lie in the file.
     pub dtype: Dtype,
     layout: Layout,
 }
@@ -204,6 +207,7 @@ impl Contents {
         Ok(Self { path: path.to_owned(), format, files, archive, index })
     }
 
+    /// The file, as it was given; of shards the index.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -263,10 +267,12 @@ impl WeightFile {
         contents.take(number, &prefix)
     }
 
+    /// The file, as it was given; of shards the index.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
+    /// How the file is written.
     pub fn format(&self) -> Format {
         self.format
     }

@@ -11,7 +11,9 @@ use super::fields;
 
 /// A sound file.
 pub struct Good {
+    /// For messages: a crafted file's name, a real file's path.
     pub name: String,
+    /// The file as a whole.
     pub bytes: Vec<u8>,
 }
 

@@ -19,7 +19,9 @@ pub enum Damage {
     Halved,
     /// Cut somewhere else.
     Cut,
+    /// Bits flipped in one to three places; a PNG's checksums are right again.
     Flipped,
+    /// One header field at an extreme; a PNG's checksums are right again.
     Field,
     /// Small, but claims or unpacks to a lot.
     Bomb,
@@ -29,14 +31,18 @@ pub enum Damage {
 pub struct Case<'a> {
     /// What it was and what was done, for messages.
     pub name: &'a str,
+    /// What was done to it.
     pub damage: Damage,
+    /// The damaged file as a whole.
     pub bytes: &'a [u8],
 }
 
 /// How many cases to make of each file and kind of damage.
 #[derive(Debug, Clone, Copy)]
 pub struct Amount {
+    /// Lengths to cut to, evenly spread, beside those at the boundaries of fields.
     pub cuts: usize,
+    /// Copies with flipped bits.
     pub flips: usize,
     /// Each field gets every extreme, or every so many-th.
     pub every: usize,

@@ -6,6 +6,7 @@ use std::process::Command;
 use std::time::Instant;
 
 use anyhow::Result;
+use dygl_bench::spread::Spread;
 use dygl_train::device;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -15,7 +16,6 @@ use crate::files;
 use crate::machine::Machine;
 use crate::progress::Progress;
 use crate::side::{Side, Who};
-use dygl_bench::spread::Spread;
 
 pub mod list;
 mod oracle;

@@ -1,10 +1,11 @@
 //! The table of operations.
 
+use dygl_bench::spread::Spread;
+
 use super::list::listed;
 use super::{Column, Results};
 use crate::grid::{figure, markdown};
 use crate::side::Who;
-use dygl_bench::spread::Spread;
 
 const HEADERS: [&str; 12] = [
     "operation",

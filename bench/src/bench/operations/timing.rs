@@ -4,9 +4,9 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 use burn::tensor::Device;
+use dygl_bench::spread::Spread;
 
 use super::pass::Pass;
-use dygl_bench::spread::Spread;
 
 /// How often something is repeated, behind a run that is not timed: as long as
 /// `enough` seconds are not over, within limits.

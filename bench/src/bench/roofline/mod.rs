@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::Result;
+use dygl_bench::spread::Spread;
+use dygl_bench::stepping::Stepper;
 use dygl_spec::name::Named;
 use dygl_spec::network;
 use dygl_train::cost;
@@ -17,8 +19,6 @@ use crate::files;
 use crate::machine::Machine;
 use crate::operations::list::Operation;
 use crate::operations::timing::{Repeats, timed};
-use dygl_bench::spread::Spread;
-use dygl_bench::stepping::Stepper;
 
 mod peaks;
 mod replay;

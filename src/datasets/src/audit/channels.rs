@@ -10,12 +10,15 @@ use super::look::{Equal, Look};
 pub struct Channels {
     /// All three: the image is grey.
     pub all_equal: usize,
+    /// Ids of such images, at most [`LISTED`](super::LISTED).
     pub all_equal_ids: Vec<String>,
     /// Two of the three: where channels are different measurements, one is missing.
     pub two_equal: usize,
+    /// Ids of such images, at most [`LISTED`](super::LISTED).
     pub two_equal_ids: Vec<String>,
     /// All pixels the same.
     pub blank: usize,
+    /// Ids of such images, at most [`LISTED`](super::LISTED).
     pub blank_ids: Vec<String>,
 }
 

@@ -19,9 +19,11 @@ const WORST: usize = 8;
 pub struct Masks {
     /// Without foreground.
     pub empty: usize,
+    /// Ids of such images, at most [`LISTED`].
     pub empty_ids: Vec<String>,
     /// Without background.
     pub full: usize,
+    /// Ids of such images, at most [`LISTED`].
     pub full_ids: Vec<String>,
     /// Share of the pixels that are foreground, over all images.
     pub foreground: Option<Foreground>,
@@ -29,18 +31,26 @@ pub struct Masks {
     pub by_part: Vec<(String, Foreground)>,
     /// Images by share of foreground, in bins of 5 %.
     pub histogram: [usize; BINS],
+    /// Masks with values between the least and the greatest.
     pub soft: Soft,
 }
 
 /// Distribution of the share of foreground, 0..1, over images.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Foreground {
+    /// Images that it is taken over.
     pub images: usize,
+    /// Mean over images, each with the same weight.
     pub mean: f64,
+    /// The least share of any image.
     pub min: f64,
+    /// First quartile.
     pub quarter: f64,
+    /// Second quartile.
     pub median: f64,
+    /// Third quartile.
     pub three_quarters: f64,
+    /// The greatest share of any image.
     pub max: f64,
     /// Foreground pixels over all pixels of all images.
     pub pixels: f64,

@@ -43,20 +43,29 @@ pub const LISTED: usize = 500;
 pub struct Audit {
     /// As in experiments: NAME,option=value,...
     pub dataset: String,
+    /// One line for people, of the dataset.
     pub title: String,
     /// Digest of the content.
     pub digest: String,
+    /// Images registered, those that could not be looked at included.
     pub images: usize,
     /// Images of the whole dataset.
     pub expected: usize,
+    /// Whether the dataset's terms allow showing its images to others.
     pub redistributable: bool,
+    /// The split that the parts are those of.
     pub split: Division,
+    /// Patients, slides and videos, and whether the split tears them apart.
     pub groups: Groups,
+    /// Equal and nearly equal images.
     pub duplicates: Duplicates,
     /// The same among masks; empty and full ones are not compared.
     pub mask_duplicates: Duplicates,
+    /// Foreground, and masks that are empty, full or soft.
     pub masks: Masks,
+    /// Sizes and shapes of the images.
     pub sizes: Sizes,
+    /// Images with equal channels or of one colour.
     pub channels: Channels,
     /// Images that could not be looked at, and why.
     pub unreadable: Vec<Unreadable>,
@@ -65,19 +74,28 @@ pub struct Audit {
 /// The split in use.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Division {
+    /// As `split.source` spells it.
     pub source: &'static str,
+    /// The `split.seed`; without effect where the source draws nothing.
     pub seed: u64,
+    /// The `split.folds`; without effect where the source has no folds.
     pub folds: usize,
+    /// The fold that tests, from 0.
     pub fold: usize,
+    /// blake3 over parts and ids, hex.
     pub digest: String,
+    /// Images that train.
     pub train: usize,
+    /// Images that validate.
     pub validation: usize,
+    /// Images that test.
     pub test: usize,
     /// Images in no part.
     pub unused: usize,
 }
 
 impl Division {
+    /// Of a split and the partition that it gave; `images` counts the whole dataset.
     pub fn of(split: &Split, partition: &Partition, images: usize) -> Self {
         let counts = partition.counts();
         let (train, validation, test) = (counts.train, counts.validation, counts.test);
@@ -103,6 +121,7 @@ impl Division {
 pub struct Groups {
     /// Whether images were seen to belong together.
     pub known: bool,
+    /// Groups with an image in any part.
     pub count: usize,
     /// Images whose group is not known.
     pub unknown: usize,
@@ -113,6 +132,7 @@ pub struct Groups {
 }
 
 impl Groups {
+    /// How a partition treats the groups of its dataset.
     pub fn of(dataset: &Dataset, partition: &Partition) -> Self {
         let (count, straddling) = straddling(partition, |id| dataset.group(id));
         let images_straddling = straddling.iter().map(|s| s.train + s.validation + s.test).sum();
@@ -150,7 +170,9 @@ impl Groups {
 /// An image that could not be looked at.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Unreadable {
+    /// Id of the image.
     pub id: String,
+    /// Why it could not.
     pub message: String,
 }
 

@@ -28,11 +28,15 @@ pub enum Kind {
 /// Two images, `a` before `b` in byte order of their ids.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Pair {
+    /// Id of the first image.
     pub a: String,
+    /// Id of the second image.
     pub b: String,
     /// train, validation, test, or unused.
     pub a_part: &'static str,
+    /// The same of `b`.
     pub b_part: &'static str,
+    /// What the two have in common.
     pub kind: Kind,
     /// How `b` lies over `a`; none where upright.
     pub turn: Option<Turn>,
@@ -52,7 +56,9 @@ pub struct Pair {
 pub struct Duplicates {
     /// Pairs of each kind.
     pub file: usize,
+    /// Other bytes, the same pixels.
     pub pixels: usize,
+    /// Nearly the same, upright.
     pub near: usize,
     /// Of images; masks are compared upright alone.
     pub turned: Option<usize>,

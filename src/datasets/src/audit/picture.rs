@@ -23,18 +23,28 @@ const OUTLINE: Rgb<u8> = Rgb([240, 228, 66]);
 /// A JPEG and its size.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Picture {
+    /// The encoded file.
     pub jpeg: Vec<u8>,
+    /// Pixels.
     pub width: u32,
+    /// Pixels.
     pub height: u32,
 }
 
 /// Why a picture could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum PictureError {
+    /// The image cannot be loaded.
     #[error(transparent)]
     Data(#[from] DataError),
+    /// The picture cannot be encoded as JPEG.
     #[error("failed to encode the picture of image `{id}`: {source}")]
-    Encode { id: String, source: image::ImageError },
+    Encode {
+        /// Id of the image.
+        id: String,
+        /// What the encoder says.
+        source: image::ImageError,
+    },
 }
 
 /// Pictures of images by id; `show` says whether the images themselves may be

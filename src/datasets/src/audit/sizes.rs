@@ -19,17 +19,22 @@ pub struct Sizes {
     pub most: Vec<Size>,
     /// Shortest and longest side of any image, pixels.
     pub shortest_side: u32,
+    /// Longest side of any image, pixels.
     pub longest_side: u32,
     /// Width over height: least and greatest of any image.
     pub least_aspect: f64,
+    /// Greatest width over height of any image.
     pub greatest_aspect: f64,
 }
 
 /// One size and the images that have it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Size {
+    /// Pixels.
     pub width: u32,
+    /// Pixels.
     pub height: u32,
+    /// Images that have it.
     pub images: usize,
 }
 

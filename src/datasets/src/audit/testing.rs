@@ -22,6 +22,7 @@ pub fn scene(seed: f64) -> RgbImage {
     })
 }
 
+/// A mask of 120 x 90: a disc at (`x0`, 45), around it a rim of 4 pixels of the level `edge`.
 pub fn disc(x0: f64, radius: f64, edge: u8) -> GrayImage {
     GrayImage::from_fn(120, 90, |x, y| {
         let distance = (f64::from(x) - x0).hypot(f64::from(y) - 45.0);

@@ -11,10 +11,15 @@ use super::near::SIDE;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Turn {
+    /// Left and right have changed places.
     MirroredLeftRight,
+    /// Top and bottom have changed places.
     MirroredTopBottom,
+    /// Turned by 180 degrees.
     HalfTurn,
+    /// Turned by 90 degrees clockwise.
     QuarterClockwise,
+    /// Turned by 90 degrees counterclockwise.
     QuarterCounterclockwise,
     /// Rows become columns.
     MirroredDiagonally,
@@ -23,6 +28,7 @@ pub enum Turn {
 }
 
 impl Turn {
+    /// Every way besides upright.
     pub const ALL: [Turn; 7] = [
         Turn::MirroredLeftRight,
         Turn::MirroredTopBottom,

@@ -44,6 +44,7 @@ pub struct Cache {
 /// A dataset with its images packed, or why they are not.
 #[derive(Debug)]
 pub struct Attached {
+    /// Serves its images from the pack, or from its files where there is none.
     pub dataset: Dataset,
     /// To be told once; the dataset serves its images all the same.
     pub warning: Option<String>,

@@ -103,6 +103,7 @@ pub enum PartName {
 }
 
 impl PartName {
+    /// The part in lower case: `validation`.
     pub fn word(self) -> &'static str {
         match self {
             PartName::Train => "train",

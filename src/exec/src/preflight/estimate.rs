@@ -20,11 +20,14 @@ const COMFORTABLE: f64 = 0.85;
 /// How long one cell will take.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct CellEstimate {
+    /// The cell, for people.
     pub name: String,
+    /// What is to do of it.
     #[serde(flatten)]
     pub need: Need,
     /// None where nothing was measured.
     pub train_seconds: Option<f64>,
+    /// The same of its final scores.
     pub evaluate_seconds: Option<f64>,
 }
 
@@ -38,9 +41,13 @@ impl CellEstimate {
 /// One measurement and the cells that it speaks for.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct GroupEstimate {
+    /// Network of its cells, `NAME,option=value,...`.
     pub model: String,
+    /// Side of the square image, pixels.
     pub size: usize,
+    /// Images of one training step.
     pub batch: usize,
+    /// How many cells it speaks for.
     pub cells: usize,
     /// None if the measurement failed.
     pub measured: Option<Measured>,
@@ -53,7 +60,9 @@ pub struct GroupEstimate {
 /// Main memory of all workers at their highest, bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct MemoryNeed {
+    /// Sum of the measured peaks of as many cells as run at once, the largest ones.
     pub needed: u64,
+    /// What this machine has.
     pub machine: Memory,
     /// Most jobs that fit; none if not even one does.
     pub fitting_jobs: Option<usize>,
@@ -62,7 +71,9 @@ pub struct MemoryNeed {
 /// What the run will write, bytes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Disk {
+    /// Weights files of the cells that are to be trained.
     pub weights: u64,
+    /// Records, logs, scores and sample images.
     pub records: u64,
     /// Gone when the run is over.
     pub checkpoints: u64,
@@ -73,6 +84,7 @@ pub struct Disk {
 }
 
 impl Disk {
+    /// All of it together, bytes.
     pub fn needed(&self) -> u64 {
         self.weights + self.records + self.checkpoints + self.images
     }
@@ -81,13 +93,19 @@ impl Disk {
 /// What a run will come to.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Estimate {
+    /// Workers at once.
     pub jobs: usize,
+    /// Threads of each worker.
     pub threads: usize,
     /// Of the whole run; none if a measurement failed.
     pub seconds: Option<f64>,
+    /// Need of main memory, and what there is.
     pub memory: MemoryNeed,
+    /// Need of disk, and what there is.
     pub disk: Disk,
+    /// What was measured.
     pub groups: Vec<GroupEstimate>,
+    /// One for each cell of the survey, in its order.
     pub cells: Vec<CellEstimate>,
 }
 

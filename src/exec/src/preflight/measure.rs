@@ -21,10 +21,13 @@ const PATIENCE: Duration = Duration::from_secs(3600);
 /// What `dygl-worker preflight FILE` finds in its file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Task {
+    /// Cell whose steps are trained.
     pub cell: Cell,
     /// The store's root: the registered datasets lie there.
     pub root: PathBuf,
+    /// One that the worker offers: `flex`, `tch-cpu`, `tch:0`.
     pub device: String,
+    /// The numerics class of that device; the worker refuses another.
     pub numerics: String,
     /// How long steps are measured, seconds.
     pub seconds: f64,
@@ -45,6 +48,7 @@ pub struct Measured {
     pub seconds_per_load: f64,
     /// From the start of the process to the first step.
     pub seconds_to_start: f64,
+    /// Trainable values of the network.
     pub parameters: u64,
     /// Size of the weights file.
     pub weights_bytes: u64,
@@ -57,8 +61,10 @@ pub struct Measured {
 /// Why a step could not be measured.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum MeasureError {
+    /// A worker ran out of memory; how it ended, with the last lines of its log.
     #[error("memory ran out: {0}")]
     OutOfMemory(String),
+    /// Everything else, in words.
     #[error("{0}")]
     Failed(String),
 }

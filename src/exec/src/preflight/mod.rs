@@ -37,11 +37,13 @@ pub const WORTH: u64 = 100_000_000;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case", tag = "need")]
 pub enum Need {
+    /// Both stages are in the store.
     Nothing,
     /// The weights are there.
     Evaluation,
     /// Both; a checkpoint holds the first epochs.
     Training {
+        /// Epochs that the checkpoint holds; 0 without one.
         epochs_done: usize,
     },
     /// It failed before and is not run again unless asked.
@@ -69,18 +71,26 @@ pub struct Work {
 
 /// Looks at what a run would do and measures it.
 pub struct Preflight<'a> {
+    /// Where results lie, and measurements are remembered.
     pub store: &'a Store,
+    /// The datasets of the cells.
     pub inputs: &'a Inputs,
+    /// Today's revisions, which keys name.
     pub revisions: &'a Revisions,
+    /// How the run is to be carried out.
     pub options: &'a Options,
+    /// The worker that measures.
     pub local: &'a Local,
 }
 
 /// A cell of a survey.
 #[derive(Debug, Clone)]
 pub struct Surveyed<'a> {
+    /// The cell that was asked about.
     pub cell: &'a Cell,
+    /// What is left to do of it.
     pub need: Need,
+    /// Its numbers of images; all 0 where its dataset is not there.
     pub work: Work,
 }
 

@@ -15,6 +15,7 @@ use super::gelu;
 /// What is done to each value behind a layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Activation {
+    /// x as it is.
     Identity,
     /// max(x, 0).
     Relu,

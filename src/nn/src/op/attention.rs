@@ -77,10 +77,15 @@ pub trait AttentionOps: Backend {
 /// What an attention reads.
 #[derive(Debug, Clone)]
 pub struct Attended<T> {
+    /// Queries `[B, h, N, d]`.
     pub q: T,
+    /// Keys `[B, h, M, d]`.
     pub k: T,
+    /// Values `[B, h, M, d]`.
     pub v: T,
+    /// Added to the scaled scores, `[B, h, N, M]`.
     pub bias: Option<T>,
+    /// Factor on the scores q k^T.
     pub scale: f64,
 }
 

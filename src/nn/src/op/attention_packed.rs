@@ -61,7 +61,9 @@ pub struct Packed<T> {
     pub packed: T,
     /// [B, h, N, N].
     pub bias: Option<T>,
+    /// Number of heads h.
     pub heads: usize,
+    /// Factor on the scores q k^T.
     pub scale: f64,
 }
 

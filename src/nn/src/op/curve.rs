@@ -34,8 +34,11 @@ fn bend<const D: usize>(x: Tensor<D>, curve: Curve) -> Tensor<D> {
 /// What is done to each value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Curve {
+    /// 1 / (1 + e^-x).
     Sigmoid,
+    /// The hyperbolic tangent.
     Tanh,
+    /// 1 / sqrt(x).
     InverseRoot,
 }
 

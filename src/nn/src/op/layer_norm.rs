@@ -48,7 +48,9 @@ pub trait LayerNormOps: Backend {
 /// What the backward pass needs.
 #[derive(Debug, Clone)]
 pub struct NormalisedRows<T> {
+    /// The input, `[..., features]`.
     pub x: T,
+    /// Factor on each feature, `[features]`.
     pub weight: T,
     /// Of each row.
     pub mean: T,

@@ -19,8 +19,11 @@ pub fn max_pool(x: Tensor<4>, window: Pool) -> Tensor<4> {
 /// A square window of a pool, pixels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pool {
+    /// Length of the window's side.
     pub side: usize,
+    /// From one window to the next.
     pub stride: usize,
+    /// Rows and columns beyond each border.
     pub padding: usize,
 }
 
@@ -43,6 +46,7 @@ pub trait MaxPoolOps: Backend {
 
 /// How a backend keeps the place of a value within its plane.
 pub trait Places {
+    /// Type of the places that the backend's pool gives and its gradient takes.
     const KIND: IntDType;
 }
 

@@ -94,12 +94,19 @@ pub trait NormaliseOps: Backend {
 /// What the backward pass needs.
 #[derive(Debug, Clone)]
 pub struct Normalised<T> {
+    /// The input, `[B, C, H, W]`.
     pub x: T,
+    /// Factor on each normalised channel, `[C]`.
     pub weight: T,
+    /// Added to each normalised channel, `[C]`.
     pub bias: T,
+    /// Of each channel over the batch, `[C]`.
     pub mean: T,
+    /// The biased one of each channel over the batch, `[C]`.
     pub variance: T,
+    /// Added to the variance.
     pub epsilon: f64,
+    /// What is done behind the norm.
     pub activation: Activation,
 }
 

@@ -40,8 +40,11 @@ pub fn adamw(
 pub struct AdamWStep {
     /// Factor on the gradient.
     pub clip: f64,
+    /// Decay of the first moment m, 0..1.
     pub beta1: f64,
+    /// Decay of the second moment v, 0..1.
     pub beta2: f64,
+    /// Added to the root of v without its bias.
     pub epsilon: f64,
     /// Of this step.
     pub rate: f64,

@@ -7,7 +7,9 @@ use dygl_spec::protocol::BrightnessContrast;
 /// clamped, the same for all channels.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Tone {
+    /// Added to every value, in shares of white.
     pub brightness: f64,
+    /// Grows or shrinks every value by this share; 0 leaves it.
     pub contrast: f64,
 }
 

@@ -1,8 +1,9 @@
 //! Random resized crop: which window.
 
-use crate::resize::Window;
 use dygl_base::random::Stream;
 use dygl_spec::protocol::Crop;
+
+use crate::resize::Window;
 
 /// Tries before the largest central crop of an allowed aspect is taken.
 const TRIES: usize = 10;

@@ -23,7 +23,9 @@ use super::warp::{Row, warp};
 /// Noise in -1..1 for each pixel, rows from the top.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Noise {
+    /// Displacements along the rows, before smoothing; `size * size` values.
     pub dx: Vec<f32>,
+    /// Displacements along the columns, before smoothing; `size * size` values.
     pub dy: Vec<f32>,
 }
 

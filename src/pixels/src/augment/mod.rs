@@ -40,12 +40,12 @@ mod warp;
 
 use std::cell::RefCell;
 
-use crate::prepare::{self, Picture, Resized, Writer};
-use crate::resize::{self, Window};
 use canvas::Canvas;
 use dygl_base::random::Stream;
 use dygl_spec::protocol::{CropFrom, Protocol};
 
+use crate::prepare::{self, Picture, Resized, Writer};
+use crate::resize::{self, Window};
 pub use colour::Tone;
 pub use elastic::Noise;
 
@@ -54,11 +54,15 @@ pub use elastic::Noise;
 pub struct Drawn {
     /// A window of the image that the crop is cut from.
     pub crop: Option<Window>,
+    /// Whether left and right change places.
     pub horizontal_flip: bool,
+    /// Whether top and bottom change places, after the former.
     pub vertical_flip: bool,
     /// Angle of the rotation, degrees, counter-clockwise.
     pub degrees: Option<f64>,
+    /// The raw noise of the elastic deformation, not yet smoothed.
     pub elastic: Option<Noise>,
+    /// Change of brightness and contrast.
     pub tone: Option<Tone>,
 }
 

@@ -2,7 +2,6 @@
 
 mod golden;
 
-use crate::{Sample, prepare};
 use dygl_spec::protocol::{
     Augment, Border, BrightnessContrast, Crop, DecayExclude, Elastic, EmptyRule, Evaluate, Filter, Image,
     Loss, MaskMode, Optimizer, OptimizerName, Part, Pooling, Precision, Rotate, Schedule, ScheduleUnit,
@@ -11,6 +10,7 @@ use dygl_spec::protocol::{
 use image::{GrayImage, Luma, Rgb, RgbImage};
 
 use super::*;
+use crate::{Sample, prepare};
 
 /// A blob whose red channel is its mask.
 fn sample() -> Sample {

@@ -1,10 +1,10 @@
 //! Resampling through a map of positions.
 
-use crate::resize::byte;
 use dygl_base::vector::vectorised;
 use dygl_spec::protocol::Border;
 
 use super::canvas::Canvas;
+use crate::resize::byte;
 
 /// Calls `each` with the rows of an image whose pixels each come from a
 /// position of their own: `place(y, us, vs)` writes the positions of row `y`

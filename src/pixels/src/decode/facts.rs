@@ -12,11 +12,17 @@ use crate::ImageRule;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Format {
+    /// Lossless, up to 16 bits, perhaps with alpha.
     Png,
+    /// Lossy, 8 bits a sample.
     Jpeg,
+    /// Windows bitmap.
     Bmp,
+    /// Integers or floats of many depths; more than one page is refused.
     Tiff,
+    /// An animation gives its first frame.
     Gif,
+    /// Lossy or lossless; an animation gives its first frame.
     Webp,
 }
 
@@ -43,8 +49,11 @@ impl Format {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
+    /// Whole numbers from 0.
     Unsigned,
+    /// Whole numbers below and above 0.
     Signed,
+    /// Floating-point numbers, 1 being white unless stated otherwise.
     Float,
 }
 
@@ -52,11 +61,14 @@ pub enum Kind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Depth {
+    /// Bits of a sample.
     pub bits: u8,
+    /// Which numbers the bits make.
     pub kind: Kind,
 }
 
 impl Depth {
+    /// Unsigned samples of 8 bits: those that are taken without scaling.
     pub const EIGHT: Depth = Depth { bits: 8, kind: Kind::Unsigned };
 
     /// The value that is white where nothing else is stated: the greatest that
@@ -91,7 +103,9 @@ impl fmt::Display for Depth {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Facts {
+    /// By the first bytes, whatever the name says.
     pub format: Format,
+    /// Of the samples as stored.
     pub depth: Depth,
     /// The greatest colour sample, as stored.
     pub largest: f64,
@@ -172,6 +186,7 @@ fn all_bits(mut white: f64, largest: f64) -> f64 {
 pub struct Held {
     /// Files by format and by depth.
     pub formats: BTreeMap<Format, usize>,
+    /// Files by the depth of their samples, sorted by it.
     pub depths: Vec<HeldDepth>,
     /// Files that were turned, by their orientation tag (2..=8).
     pub turned: BTreeMap<u8, usize>,
@@ -185,14 +200,18 @@ pub struct Held {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HeldDepth {
+    /// Bits and kind of the samples of these files.
     pub depth: Depth,
+    /// How many files have it.
     pub files: usize,
     /// The greatest colour sample of them all, as stored, and the first file that holds it.
     pub largest: f64,
+    /// The first file that holds the greatest sample.
     pub file: String,
 }
 
 impl Held {
+    /// Counts one more file; its name is kept where it holds the greatest sample of its depth.
     pub fn add(&mut self, file: &str, facts: &Facts) {
         *self.formats.entry(facts.format).or_default() += 1;
         if facts.orientation != 1 {
@@ -217,6 +236,7 @@ impl Held {
         self.depths.sort_by_key(|held| held.depth);
     }
 
+    /// All files counted so far.
     pub fn files(&self) -> usize {
         self.formats.values().sum()
     }

@@ -30,7 +30,9 @@ const CLASSES: usize = 64;
 /// are pixels.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Found {
+    /// All pixels of the mask.
     pub pixels: u64,
+    /// Pixels whose value lies above the rule.
     pub foreground: u64,
     /// Least and greatest value that is background.
     pub below: Option<(u32, u32)>,
@@ -48,7 +50,9 @@ pub struct Found {
     pub doubtful: u64,
     /// Whatever is clearly between the least and the greatest value.
     pub middling: u64,
+    /// What the alpha channel is beside the colours.
     pub alpha: Alpha,
+    /// The colours; none where every pixel is grey, or where the rule is not about greys.
     pub colours: Option<Colours>,
     /// Whether the file's format changes values.
     pub lossy: bool,
@@ -64,7 +68,10 @@ pub enum Alpha {
     /// It varies, and the colours do not: they cannot be the mask.
     Alone,
     /// Both vary; `agrees` says whether they mark the same pixels.
-    Beside { agrees: bool },
+    Beside {
+        /// Whether opaque pixels are those that the rule takes.
+        agrees: bool,
+    },
 }
 
 /// The colours of a mask that is not grey.
@@ -151,10 +158,12 @@ impl Found {
         })
     }
 
+    /// Whether the mask has no foreground.
     pub fn is_empty(&self) -> bool {
         self.foreground == 0
     }
 
+    /// Whether all of the mask is foreground.
     pub fn is_full(&self) -> bool {
         self.foreground == self.pixels
     }

@@ -81,7 +81,9 @@ pub fn read(bytes: &[u8], path: &Path, reading: &Reading) -> Result<Decoded<Gray
 pub struct Look {
     /// Width and height as a viewer shows it, pixels.
     pub size: (u32, u32),
+    /// What the mask holds under the rule.
     pub found: Found,
+    /// What the file holds beside its pixels.
     pub facts: Facts,
 }
 

@@ -35,10 +35,12 @@ pub struct Reading {
 }
 
 impl Reading {
+    /// Reads by a rule, with soft targets over a scale.
     pub fn new(rule: MaskRule, scale: Scale) -> Self {
         Self { rule, levels: std::array::from_fn(|grey| level_of(rule, scale, grey as u8)) }
     }
 
+    /// The rule that decides what is foreground.
     pub fn rule(&self) -> MaskRule {
         self.rule
     }

@@ -10,10 +10,16 @@ use serde::{Deserialize, Serialize};
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum MaskRule {
     /// Grey values; foreground is `> above` on the scale 0..=255.
-    Grey { above: u8 },
+    Grey {
+        /// The greatest grey that is background, 0..=254.
+        above: u8,
+    },
     /// The alpha channel instead of the colours; foreground is `> above` on the
     /// scale 0..=255.
-    Alpha { above: u8 },
+    Alpha {
+        /// The greatest alpha that is background, 0..=254.
+        above: u8,
+    },
     /// Labels of objects, of any depth; foreground is `> 0`.
     Instances,
 }

@@ -28,6 +28,7 @@ const HALF_OF_ALL: f64 = 0.5;
 pub struct Case<'a> {
     /// As messages name it.
     pub file: &'a str,
+    /// What it holds under the rule.
     pub found: &'a Found,
     /// Whether the dataset's `keep` leaves it out.
     pub left_out: bool,

@@ -18,13 +18,13 @@ mod skin;
 mod stain;
 
 use dygl_base::random::Stream;
+use dygl_base::words::alike;
 use dygl_spec::name::Named;
 use image::{GrayImage, Luma, Rgb, RgbImage};
 
 use self::colour::Colour;
 use self::shape::Vector;
 use super::{PixelError, Sample};
-use dygl_base::words::alike;
 
 /// Moves whenever a phantom's pixels move.
 pub const GENERATOR: u32 = 1;
@@ -32,10 +32,15 @@ pub const GENERATOR: u32 = 1;
 /// What a phantom looks like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Family {
+    /// Polyps on mucosa, as colonoscopy shows them.
     Polyp,
+    /// Brain slices with gliomas, as MRI shows them (before contrast, FLAIR, after contrast).
     Flair,
+    /// Skin lesions, as dermoscopy shows them.
     Skin,
+    /// Glands of the colon in stained sections (H&E).
     Gland,
+    /// Cell nuclei in stained sections (H&E).
     Nuclei,
 }
 
@@ -54,6 +59,7 @@ impl Family {
         }
     }
 
+    /// One line for people, which says that no image is real.
     pub fn title(self) -> &'static str {
         match self {
             Family::Polyp => "Procedural polyps on mucosa (no real images)",
@@ -64,6 +70,7 @@ impl Family {
         }
     }
 
+    /// The way of imaging that is imitated, for people.
     pub fn modality(self) -> &'static str {
         match self {
             Family::Polyp => "Procedural colonoscopy-like images",
@@ -85,11 +92,13 @@ impl Family {
 /// A set of phantoms.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Phantom {
+    /// What the images show.
     pub family: Family,
     /// Images, 1..=100000.
     pub count: usize,
     /// Side, pixels, 16..=4096.
     pub size: usize,
+    /// Start of the random numbers of all images.
     pub seed: u64,
     /// Percent of images without a lesion, 0..=100; only `phantom-flair` takes
     /// it, for the others it is 0. (Polyps and skin have a fixed small share,

@@ -7,56 +7,132 @@ use std::path::PathBuf;
 /// An error between a dataset and `[split]`.
 #[derive(Debug, thiserror::Error)]
 pub enum SplitError {
+    /// Groups are to stay whole, and none are known.
     #[error(
         "dataset `{dataset}` does not say which images belong together (patient, slide, video), so \
          split.source = \"{wanted}\" cannot keep groups whole; {}", .remedy.as_deref().unwrap_or(&these(.have, "groups"))
     )]
     NoGroups {
+        /// Id of the dataset.
         dataset: String,
+        /// The `split.source` that was asked for.
         wanted: &'static str,
         /// What to change in the manifest; none where the dataset is not the user's own.
         remedy: Option<String>,
+        /// Ids of the built-in datasets that have groups.
         have: Vec<String>,
     },
+    /// Groups are to stay whole, and those of the dataset are in doubt.
     #[error(
         "dataset `{dataset}`: split.source = \"{wanted}\" cannot keep groups whole: {doubt}; \
          mend its group and register it anew, or divide it otherwise"
     )]
-    DoubtfulGroups { dataset: String, wanted: &'static str, doubt: String },
+    DoubtfulGroups {
+        /// Id of the dataset.
+        dataset: String,
+        /// The `split.source` that was asked for.
+        wanted: &'static str,
+        /// What speaks against the groups, as the registration noted it.
+        doubt: String,
+    },
+    /// The official split is wanted of a dataset without one.
     #[error(
         "dataset `{dataset}` has no official split; {}; split.source = \"seeded\" divides any dataset",
         these(.have, "one")
     )]
-    NoOfficial { dataset: String, have: Vec<String> },
+    NoOfficial {
+        /// Id of the dataset.
+        dataset: String,
+        /// Ids of the built-in datasets that have one.
+        have: Vec<String>,
+    },
+    /// Images of the dataset are in no part of its official split.
     #[error(
         "dataset `{dataset}`: {without} image(s), the first `{first}`, are in no part of its official split; \
          restore the folders by part and register it anew"
     )]
-    PartlyOfficial { dataset: String, without: usize, first: String },
+    PartlyOfficial {
+        /// Id of the dataset.
+        dataset: String,
+        /// How many they are.
+        without: usize,
+        /// Id of the first of them.
+        first: String,
+    },
+    /// There are more folds than images, or than groups.
     #[error("dataset `{dataset}` has {units} {what}, too few for {folds} folds; lower split.folds")]
-    TooFewForFolds { dataset: String, units: usize, what: &'static str, folds: usize },
+    TooFewForFolds {
+        /// Id of the dataset.
+        dataset: String,
+        /// Images or groups that there are.
+        units: usize,
+        /// Which of them: `images` or `groups`.
+        what: &'static str,
+        /// The `split.folds` that was asked for.
+        folds: usize,
+    },
+    /// The fold that is to test does not exist.
     #[error("split.fold = {fold} names no fold: with split.folds = {folds} they are 0 to {}", .folds.saturating_sub(1))]
-    NoSuchFold { fold: usize, folds: usize },
+    NoSuchFold {
+        /// The `split.fold` that was asked for, from 0.
+        fold: usize,
+        /// How many folds there are.
+        folds: usize,
+    },
+    /// No fold is left to train.
     #[error(
         "split.folds = {folds} is too few: one fold tests{} and the others train; set it to {least} or more",
         if *.least > 2 { ", the next validates" } else { "" }
     )]
-    TooFewFolds { folds: usize, least: usize },
+    TooFewFolds {
+        /// The `split.folds` that was asked for.
+        folds: usize,
+        /// The least that does: 3 where one fold validates, else 2.
+        least: usize,
+    },
+    /// The parts are to come from a file, and none is named.
     #[error(
         "split.source = \"file\" needs split.file; `dygl dataset split {dataset} --out FILE` writes one to start from"
     )]
-    NoFile { dataset: String },
+    NoFile {
+        /// Id of the dataset.
+        dataset: String,
+    },
+    /// The ending of the split file's name is none that is read.
     #[error("{}: a split file ends in .toml, .csv or .txt", .path.display())]
-    FileType { path: PathBuf },
+    FileType {
+        /// The file that was named.
+        path: PathBuf,
+    },
+    /// The split file cannot be read.
     #[error("{}: the split file cannot be read: {source}", .path.display())]
-    Read { path: PathBuf, source: io::Error },
+    Read {
+        /// The split file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The split file cannot be written.
     #[error("{}: the split file cannot be written: {source}", .path.display())]
-    Write { path: PathBuf, source: io::Error },
+    Write {
+        /// The split file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The split file does not fit the dataset, or is malformed.
     #[error(
         "{}: {} mistake(s) in the split file of `{dataset}`:{}\n  `dygl dataset split {dataset} --out FILE` \
          writes a file that lists every image", .path.display(), .mistakes.len(), list(.path, .mistakes)
     )]
-    File { path: PathBuf, dataset: String, mistakes: Vec<Mistake> },
+    File {
+        /// The split file.
+        path: PathBuf,
+        /// Id of the dataset that it is to divide.
+        dataset: String,
+        /// All that is wrong in it.
+        mistakes: Vec<Mistake>,
+    },
 }
 
 /// One thing wrong in a split file.
@@ -64,6 +140,7 @@ pub enum SplitError {
 pub struct Mistake {
     /// From 1; `None` where it is about the file as a whole.
     pub line: Option<usize>,
+    /// What is wrong there, without file and line.
     pub message: String,
 }
 

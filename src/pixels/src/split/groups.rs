@@ -118,10 +118,13 @@ fn take(groups: &mut Vec<Vec<String>>, wanted: usize) -> Option<Vec<String>> {
 /// A group that lies in several parts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Straddle {
+    /// As the dataset names it.
     pub group: String,
     /// Its images in each part.
     pub train: usize,
+    /// Its images that validate.
     pub validation: usize,
+    /// Its images that test.
     pub test: usize,
 }
 

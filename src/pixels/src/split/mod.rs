@@ -29,8 +29,11 @@ pub use groups::{Grouping, Straddle, by_group, grouped, straddling};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Counts {
+    /// Images that train.
     pub train: usize,
+    /// Images that validate; 0 where the dataset has no such part.
     pub validation: usize,
+    /// Images that test.
     pub test: usize,
 }
 
@@ -70,6 +73,7 @@ impl Partition {
             .find(|part| self.part(*part).binary_search_by(|known| known.as_str().cmp(id)).is_ok())
     }
 
+    /// Sorts the ids of each part and takes the digest.
     pub fn new(mut train: Vec<String>, mut validation: Vec<String>, mut test: Vec<String>) -> Self {
         for part in [&mut train, &mut validation, &mut test] {
             part.sort_unstable();

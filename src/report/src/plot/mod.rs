@@ -25,6 +25,8 @@ pub use roofline::{Roof, Work, roofline};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("failed to draw the figure `{figure}`: {message}")]
 pub struct PlotError {
+    /// What was to be drawn: `bubbles`, `roofline`, ...
     pub figure: &'static str,
+    /// What plotters, the PNG encoder or the font said.
     pub message: String,
 }

@@ -9,6 +9,7 @@ use super::canvas::{Area, BLUE, Drawn, GREEN, INK, STROKE, file};
 /// What is compared, in two respects.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Ratio {
+    /// Words beside the bars.
     pub name: String,
     /// Above zero.
     pub values: [f64; 2],

@@ -19,9 +19,11 @@ pub struct Roof {
 /// One kind of work.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Work {
+    /// Words beside the chart.
     pub name: String,
     /// Operations for each byte.
     pub intensity: f64,
+    /// Thousand million operations a second that it reaches.
     pub gflops: f64,
     /// Part of the whole time, 0..1: the area of its point.
     pub share: f64,

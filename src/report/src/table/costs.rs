@@ -27,7 +27,9 @@ const NAMED: usize = 4;
 pub struct CostCard {
     /// NAME,option=value,...
     pub model: String,
+    /// The network's name in its row.
     pub label: String,
+    /// Family under which the row stands.
     pub group: Group,
     /// Side of the image that the operations are those of, pixels.
     pub size: usize,
@@ -41,6 +43,7 @@ pub struct CostCard {
     pub differences: Vec<Difference>,
     /// What the paper prints; none where it prints nothing of such a network.
     pub paper: Option<PaperCost>,
+    /// Its accuracy, as far as the store has it.
     pub dice: MeanDice,
 }
 
@@ -62,6 +65,7 @@ pub struct MeanDice {
     pub value: Option<f64>,
     /// Datasets with a result, of so many.
     pub done: usize,
+    /// Datasets that the mean is to be over.
     pub of: usize,
     /// Why it may not stand beside the paper's; empty if it may.
     pub departs: String,
@@ -95,6 +99,7 @@ pub fn shown_dice(cards: &[CostCard]) -> Vec<Option<ShownDice>> {
 /// What the two ways of counting are, for captions and notes.
 pub const PUBLISHED_RULE: &str = "the paper's counter (thop 0.1.1): modules that it has a rule for, as often as they \
                                   are registered; functions not at all";
+/// The other of the two: the true one.
 pub const TRUE_RULE: &str = "every multiply-accumulate that the logits depend on, each parameter once";
 
 /// The table.

@@ -35,28 +35,36 @@ pub struct DatasetCard {
     pub variant: String,
     /// Side of the network input under this experiment's protocol, pixels.
     pub size: usize,
+    /// What there is of the used dataset in this store.
     pub here: Here,
 }
 
 /// The numbers of a dataset in one source.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Numbers {
+    /// Images of the whole dataset.
     pub images: usize,
+    /// How the source divides them.
     pub parts: Parts,
     /// Width and height of the network input where the source states it.
     pub resize: Option<[usize; 2]>,
+    /// What the images show, in the source's words: `Dermoscopy images`.
     pub modality: String,
 }
 
 /// Images of each part; 0 where there is no such part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Parts {
+    /// Images of the training part.
     pub train: usize,
+    /// Images of the validation part.
     pub validation: usize,
+    /// Images of the test part.
     pub test: usize,
 }
 
 impl Parts {
+    /// Images of all three parts.
     pub fn sum(self) -> usize {
         self.train + self.validation + self.test
     }
@@ -75,6 +83,7 @@ pub enum Here {
     /// Registered, or drawn by the program.
     #[serde(rename = "registered")]
     Found {
+        /// Images that are here.
         images: usize,
         /// Images of the whole dataset.
         expected: usize,
@@ -85,15 +94,25 @@ pub enum Here {
         /// Sizes of the stored images, for people (`384 x 288`); empty where
         /// they could not be read.
         sizes: String,
+        /// Digest of the dataset's content.
         digest: String,
+        /// Digest of the division; empty where it cannot be divided.
         split_digest: String,
         /// Drawn on demand, by this program.
         built_in: bool,
     },
     /// Not registered; the command that would do it.
-    Missing { command: String, page: String },
+    Missing {
+        /// The command, with PATH for the folder or archives.
+        command: String,
+        /// Where the dataset can be had; empty where its manifest names no page.
+        page: String,
+    },
     /// Its registration cannot be read.
-    Damaged { reason: String },
+    Damaged {
+        /// Why, for people.
+        reason: String,
+    },
 }
 
 /// The table.

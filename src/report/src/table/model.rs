@@ -15,12 +15,16 @@ pub struct Table {
     pub name: String,
     /// The paper's table that it repeats.
     pub number: Option<u8>,
+    /// Title of the experiment.
     pub title: String,
+    /// The one question that the experiment answers.
     pub question: String,
+    /// Name of the profile of settings.
     pub profile: String,
     /// What a reader must know before any number: substitutions, partial
     /// datasets, sizes, selection on the reported part, ...
     pub heading: Vec<String>,
+    /// In the order in which they are printed.
     pub blocks: Vec<Block>,
     /// Texts of the numbered marks; mark 1 is the first.
     pub footnotes: Vec<String>,
@@ -42,31 +46,38 @@ pub struct Table {
 /// metric of an ablation.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Block {
+    /// The dataset, the datasets beside each other, or the metric; else what the block shows.
     pub title: String,
     /// Heading of the rows' labels.
     pub stub: &'static str,
     /// Headings over neighbouring columns, left to right, that together cover
     /// all of them; empty where the block's title says it.
     pub spans: Vec<Span>,
+    /// From left to right.
     pub columns: Vec<Column>,
+    /// From top to bottom.
     pub groups: Vec<RowGroup>,
 }
 
 /// A heading over so many columns.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Span {
+    /// Text of the heading.
     pub title: String,
+    /// Columns that it covers.
     pub columns: usize,
 }
 
 /// A column: one metric on one dataset, or one fact of the datasets.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Column {
+    /// Text over the column.
     pub header: String,
     /// Absent where the column holds no score.
     pub metric: Option<Metric>,
     /// Dataset that was asked for, `NAME,option=value`; empty without a metric.
     pub dataset: String,
+    /// Of the column's texts.
     pub align: Align,
 }
 
@@ -84,13 +95,16 @@ pub enum Align {
 /// Rows of one family of networks, or of one dataset.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct RowGroup {
+    /// Family of the networks, or the dataset.
     pub label: String,
+    /// From top to bottom.
     pub rows: Vec<Row>,
 }
 
 /// One network (with its settings), or one source of facts.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Row {
+    /// The network with its settings as the experiment words them, or the source of the facts.
     pub label: String,
     /// `NAME,option=value` of the network, else of the dataset.
     pub model: String,
@@ -107,6 +121,7 @@ pub struct Row {
 pub struct TableCell {
     /// `91.34`, `91.34 ± 0.20`, `failed`, `-`, ...
     pub text: String,
+    /// Rank of the value in its column.
     pub emphasis: Emphasis,
     /// Numbers of the footnotes, 1-based.
     pub footnotes: Vec<usize>,
@@ -125,8 +140,11 @@ pub struct TableCell {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Emphasis {
+    /// The highest, or printed the same.
     Best,
+    /// The next lower, or printed the same.
     Second,
+    /// Any other, and where nothing is compared.
     #[default]
     None,
 }
@@ -138,6 +156,7 @@ pub struct Entry {
     pub seed: Option<u64>,
     /// `done`, `failed`, `missing`, `altered`, `conflict`, ...; `mean` of folds.
     pub state: String,
+    /// Why there is no single number; empty where there is one.
     pub reason: String,
     /// 0..1.
     pub value: Option<f64>,
@@ -147,13 +166,17 @@ pub struct Entry {
     pub skipped: Option<usize>,
     /// Dataset that was used, `NAME,option=value`.
     pub dataset: String,
+    /// Key of the training; empty for a mean over folds, or where the dataset is not there.
     pub train_key: String,
+    /// Key of the evaluation; none for a mean over folds, or where there are no weights yet.
     pub eval_key: Option<String>,
+    /// Short digest of the attempt; none where none stands behind it.
     pub attempt: Option<String>,
     /// `flex`, `libtorch-cpu`, ...
     pub numerics: Option<String>,
     /// Commit of the program that computed it.
     pub commit: Option<String>,
+    /// Whether that program was built with uncommitted changes.
     pub dirty: Option<bool>,
     /// What a reader of the value must not overlook.
     pub warnings: Vec<String>,

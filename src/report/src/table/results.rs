@@ -31,17 +31,23 @@ pub fn short(digest: &str) -> &str {
 pub struct Results {
     /// Stem of the files written beside the report (`table2`).
     pub name: String,
+    /// Title of the experiment.
     pub title: String,
+    /// The one question that the experiment answers.
     pub question: String,
+    /// Name of the profile of settings.
     pub profile: String,
     /// Where the experiment departs from the paper's protocol.
     pub departures: Vec<Departure>,
     /// The table of the paper that this experiment repeats.
     pub paper_table: Option<u8>,
+    /// What kind of table it is.
     pub kind: TableKind,
+    /// Where a second dataset stands in a table of results.
     pub arrange: Arrange,
     /// The columns.
     pub metrics: Vec<Metric>,
+    /// One for each cell of the matrix, in the order of the plan.
     pub cells: Vec<CellResult>,
     /// The rows of a table of datasets; empty for every other kind.
     pub datasets: Vec<DatasetCard>,
@@ -50,6 +56,7 @@ pub struct Results {
     /// (path, value, mark) of each value of the protocol; the mark is `paper`,
     /// `assumed`, `profile`, `experiment` or `command line`.
     pub marks: Vec<(String, String, String)>,
+    /// What stands below the table beside the usual notes: the experiment's warnings.
     pub notes: Vec<String>,
 }
 
@@ -70,6 +77,7 @@ impl Results {
 /// One cell of the matrix and what became of it.
 #[derive(Debug, Clone)]
 pub struct CellResult {
+    /// Network, dataset, seed and protocol.
     pub cell: Cell,
     /// The label of its row.
     pub label: String,
@@ -77,10 +85,15 @@ pub struct CellResult {
     pub model_label: String,
     /// The cell's own settings by path (`split.fold`), as the label words them.
     pub settings: BTreeMap<String, String>,
+    /// Family of the network.
     pub group: Group,
+    /// The dataset as the paper's tables print it; of a phantom what it is.
     pub dataset_title: String,
+    /// Key of the training; empty where the dataset is not there.
     pub train_key: String,
+    /// Key of the evaluation; none where there are no weights yet.
     pub eval_key: Option<String>,
+    /// What became of it.
     pub state: CellState,
     /// What the stages of the run wrote while they ran.
     pub journals: Vec<Journal>,
@@ -109,11 +122,22 @@ pub enum CellState {
     /// Trained and evaluated; every stored byte matched its manifest.
     Done(Box<Finished>),
     /// The run ended without a result.
-    Failed { outcome: Outcome, attempt: Option<String> },
+    Failed {
+        /// How it ended.
+        outcome: Outcome,
+        /// Short digest of the attempt; none where there is none.
+        attempt: Option<String>,
+    },
     /// There is nothing to show: never run, data missing, ...
-    Missing { reason: String },
+    Missing {
+        /// Why, for people.
+        reason: String,
+    },
     /// Stored bytes do not match their manifest: no number is shown.
-    Altered { file: String },
+    Altered {
+        /// Path of the file that differs.
+        file: String,
+    },
     /// Done attempts whose digests differ: all are shown, marked.
     Conflict(Vec<Finished>),
 }
@@ -203,12 +227,17 @@ pub fn slug(text: &str) -> String {
 /// One finished attempt: its two records and what lies beside them.
 #[derive(Debug, Clone)]
 pub struct Finished {
+    /// Record of the training.
     pub train: TrainRecord,
+    /// Record of the evaluation.
     pub eval: EvalRecord,
     /// Short digest of the attempt.
     pub attempt: String,
+    /// One row for each epoch of the training.
     pub history: Vec<HistoryRow>,
+    /// One for each image that was scored.
     pub per_image: Vec<ImageScores>,
+    /// The few images that the evaluation kept, at the network's size.
     pub samples: Vec<SampleImages>,
 }
 
@@ -229,10 +258,13 @@ impl Finished {
 /// One image kept for the report.
 #[derive(Debug, Clone)]
 pub struct SampleImages {
+    /// What the record says of the image.
     pub sample: Sample,
     /// Absent where the store did not keep it.
     pub image: Option<RgbImage>,
+    /// The true mask; foreground is what is not 0.
     pub truth: GrayImage,
+    /// The predicted mask; foreground is what is not 0.
     pub prediction: GrayImage,
 }
 

@@ -10,7 +10,9 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(into = "Written", try_from = "Written")]
 pub struct Size {
+    /// Pixels of a row.
     pub width: usize,
+    /// Pixels of a column.
     pub height: usize,
 }
 

@@ -18,7 +18,9 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the prediction has {predicted} pixels, the truth {truth}")]
 pub struct LengthMismatch {
+    /// Pixels of the prediction.
     pub predicted: usize,
+    /// Pixels of the truth.
     pub truth: usize,
 }
 
@@ -26,15 +28,22 @@ pub struct LengthMismatch {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Metric {
+    /// 2 TP / (2 TP + FP + FN), the overlap relative to both masks together.
     Dice,
+    /// TP / (TP + FP + FN), the intersection over the union.
     Iou,
+    /// TP / (TP + FP), the share of the predicted foreground that is true.
     Precision,
+    /// TP / (TP + FN), the share of the true foreground that is found.
     Recall,
+    /// TN / (TN + FP), the share of the true background that is left alone.
     Specificity,
+    /// (TP + TN) / all, the share of pixels that are right.
     Accuracy,
 }
 
 impl Metric {
+    /// All six, in the paper's column order.
     pub const ALL: [Metric; 6] =
         [Metric::Dice, Metric::Iou, Metric::Precision, Metric::Recall, Metric::Specificity, Metric::Accuracy];
 

@@ -10,6 +10,7 @@ use crate::protocol::{EmptyRule, Evaluate};
 pub struct Scores([f64; Metric::ALL.len()]);
 
 impl Scores {
+    /// The score of that metric, in 0..=1.
     pub fn get(&self, metric: Metric) -> f64 {
         self.0[metric as usize]
     }
@@ -19,6 +20,7 @@ impl Scores {
         self.0
     }
 
+    /// All six by metric.
     pub fn to_map(self) -> BTreeMap<Metric, f64> {
         Metric::ALL.into_iter().zip(self.0).collect()
     }

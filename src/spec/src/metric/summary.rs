@@ -9,6 +9,7 @@ use super::{Metric, Scores};
 /// Mean and spread of one score over images.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
+    /// Mean over the `n` images.
     pub mean: f64,
     /// Standard deviation with divisor n - 1; 0 for a single image.
     pub std: f64,

@@ -19,6 +19,7 @@ pub struct Cell {
     /// The dataset that the experiment asked for; differs from `dataset`
     /// where the profile puts a substitute in its place.
     pub asked: Named,
+    /// Of the random draws of training; the split has a seed of its own.
     pub seed: u64,
     /// The protocol with this cell's own settings applied; cells of the same settings share one.
     #[serde(with = "shared")]

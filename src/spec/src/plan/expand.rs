@@ -20,6 +20,7 @@ pub struct Plan {
 /// A cell and what the experiments call it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct PlannedCell {
+    /// What is trained and evaluated.
     pub cell: Cell,
     /// Its row in tables: the model's label, with the cell's own settings behind it.
     pub label: String,

@@ -104,17 +104,22 @@ impl Pattern {
 /// What filters look at: of a cell of a plan, or of one that a file names.
 #[derive(Debug, Clone, Copy)]
 pub struct NamesOf<'a> {
+    /// The network with its options.
     pub model: &'a Named,
+    /// The dataset that is used.
     pub dataset: &'a Named,
     /// The dataset that was asked for, where another stands in its place.
     pub asked: &'a Named,
+    /// Seed of the training.
     pub seed: u64,
+    /// Where its settings are known from.
     pub settings: SettingsOf<'a>,
 }
 
 /// Where the settings of a cell are known from.
 #[derive(Debug, Clone, Copy)]
 pub enum SettingsOf<'a> {
+    /// All of them stand in a protocol.
     Protocol(&'a Protocol),
     /// What differs from a protocol, with that protocol.
     Departures(&'a Settings, &'a Protocol),
@@ -164,6 +169,7 @@ pub struct Filter {
 /// What a filter left of a plan.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Selected {
+    /// The cells that match, in the order of the plan.
     pub cells: Vec<Arc<PlannedCell>>,
     /// Patterns that match nothing, with a did-you-mean.
     pub notes: Vec<String>,
@@ -189,6 +195,7 @@ impl Filter {
         if diagnostics.is_empty() { Ok(filter) } else { Err(diagnostics) }
     }
 
+    /// Whether a cell is selected; without flags every one is.
     pub fn matches<'a>(&self, cell: impl Into<NamesOf<'a>>) -> bool {
         let cell = cell.into();
         let clause_matches =

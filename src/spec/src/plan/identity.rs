@@ -20,9 +20,11 @@ pub type Settings = BTreeMap<String, Json>;
 /// cells with one identity have one protocol.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Identity {
+    /// The network with its options, defaults left out.
     pub model: String,
     /// The dataset that is used.
     pub dataset: String,
+    /// Seed of the training.
     pub seed: u64,
     /// SHA-256 of the weights that training started from, if any.
     pub pretrained: Option<String>,

@@ -9,6 +9,7 @@ use super::Preimage;
 /// One field in which two pre-images differ.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Change {
+    /// Dotted name of the field: `protocol.optimizer.learning_rate`.
     pub field: String,
     /// `None` where the older result has no such field.
     pub old: Option<String>,

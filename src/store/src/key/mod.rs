@@ -55,7 +55,9 @@ const SCHEMA: &str = "2";
 /// The dataset as the key sees it.
 #[derive(Debug, Clone, Copy)]
 pub struct DatasetDigests<'a> {
+    /// Digest of the content, hex.
     pub content: &'a str,
+    /// Digest of the ids of all parts, hex.
     pub split: &'a str,
 }
 

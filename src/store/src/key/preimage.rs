@@ -14,6 +14,7 @@ use serde_json::Value;
 pub struct Key(String);
 
 impl Key {
+    /// All 64 digits.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -43,6 +44,7 @@ pub type Fields = BTreeMap<Cow<'static, str>, String>;
 /// Domain and fields of a key.
 #[derive(Debug, Clone)]
 pub struct Preimage {
+    /// What kind of thing is keyed: `train`, `evaluation`.
     pub domain: Cow<'static, str>,
     own: Fields,
     /// Fields that many pre-images have, such as the settings of a protocol.
@@ -52,6 +54,7 @@ pub struct Preimage {
 }
 
 impl Preimage {
+    /// One without fields.
     pub fn new(domain: &'static str) -> Self {
         Self::with(domain, Arc::default())
     }
@@ -62,6 +65,7 @@ impl Preimage {
         Self { domain: domain.into(), own: Fields::new(), shared, key: OnceLock::new() }
     }
 
+    /// Sets a field, in the place of an earlier value.
     pub fn put(&mut self, field: impl Into<Cow<'static, str>>, value: &str) {
         self.key.take();
         self.own.insert(field.into(), value.to_owned());

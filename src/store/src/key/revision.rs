@@ -14,6 +14,7 @@ pub use built::{COMMIT, DIRTY};
 pub struct Revisions(BTreeMap<String, String>);
 
 impl Revisions {
+    /// The revisions that were taken when this program was built.
     pub fn of_this_build() -> Self {
         Self(built::REVISIONS.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect())
     }

@@ -127,7 +127,10 @@ pub enum Origin {
     /// Numbers that the code writes.
     Constant,
     /// A parameter of that rank, or running statistics, and nothing of the images.
-    Weight { rank: usize },
+    Weight {
+        /// Dimensions of the parameter's own tensor; of several that mix, the most.
+        rank: usize,
+    },
     /// The images.
     Activation,
 }

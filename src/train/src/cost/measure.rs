@@ -56,18 +56,25 @@ enum Which {
 /// Why nothing could be measured; completes "failed to".
 #[derive(Debug, thiserror::Error)]
 pub enum MeasureError {
+    /// The network, the size or the batch cannot be used.
     #[error(transparent)]
     Cost(#[from] CostError),
+    /// The device cannot be used.
     #[error(transparent)]
     Device(#[from] DeviceError),
+    /// `--repeats` is 0.
     #[error("measure nothing: --repeats must be 1 at least")]
     Repeats,
+    /// The standard protocol, by which a step is trained, cannot be read; why.
     #[error("read the standard protocol: {0}")]
     Protocol(String),
+    /// A training step failed.
     #[error("train a step: {0}")]
     Fit(Box<FitError>),
+    /// The device reports a failure while its work is waited for; what it says.
     #[error("wait for the device: {0}")]
     Sync(String),
+    /// What was measured cannot be written as JSON.
     #[error("write the measurement: {0}")]
     Json(#[from] serde_json::Error),
 }

@@ -43,20 +43,44 @@ mod memory;
 /// Why there is no ledger; completes "failed to".
 #[derive(Debug, thiserror::Error)]
 pub enum CostError {
+    /// The name of a model does not parse.
     #[error("read the model `{model}`: {source}")]
-    Name { model: String, source: NameError },
+    Name {
+        /// The text as it was given.
+        model: String,
+        /// What is wrong in it.
+        source: NameError,
+    },
+    /// The network is unknown, or an option of it.
     #[error("find the model: {0}")]
     Network(#[from] NetworkError),
+    /// The network takes no images of that size.
     #[error("build the network: {0}")]
     Size(#[from] SizeError),
+    /// The batch is empty or huge.
     #[error("hold {batch} images: a batch has 1 to {MOST_IMAGES}; `--batch` says how many")]
-    Batch { batch: usize },
+    Batch {
+        /// Images that were asked for.
+        batch: usize,
+    },
+    /// burn refuses the graph of a pass, or holds no pass in it.
     #[error("record a pass of `{model}`: {message}")]
-    Capture { model: String, message: String },
+    Capture {
+        /// Name with options.
+        model: String,
+        /// What burn says, or what is missing.
+        message: String,
+    },
+    /// A tensor of the pass is not on the device that records, so that the graph lacks it.
     #[error("record a pass: one of its tensors is not on the device that records")]
     Elsewhere,
+    /// A recorded operation has no rule for what a training step keeps of it.
     #[error("say what a training step keeps: there is no rule for `{operation}`; add it to cost/memory.rs")]
-    Unknown { operation: String },
+    Unknown {
+        /// As burn prints it, at most 60 characters.
+        operation: String,
+    },
+    /// The ledgers cannot be written as JSON.
     #[error("write the ledgers: {0}")]
     Json(#[from] serde_json::Error),
 }

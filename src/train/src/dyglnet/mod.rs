@@ -70,10 +70,15 @@ impl Split {
 /// the paper has a line on each, and what else it may mean are the readings.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct DyGLNetConfig {
+    /// How each of the decoder's four steps doubles the side.
     pub upsample: Upsample,
+    /// What stands in front of the attention of every mixer.
     pub norm: Norm,
+    /// The local branch of the mixers; [`Local::Nowhere`] changes the decoder too.
     pub local: Local,
+    /// The global branch of the mixers.
     pub global: Global,
+    /// How many of the mixers' channels attend.
     pub split: Split,
 }
 

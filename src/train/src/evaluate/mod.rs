@@ -28,20 +28,32 @@ use crate::tell::Teller;
 /// Why an evaluation ended without scores.
 #[derive(Debug, thiserror::Error)]
 pub enum EvaluateError {
+    /// An image or its mask cannot be loaded.
     #[error(transparent)]
     Data(#[from] DataError),
+    /// The stored weights cannot be read, or are of another network.
     #[error(transparent)]
     Weights(#[from] WeightsError),
+    /// The network cannot be built; why.
     #[error("{0}")]
     Network(String),
+    /// The output cannot be read off the device, or its size is not the mask's; why.
     #[error("the network's output cannot be read back: {0}")]
     Readback(String),
+    /// An output of the network is NaN; the id of the image.
     #[error("the network gives NaN for image `{0}`")]
     NotANumber(String),
+    /// The reported part holds no image; which part, in lower case.
     #[error("the reported part `{0}` holds no image")]
     NoImages(String),
+    /// `per_image.csv`, or an image or the folder of the samples, cannot be written.
     #[error("{}: {source}", path.display())]
-    Write { path: PathBuf, source: io::Error },
+    Write {
+        /// What was to be written.
+        path: PathBuf,
+        /// What the system, or the encoder of the image or the table, says.
+        source: io::Error,
+    },
 }
 
 impl EvaluateError {
@@ -55,9 +67,11 @@ impl EvaluateError {
 /// One scored image.
 #[derive(Debug)]
 pub struct ScoredImage {
+    /// Image id in the dataset.
     pub id: String,
     /// Predicted foreground at the network size, row-major.
     pub prediction: Vec<bool>,
+    /// Image and truth at the network size.
     pub resized: Resized,
     /// None where the empty-mask rule leaves the image out.
     pub scores: Option<Scores>,
@@ -124,9 +138,13 @@ pub fn selection_dice(scored: &[ScoredImage]) -> Option<f64> {
 
 /// What an evaluation came to.
 pub struct Evaluated {
+    /// Images scored, those that the empty-mask rule leaves out of the means among them.
     pub images: usize,
+    /// Mean and spread of each metric; empty where the empty-mask rule leaves every image out.
     pub summary: BTreeMap<Metric, Summary>,
+    /// Mean Dice of predictors that look at no image, on the same part.
     pub trivial: Trivial,
+    /// The images that were kept for the report, at most five.
     pub samples: Vec<Sample>,
     /// blake3 of `per_image.csv`.
     pub scores_digest: String,

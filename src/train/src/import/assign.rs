@@ -29,6 +29,7 @@ pub(super) struct Assigned {
 /// Why a file and a network do not fit: everything at once.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Misfit {
+    /// Tensors that are missing, unknown or of another shape, by name.
     pub mismatch: Mismatch,
     /// Tensors of whole numbers where fractions belong: (name, type).
     pub integers: Vec<(String, String)>,

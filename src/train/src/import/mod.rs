@@ -74,55 +74,164 @@ pub struct Arguments {
 /// Why there is no result; completes "failed to".
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
+    /// The name of the model does not parse.
     #[error("read the model `{model}`: {source}")]
-    Model { model: String, source: NameError },
+    Model {
+        /// The text as it was given.
+        model: String,
+        /// What is wrong in it.
+        source: NameError,
+    },
+    /// The network is unknown, or an option or the value of one.
     #[error("find the model `{model}`: {source} (known: {known})")]
-    Network { model: String, source: NetworkError, known: String },
+    Network {
+        /// The text as it was given.
+        model: String,
+        /// Which of them it is.
+        source: NetworkError,
+        /// The words that may stand there, with commas between; empty where none can be listed.
+        known: String,
+    },
+    /// The network takes no images of the side that `--size` names.
     #[error(
         "build {network} for images of {size} px: sides are multiples of {multiple}, at least {least}: give --size {nearest}"
     )]
-    Size { network: &'static str, size: usize, multiple: usize, least: usize, nearest: usize },
+    Size {
+        /// Name without options.
+        network: &'static str,
+        /// The side that was asked for, pixels.
+        size: usize,
+        /// Valid sides are multiples of this, pixels.
+        multiple: usize,
+        /// The smallest valid side, pixels.
+        least: usize,
+        /// The valid side nearest to the one asked for, pixels.
+        nearest: usize,
+    },
+    /// The network declares no such backbone.
     #[error("find the backbone `{backbone}` of {network}: {known}")]
-    Backbone { network: String, backbone: String, known: String },
+    Backbone {
+        /// Name without options.
+        network: String,
+        /// As given with `--backbone`.
+        backbone: String,
+        /// Which backbones there are, as the message ends; or that there is none.
+        known: String,
+    },
+    /// The device on which the network is laid out cannot be used.
     #[error(transparent)]
     Device(#[from] DeviceError),
+    /// The file cannot be read, or is none that weights are read from.
     #[error("import {0}")]
     File(#[from] WeightFileError),
+    /// Nothing in the file fits the network.
     #[error("import {path}: it does not fit {network}; {hint}{nearest}{misfit}")]
-    Misfit { path: PathBuf, network: String, hint: String, nearest: Box<Nearest>, misfit: Box<Misfit> },
+    Misfit {
+        /// The file to import.
+        path: PathBuf,
+        /// The model with its options.
+        network: String,
+        /// Which arguments to look at.
+        hint: String,
+        /// What of the file comes nearest.
+        nearest: Box<Nearest>,
+        /// Why that does not fit.
+        misfit: Box<Misfit>,
+    },
+    /// No tensors lie under the key that is asked for.
     #[error(
         "import {path}: no tensors lie under the key `{key}`; there are tensors {known}: give one of these keys"
     )]
-    Key { path: PathBuf, key: String, known: String },
+    Key {
+        /// The file to import.
+        path: PathBuf,
+        /// As given with `--key`; empty where it was not.
+        key: String,
+        /// Where tensors lie and how many, ten places at most.
+        known: String,
+    },
+    /// No tensor's name begins with the prefix that is asked for.
     #[error("import {path}: no name of a tensor begins with `{prefix}`; {known}; give another --prefix")]
-    Prefix { path: PathBuf, prefix: String, known: String },
+    Prefix {
+        /// The file to import.
+        path: PathBuf,
+        /// As given with `--prefix`; empty where it was not.
+        prefix: String,
+        /// What all names begin with, or a few of them.
+        known: String,
+    },
+    /// Several sets of tensors fit equally well, none under a usual name.
     #[error(
         "import {path}: several sets of weights in it fit {network} equally well; choose one:{list}",
         list = lines(.choices)
     )]
-    Ambiguous { path: PathBuf, network: String, choices: Vec<String> },
+    Ambiguous {
+        /// The file to import.
+        path: PathBuf,
+        /// The model with its options.
+        network: String,
+        /// For each set the arguments that choose it.
+        choices: Vec<String>,
+    },
+    /// No tensor fits at all.
     #[error(
         "import {path}: no tensor of it fits the part for {backbone} of {network}; it holds, among others, {held}"
     )]
-    Foreign { path: PathBuf, network: String, backbone: String, held: String },
+    Foreign {
+        /// The file to import.
+        path: PathBuf,
+        /// The model with its options.
+        network: String,
+        /// As given with `--backbone`; empty where it was not.
+        backbone: String,
+        /// Names of tensors in the file, five at most, with commas between.
+        held: String,
+    },
+    /// Tensors of the file that become one of the network are not equal.
     #[error(
         "import {path}: tensors that must be equal differ:{list}\nThe network has one tensor for both names; \
          the file is of another network, or damaged", list = lines(.pairs)
     )]
-    Aliases { path: PathBuf, pairs: Vec<String> },
+    Aliases {
+        /// The file to import.
+        path: PathBuf,
+        /// Two names each, as `NAME and NAME`.
+        pairs: Vec<String>,
+    },
+    /// Tensors hold NaN or infinity, in the file or once they are f32.
     #[error(
         "import {path}: NaN, or values too large for f32, in{list}\nThe training behind the file diverged, or it \
          is damaged", list = lines(.tensors)
     )]
-    NotFinite { path: PathBuf, tensors: Vec<String> },
+    NotFinite {
+        /// The file to import.
+        path: PathBuf,
+        /// Their names in the file.
+        tensors: Vec<String>,
+    },
+    /// The output is the file to import.
     #[error("write {path}: it is the file to read; give another --output")]
-    Same { path: PathBuf },
+    Same {
+        /// The output.
+        path: PathBuf,
+    },
+    /// The output exists, and `--force` is not given.
     #[error("write {path}: it exists; give another --output, or --force to replace it")]
-    Exists { path: PathBuf },
+    Exists {
+        /// The output.
+        path: PathBuf,
+    },
+    /// The tensors cannot be written beside the output.
     #[error(transparent)]
     Tensors(#[from] TensorFileError),
+    /// The output cannot be put in its place, or not be read again for its digest.
     #[error("write {path}: {source}")]
-    Write { path: PathBuf, source: io::Error },
+    Write {
+        /// The output.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
 }
 
 /// One a line.

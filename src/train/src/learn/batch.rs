@@ -22,7 +22,9 @@ const MAKERS: usize = 2;
 /// A batch as plain numbers: it crosses threads, tensors need not.
 #[derive(Debug)]
 pub struct Batch {
+    /// `[B, 3, S, S]`, f32, normalised.
     pub images: TensorData,
+    /// `[B, 1, S, S]`, f32, in 0..1.
     pub targets: TensorData,
 }
 

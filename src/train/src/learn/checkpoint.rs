@@ -24,12 +24,19 @@ use crate::net::Net;
 pub struct State {
     /// Key of the training; another's checkpoint is not taken up.
     pub key: String,
+    /// Whole epochs trained so far.
     pub epochs_done: usize,
+    /// Optimizer steps taken so far, over all epochs.
     pub steps_done: usize,
+    /// How often training was taken up from a checkpoint.
     pub resumed: usize,
+    /// Wall-clock time of the epochs done, their scoring included.
     pub seconds: f64,
+    /// Epoch whose weights are kept, 1-based; 0 until there is one.
     pub best_epoch: usize,
+    /// Mean Dice of that epoch on the selection part, 0..1; 0 where the rule compares none.
     pub best_dice: f64,
+    /// A row for each epoch done, in their order.
     pub history: Vec<HistoryRow>,
     /// The weights of others that training started from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -39,14 +46,29 @@ pub struct State {
 /// A checkpoint cannot be written or read.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckpointError {
+    /// A file or folder of the checkpoint cannot be read, made, moved or removed.
     #[error("{}: {source}", path.display())]
-    Io { path: PathBuf, source: io::Error },
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// `state.json` does not parse, or cannot be written as JSON.
     #[error("{}: {source}", path.display())]
-    State { path: PathBuf, source: serde_json::Error },
+    State {
+        /// Where `state.json` lies.
+        path: PathBuf,
+        /// What is wrong in it.
+        source: serde_json::Error,
+    },
+    /// The optimizer's state cannot be written, or the best weights not written or read.
     #[error(transparent)]
     Tensors(#[from] TensorFileError),
+    /// The network's weights cannot be written or read, or are of another network.
     #[error(transparent)]
     Weights(#[from] WeightsError),
+    /// The optimizer's state cannot be read, or is of another network.
     #[error(transparent)]
     Optimizer(#[from] OptimizerStateError),
 }
@@ -97,9 +119,13 @@ pub fn save(
 
 /// What a resumed training starts from.
 pub struct Resumed {
+    /// The network with the checkpoint's weights.
     pub net: Net,
+    /// With the moments and the step count of the checkpoint.
     pub optimizer: AdamW,
+    /// Weights of the best epoch; `None` where the rule wants none, or none was scored yet.
     pub best: Option<Tensors>,
+    /// As it was saved, with this resumption counted.
     pub state: State,
 }
 

@@ -37,24 +37,46 @@ const CHECKPOINT_EVERY: Duration = Duration::from_secs(60);
 /// Why training ended without weights.
 #[derive(Debug, thiserror::Error)]
 pub enum FitError {
+    /// An image or its mask cannot be loaded.
     #[error(transparent)]
     Data(#[from] DataError),
+    /// A checkpoint cannot be written or read.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
+    /// `model.safetensors` cannot be written.
     #[error(transparent)]
     Tensors(#[from] TensorFileError),
+    /// The selection part cannot be scored.
     #[error(transparent)]
     Evaluate(#[from] EvaluateError),
+    /// Training cannot start from the file that the cell names.
     #[error("failed to {0}")]
     Pretrained(#[from] PretrainedError),
+    /// The network cannot be built; why.
     #[error("{0}")]
     Network(String),
+    /// `history.csv` cannot be written.
     #[error("failed to write {}: {source}", path.display())]
-    Write { path: PathBuf, source: std::io::Error },
+    Write {
+        /// Where it was to lie.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The loss, a gradient or an output of the network is not finite.
     #[error("diverged in epoch {epoch}, step {step}: {message}")]
-    Diverged { epoch: usize, step: usize, message: String },
+    Diverged {
+        /// 1-based.
+        epoch: usize,
+        /// 1-based within the epoch; 0 where scoring it behind the last step showed it.
+        step: usize,
+        /// What is not finite.
+        message: String,
+    },
+    /// The training part holds no image.
     #[error("the training part is empty")]
     NoImages,
+    /// The rule wants the best epoch, and none would be scored.
     #[error("the best epoch cannot be selected: {0}")]
     NothingToSelect(#[from] NothingToSelect),
 }
@@ -73,6 +95,7 @@ impl FitError {
 
 /// What training came to.
 pub enum Fitted {
+    /// Every epoch is trained: what training carried, and the network's number of parameters.
     Done(State, u64),
     /// Stopped on request; the checkpoint is written.
     Stopped,

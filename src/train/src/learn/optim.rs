@@ -63,10 +63,17 @@ pub struct AdamW {
 /// Why a state could not be loaded; completes "failed to".
 #[derive(Debug, thiserror::Error)]
 pub enum OptimizerStateError {
+    /// The file of the state cannot be read.
     #[error(transparent)]
     File(#[from] TensorFileError),
+    /// The file holds tensors, but not the state of this network's optimizer.
     #[error("load {path}: it is no optimizer state of this network ({reason})")]
-    Mismatch { path: std::path::PathBuf, reason: String },
+    Mismatch {
+        /// The file of the state.
+        path: std::path::PathBuf,
+        /// The first thing that is missing or does not fit.
+        reason: String,
+    },
 }
 
 impl AdamW {

@@ -15,16 +15,45 @@ use crate::net::Net;
 /// Why training cannot start from a file.
 #[derive(Debug, thiserror::Error)]
 pub enum PretrainedError {
+    /// The file cannot be read.
     #[error("start from {}: {source}", path.display())]
-    Read { path: PathBuf, source: io::Error },
+    Read {
+        /// The file, as the experiment names it.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The file is another than the one whose digest the experiment states.
     #[error("start from {}: its sha256 is {found} and should be {expected}", path.display())]
-    Changed { path: PathBuf, found: String, expected: String },
+    Changed {
+        /// The file, as the experiment names it.
+        path: PathBuf,
+        /// Its SHA-256, hex.
+        found: String,
+        /// The SHA-256 that the experiment states, hex.
+        expected: String,
+    },
+    /// The file is no intact safetensors file, or holds another type than F32 and I64.
     #[error("{0}; `dygl model import` makes a file that fits")]
     Tensors(TensorFileError),
+    /// The file has tensors that the network lacks, or of another shape.
     #[error("start from {}: it is not of {network}: {mismatch}; import it with that --model", path.display())]
-    Mismatch { path: PathBuf, network: String, mismatch: Mismatch },
+    Mismatch {
+        /// The file, as the experiment names it.
+        path: PathBuf,
+        /// Name without options.
+        network: String,
+        /// Which tensors they are.
+        mismatch: Mismatch,
+    },
+    /// The file has no tensor that could be laid.
     #[error("start from {}: it holds no tensor of {network}", path.display())]
-    Empty { path: PathBuf, network: String },
+    Empty {
+        /// The file, as the experiment names it.
+        path: PathBuf,
+        /// Name without options.
+        network: String,
+    },
 }
 
 /// Lays the tensors of the file over those of an initialised network.

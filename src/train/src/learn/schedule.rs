@@ -16,6 +16,7 @@ pub struct LearningRate {
 }
 
 impl LearningRate {
+    /// The rates of a training of that many epochs, of that many optimizer steps each.
     pub fn new(optimizer: &Optimizer, schedule: &Schedule, epochs: usize, steps_per_epoch: usize) -> Self {
         Self {
             peak: optimizer.learning_rate,

@@ -18,18 +18,56 @@ pub type Tensors = BTreeMap<String, TensorData>;
 /// Why a file of tensors could not be read or written; completes "failed to".
 #[derive(Debug, thiserror::Error)]
 pub enum TensorFileError {
+    /// There is no such file.
     #[error("read {path}: there is no such file")]
-    Missing { path: PathBuf },
+    Missing {
+        /// The file to read.
+        path: PathBuf,
+    },
+    /// The file is there and cannot be read.
     #[error("read {path}: {source}")]
-    Read { path: PathBuf, source: io::Error },
+    Read {
+        /// The file to read.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The bytes are no intact safetensors file.
     #[error("read {path}: it is no intact safetensors file ({reason})")]
-    Malformed { path: PathBuf, reason: String },
+    Malformed {
+        /// The file to read.
+        path: PathBuf,
+        /// What the reader stumbles over.
+        reason: String,
+    },
+    /// A tensor has another type than is wanted.
     #[error("read {path}: tensor `{tensor}` has type {dtype}; convert it to F32")]
-    Type { path: PathBuf, tensor: String, dtype: String },
+    Type {
+        /// The file to read.
+        path: PathBuf,
+        /// Its name in the file.
+        tensor: String,
+        /// The type that it has: `F16`, `I64`.
+        dtype: String,
+    },
+    /// The file lacks the tensor that is asked for.
     #[error("read {path}: it holds no tensor `{tensor}` (it holds: {held})")]
-    Absent { path: PathBuf, tensor: String, held: String },
+    Absent {
+        /// The file to read.
+        path: PathBuf,
+        /// The name that is asked for.
+        tensor: String,
+        /// Names that it has, five at most, with commas between.
+        held: String,
+    },
+    /// The file cannot be written, or a tensor is of another type than f32 and i64.
     #[error("write {path}: {reason}")]
-    Write { path: PathBuf, reason: String },
+    Write {
+        /// The file to write.
+        path: PathBuf,
+        /// What the system or the encoder says.
+        reason: String,
+    },
 }
 
 impl TensorFileError {

@@ -19,6 +19,7 @@ const BUILT_AGAINST: &str = env!("DYGL_LIBTORCH_VERSION");
 pub struct Loaded {
     /// With its build label: `2.9.0+cu128`.
     pub version: String,
+    /// The `libtorch_cpu.so` that is mapped into this process.
     pub path: PathBuf,
 }
 

@@ -24,6 +24,7 @@ pub struct Site {
     pub name: String,
     /// Type of the layer that holds it, `Conv2d`.
     pub layer: String,
+    /// Sizes of the tensor's dimensions, outermost first.
     pub shape: Vec<usize>,
 }
 
@@ -42,10 +43,19 @@ impl Site {
 /// Why weights could not be loaded or saved; completes "failed to".
 #[derive(Debug, thiserror::Error)]
 pub enum WeightsError {
+    /// The file cannot be read or written.
     #[error(transparent)]
     File(#[from] TensorFileError),
+    /// The file's tensors are not exactly those of the network.
     #[error("load {path} into {network}: {mismatch}")]
-    Mismatch { path: PathBuf, network: String, mismatch: Mismatch },
+    Mismatch {
+        /// The file to load.
+        path: PathBuf,
+        /// Name without options.
+        network: String,
+        /// Every difference.
+        mismatch: Mismatch,
+    },
 }
 
 /// All the ways in which a file and a network differ.

@@ -38,16 +38,30 @@ const LARGE: u64 = 1 << 25;
 /// Why nothing could be predicted; completes "failed to".
 #[derive(Debug, thiserror::Error)]
 pub enum PredictError {
+    /// The job cannot be read.
     #[error("read the job {}: {message}", path.display())]
-    Job { path: PathBuf, message: String },
+    Job {
+        /// The file that it is written in.
+        path: PathBuf,
+        /// What the system or the parser says.
+        message: String,
+    },
+    /// The device cannot be used.
     #[error(transparent)]
     Device(#[from] DeviceError),
+    /// The network cannot be built; why.
     #[error("build the network: {0}")]
     Network(String),
+    /// The weights cannot be read, or are of another network.
     #[error(transparent)]
     Weights(#[from] WeightsError),
+    /// The weights are not those any more whose digest the job names.
     #[error("use {}: the file changed since it was looked at; start again", path.display())]
-    Changed { path: PathBuf },
+    Changed {
+        /// Their file.
+        path: PathBuf,
+    },
+    /// SIGINT and SIGTERM cannot be watched for.
     #[error("watch for signals: {0}")]
     Signals(std::io::Error),
 }

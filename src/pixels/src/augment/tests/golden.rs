@@ -4,11 +4,11 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::Sample;
 use dygl_spec::protocol::{Border, Elastic, Filter, Image, MaskMode};
 use image::{GrayImage, Luma, Rgb, RgbImage};
 
 use super::protocol;
+use crate::Sample;
 use crate::augment::*;
 
 const SIZE: usize = 48;

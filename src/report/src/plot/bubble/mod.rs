@@ -41,14 +41,18 @@ const BITMAP: f64 = 3.0;
 /// What is compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum View {
+    /// Mean Dice over operations.
     Accuracy,
+    /// Operations over parameters.
     Costs,
 }
 
 /// One network.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Bubble {
+    /// Words beside the bubble.
     pub label: String,
+    /// Family, which gives the colour in [`View::Accuracy`].
     pub group: Group,
     /// Millions.
     pub parameters: f64,
@@ -67,6 +71,7 @@ pub struct Drawing {
     pub inline: String,
     /// A file of its own.
     pub svg: String,
+    /// The same as a bitmap file.
     pub png: Vec<u8>,
 }
 

@@ -22,10 +22,13 @@ use super::model::Table;
 /// Why a table could not be written in a notation.
 #[derive(Debug, thiserror::Error)]
 pub enum MarkupError {
+    /// The CSV writer refuses a line.
     #[error("failed to write the table as CSV")]
     Csv(#[from] ::csv::Error),
+    /// The table cannot be turned into JSON.
     #[error("failed to write the table as JSON")]
     Json(#[from] serde_json::Error),
+    /// The lines of the CSV cannot be had from its writer.
     #[error("failed to write the table as CSV: {0}")]
     Flush(String),
 }
@@ -33,11 +36,15 @@ pub enum MarkupError {
 /// The notations that a table is written in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Markup {
+    /// For a terminal or a log, in this style.
     Terminal(Style),
+    /// A pipe table for each block.
     Markdown,
+    /// For machines: a line for each value in full precision.
     Csv,
     /// A fragment without a page around it.
     Html,
+    /// The [`Table`] itself, under the names of its fields.
     Json,
     /// A floating table for `\\input` in a paper.
     Latex,

@@ -8,9 +8,7 @@ use std::fs;
 use std::sync::{Arc, Mutex};
 
 use clap::Parser;
-use dygl_exec::devices::Class;
 use dygl_exec::mock::Mock;
-use dygl_exec::{Options, Runner, Stop};
 use dygl_spec::metric::Metric;
 use dygl_store::record::ImageScores;
 use serde_json::Value;
@@ -129,30 +127,8 @@ impl Bench {
             };
             dice.into_iter().enumerate().map(image).collect()
         });
-        let class = Class::flex();
-        let options = Options {
-            profile: "paper".into(),
-            jobs: 1,
-            threads: 1,
-            device: "flex".into(),
-            numerics: class.numerics.clone(),
-            keep_going: true,
-            retry_failed: false,
-            force: false,
-            timeout: None,
-            budget: None,
-        };
-        let runner = Runner {
-            store: &context.store,
-            inputs: &context.inputs,
-            revisions: &class.revisions(&context.revisions),
-            executor: &mock,
-            options: &options,
-            stop: &Stop::default(),
-            tell: &|_| {},
-        };
         let cells: Vec<_> = context.cells().iter().map(|planned| planned.cell.clone()).collect();
-        runner.run(&cells);
+        mock.plant(context.store.root(), &cells);
     }
 
     fn check(&self, words: &[&str]) -> Output {
