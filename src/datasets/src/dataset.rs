@@ -71,7 +71,9 @@ impl Dataset {
         let registration = registry.require(&id.name)?;
         let ids: Vec<String> = registration.entries.iter().map(|e| e.id.clone()).collect();
         let places = ids.iter().cloned().zip(0..).collect();
-        let reading = Reading::new(manifest.mask, scale(&manifest, &registration, registry)?);
+        // The built-in ones are published over the whole scale, whatever part of them is there.
+        let found = || scale(&manifest, &registration, registry);
+        let reading = Reading::of_dataset(manifest.mask, !manifest.is_own(), found)?;
         let inner = Inner {
             id,
             title: manifest.title.clone(),
@@ -260,9 +262,9 @@ impl Dataset {
             && (pack.form() == form || pack.form() == Form::Stored)
             && let Some(picture) = pack.get(id)
         {
-            return Ok(show(picture, pack.form(), form, see));
+            return Ok(prepare::show(picture, pack.form(), form, see));
         }
-        Ok(show(self.load(id)?.picture(), Form::Stored, form, see))
+        Ok(prepare::show(self.load(id)?.picture(), Form::Stored, form, see))
     }
 
     /// One image at the network's size.
@@ -425,12 +427,8 @@ impl Dataset {
     }
 }
 
-/// Between which greys the soft targets of a dataset lie. The built-in ones are
-/// published over the whole scale, whatever part of them is there.
+/// Between which greys the masks of a registration lie.
 fn scale(manifest: &Manifest, registration: &Registration, registry: &Registry) -> Result<Scale, DataError> {
-    if !manifest.is_own() || manifest.mask == MaskRule::Instances {
-        return Ok(Scale::WHOLE);
-    }
     let facts = registration.facts.as_ref().ok_or_else(|| DataError::Registration {
         name: manifest.id.clone(),
         path: registry.path(&manifest.id),
@@ -443,15 +441,6 @@ fn scale(manifest: &Manifest, registration: &Registration, registry: &Registry) 
 fn ids_where(condition: impl Fn(&Manifest) -> bool) -> Vec<String> {
     let manifests = Manifest::all().unwrap_or_default().into_iter();
     manifests.filter(|manifest| condition(manifest)).map(|manifest| manifest.id.clone()).collect()
-}
-
-fn show<T>(picture: Picture<'_>, from: Form, to: Form, see: impl FnOnce(Picture<'_>) -> T) -> T {
-    match to {
-        Form::Resized { size, filter } if from != to => {
-            see(prepare::window(picture, picture.whole(), size, filter).picture())
-        }
-        _ => see(picture),
-    }
 }
 
 /// One line of `dygl dataset list`.

@@ -13,11 +13,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use dygl_base::random::Stream;
 use dygl_spec::metric::{Metric, Summary};
+use dygl_spec::plan::Cell;
+use dygl_store::Store;
+use dygl_store::key::revision::Revisions;
 use dygl_store::record::{EvalRecord, ImageScores, Outcome, TrainRecord};
 
+use super::devices::Class;
 use super::event::WorkerEvent;
 use super::job::{Job, Task};
-use super::{Ended, Executor, Stop};
+use super::{Ended, Executor, Inputs, Options, Runner, Stop};
 
 /// Says how a task ends.
 pub type Script = Box<dyn Fn(&Job) -> Ended + Send + Sync>;
@@ -56,6 +60,34 @@ impl Mock {
     #[must_use]
     pub fn scoring(self, scoring: impl Fn(&Job) -> Vec<ImageScores> + Send + Sync + 'static) -> Self {
         Self { scoring: Box::new(scoring), ..self }
+    }
+
+    /// Runs cells against the store of `root` as if a worker had done so on flex, what
+    /// failed before again.
+    pub fn plant(&self, root: &Path, cells: &[Cell]) {
+        let class = Class::flex();
+        let options = Options {
+            profile: "paper".into(),
+            jobs: 1,
+            threads: 1,
+            device: "flex".into(),
+            numerics: class.numerics.clone(),
+            keep_going: true,
+            retry_failed: true,
+            force: false,
+            timeout: None,
+            budget: None,
+        };
+        let runner = Runner {
+            store: &Store::at(root),
+            inputs: &Inputs::at(root),
+            revisions: &class.revisions(&Revisions::of_this_build()),
+            executor: self,
+            options: &options,
+            stop: &Stop::default(),
+            tell: &|_| {},
+        };
+        runner.run(cells);
     }
 
     /// The tasks that ran, as `train dyglnet on phantom-polyp, seed 42`.
@@ -154,35 +186,4 @@ fn table(images: &[ImageScores]) -> String {
         csv.push_str(&format!("{},{}\n", image.id, scores.join(",")));
     }
     csv
-}
-
-impl Mock {
-    /// Runs cells against the store of `root` as if a worker had done so on flex, what
-    /// failed before again.
-    pub fn plant(&self, root: &Path, cells: &[dygl_spec::plan::Cell]) {
-        let class = crate::devices::Class::flex();
-        let built = dygl_store::key::revision::Revisions::of_this_build();
-        let options = crate::Options {
-            profile: "paper".into(),
-            jobs: 1,
-            threads: 1,
-            device: "flex".into(),
-            numerics: class.numerics.clone(),
-            keep_going: true,
-            retry_failed: true,
-            force: false,
-            timeout: None,
-            budget: None,
-        };
-        let runner = crate::Runner {
-            store: &dygl_store::Store::at(root),
-            inputs: &crate::Inputs::at(root),
-            revisions: &class.revisions(&built),
-            executor: self,
-            options: &options,
-            stop: &Stop::default(),
-            tell: &|_| {},
-        };
-        runner.run(cells);
-    }
 }

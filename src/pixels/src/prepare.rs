@@ -111,6 +111,16 @@ pub fn resized(sample: &Sample, image: &Image) -> Resized {
     window(picture, picture.whole(), image.size, image.filter)
 }
 
+/// Shows a picture that is kept in the form `from` as it is in the form `to`.
+pub fn show<T>(picture: Picture<'_>, from: Form, to: Form, see: impl FnOnce(Picture<'_>) -> T) -> T {
+    match to {
+        Form::Resized { size, filter } if from != to => {
+            see(window(picture, picture.whole(), size, filter).picture())
+        }
+        _ => see(picture),
+    }
+}
+
 /// Resizes a window of a picture to `size` x `size` pixels: the image by the
 /// filter, the mask by nearest. The window must lie inside.
 pub fn window(picture: Picture<'_>, window: Window, size: usize, filter: Filter) -> Resized {

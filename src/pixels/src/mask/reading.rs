@@ -40,6 +40,21 @@ impl Reading {
         Self { rule, levels: std::array::from_fn(|grey| level_of(rule, scale, grey as u8)) }
     }
 
+    /// Reads the masks of a dataset: soft targets lie over the scale that was `found` in
+    /// them; over the whole one where its authors published it so, or where the masks are
+    /// labels of objects.
+    ///
+    /// # Errors
+    /// Those of `found`.
+    pub fn of_dataset<E>(
+        rule: MaskRule,
+        is_published_whole: bool,
+        found: impl FnOnce() -> Result<Scale, E>,
+    ) -> Result<Self, E> {
+        let is_whole = is_published_whole || rule == MaskRule::Instances;
+        Ok(Self::new(rule, if is_whole { Scale::WHOLE } else { found()? }))
+    }
+
     /// The rule that decides what is foreground.
     pub fn rule(&self) -> MaskRule {
         self.rule
