@@ -52,8 +52,8 @@ THREADS ?= 2
 help:               ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 16
 
-# The two programs, and with them whatever of their dependencies is compiled: the tests
-# and the benchmarks take the same, so burn compiles once.
+# The two programs alone. The tests and the benchmarks use the same dependencies with the
+# same features, so `make build` afterwards does not compile burn again.
 PROGRAMS := -p dygl -p dygl-train --bins
 
 # What the programs are made of; cargo's own look at it takes longer than a
@@ -61,7 +61,7 @@ PROGRAMS := -p dygl -p dygl-train --bins
 SOURCES := $(shell find src baselines datasets experiments reports/templates reports/assets -type f) \
            Cargo.toml Cargo.lock $(wildcard .git/logs/HEAD)
 
-ASK_LIBTORCH := if [ '$(BACKEND)' = tch ] && [ ! -e '$(LIBTORCH)/lib/libtorch_cpu.so' ]; then \
+CHECK_LIBTORCH := if [ '$(BACKEND)' = tch ] && [ ! -e '$(LIBTORCH)/lib/libtorch_cpu.so' ]; then \
 	   echo 'error: $(LIBTORCH) holds no libtorch; `make libtorch` fetches it' >&2; exit 3; fi
 
 # Another backend than the last time's is another program.
@@ -73,13 +73,13 @@ endif
 programs: $(DYGL)   ## dygl and its worker
 
 build:              ## the programs, the tests and the benchmarks
-	@$(ASK_LIBTORCH)
+	@$(CHECK_LIBTORCH)
 	@$(CARGO) build --workspace --all-targets $(FEATURES)
 	@touch '$(DYGL)'
 	@echo '$(BACKEND)' > '$(BUILT)'
 
 $(DYGL): $(SOURCES)
-	@$(ASK_LIBTORCH)
+	@$(CHECK_LIBTORCH)
 	@$(CARGO) build $(PROGRAMS) $(FEATURES)
 	@touch $@
 	@echo '$(BACKEND)' > '$(BUILT)'

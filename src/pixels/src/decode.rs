@@ -82,7 +82,7 @@ pub fn rgb(bytes: &[u8], path: &Path, rule: ImageRule) -> Result<Decoded<RgbImag
 }
 
 /// Decodes a mask to levels over the whole scale, labels of objects of any width
-/// included; see `mask` of the crate.
+/// included; see [the rule of masks](mod@crate::mask).
 ///
 /// # Errors
 /// As [`rgb`], and a mask without the channel that the rule is about.

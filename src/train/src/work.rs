@@ -120,7 +120,7 @@ fn packed(dataset: &Dataset, job: &Job, teller: &mut Teller) -> Result<Dataset, 
     let form = Form::of(&job.cell.protocol);
     let telling = Mutex::new(teller);
     let attached = Cache::at(&job.root).attach(dataset, form, &code, &|done, images| {
-        // Whoever finds another telling has nothing newer to tell.
+        // Another thread is reporting at this moment; its count is as good as ours.
         if let Ok(mut teller) = telling.try_lock() {
             teller.pace(&WorkerEvent::Packed { done, images });
         }

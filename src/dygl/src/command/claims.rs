@@ -8,7 +8,6 @@ use dygl_base::exit::{Exit, Failure, OrExit};
 use dygl_exec::local::Local;
 use dygl_paper::{Claims, Severity, text};
 use dygl_report::table::PAPER_SIZE;
-use dygl_spec::diagnostic::Diagnostics;
 use dygl_spec::embedded;
 use dygl_spec::ledger::Ledger;
 use dygl_spec::name::Named;
@@ -25,10 +24,10 @@ pub fn audit(arguments: &PaperAudit) -> Result<Exit, Failure> {
     let reported =
         Reported::parse(&numbers).map_err(|error| Failure::new(Exit::Usage, format!("{origin}: {error}")))?;
     let (origin, sentences) = read(arguments.claims.as_deref(), "experiments/claims.toml", embedded::CLAIMS)?;
-    let claims = Claims::parse(origin, &sentences, &reported).map_err(|mistakes| told(&mistakes))?;
+    let claims = Claims::parse(origin, &sentences, &reported).map_err(|found| mistakes::refused(&found))?;
     let costs = costs(arguments, &dygl_paper::networks_to_count(&claims, &reported));
     let found =
-        dygl_paper::audit(&claims, &reported, costs.as_deref()).map_err(|mistakes| told(&mistakes))?;
+        dygl_paper::audit(&claims, &reported, costs.as_deref()).map_err(|found| mistakes::refused(&found))?;
     let page = match &arguments.out {
         Some(out) => {
             let generated_by = format!("dygl {}", env!("CARGO_PKG_VERSION"));
@@ -74,8 +73,4 @@ fn read(asked: Option<&Path>, place: &'static str, built_in: &str) -> Result<(Or
             Err(Failure::new(Exit::Environment, format!("failed to read {}: {error}", path.display())))
         }
     }
-}
-
-fn told(mistakes: &Diagnostics) -> Failure {
-    mistakes::refused(mistakes)
 }

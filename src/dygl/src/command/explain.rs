@@ -1,7 +1,6 @@
 //! `dygl explain`: why a cell would run, field by field.
 
 use dygl_base::exit::{Exit, Failure, OrExit};
-use dygl_spec::plan::names;
 use dygl_store::StoreError;
 use dygl_store::key::{self, Change};
 use serde_json::json;
@@ -11,12 +10,10 @@ use super::read::{self, Reading, State};
 use crate::cli::{Format, Selection};
 
 pub fn explain(selection: &Selection) -> Result<Exit, Failure> {
-    let context = Context::load(selection)?;
-    let cells = context.cells();
-    let readings = read::cells(&context, selection, &cells).or_exit(Exit::Environment)?;
+    let (context, readings, names) = read::selected(selection)?;
     let mut listed = Vec::new();
     let mut text = String::new();
-    for (reading, name) in readings.iter().zip(names(&cells)) {
+    for (reading, name) in readings.iter().zip(names) {
         let (verdict, changes) = verdict(&context, reading).or_exit(Exit::Environment)?;
         text.push_str(&format!("{}: {verdict}\n", name.full));
         for change in &changes {

@@ -1,19 +1,14 @@
 //! `dygl plan`: the cells, and what each would need.
 
-use dygl_base::exit::{Exit, Failure, OrExit};
-use dygl_spec::plan::names;
+use dygl_base::exit::{Exit, Failure};
 use serde_json::json;
 
 use super::cells::{self, Columns};
-use super::context::Context;
 use super::read::{self, State};
 use crate::cli::{Format, Selection};
 
 pub fn plan(selection: &Selection) -> Result<Exit, Failure> {
-    let context = Context::load(selection)?;
-    let cells = context.cells();
-    let readings = read::cells(&context, selection, &cells).or_exit(Exit::Environment)?;
-    let names = names(&cells);
+    let (_, readings, names) = read::selected(selection)?;
     if selection.common.format == Format::Json {
         let listed: Vec<_> = readings
             .iter()

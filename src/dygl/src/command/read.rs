@@ -4,9 +4,9 @@ use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use dygl_base::exit::Exit;
+use dygl_base::exit::{Exit, Failure, OrExit};
 use dygl_exec::{ask, job};
-use dygl_spec::plan::{Cell, Plan, PlannedCell};
+use dygl_spec::plan::{Cell, CellName, Plan, PlannedCell, names};
 use dygl_store::key::revision::Revisions;
 use dygl_store::key::{self, Change, Key, Preimage};
 use dygl_store::record::{EvalRecord, Outcome, TrainRecord};
@@ -97,6 +97,18 @@ impl Reading {
             State::Missing(reason) => reason.clone(),
         }
     }
+}
+
+/// Everything that is selected: what it stands in, how each cell stands, and its name.
+///
+/// # Errors
+/// Exit 2 with all mistakes of the experiments; 3 where the store cannot be read; 4 if no
+/// cell is left.
+pub fn selected(selection: &Selection) -> Result<(Context, Vec<Reading>, Vec<CellName>), Failure> {
+    let context = Context::load(selection)?;
+    let chosen = context.cells();
+    let readings = cells(&context, selection, &chosen).or_exit(Exit::Environment)?;
+    Ok((context, readings, names(&chosen)))
 }
 
 /// Reads the selected cells, in the classes that `--device` allows.

@@ -2,21 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use dygl_base::exit::{Exit, Failure, OrExit};
+use dygl_base::exit::{Exit, Failure};
 use dygl_spec::metric::Metric;
-use dygl_spec::plan::names;
 use serde_json::json;
 
 use super::cells::{self, Columns};
-use super::context::Context;
 use super::read::{self, State};
 use crate::cli::{Format, Selection};
 
 pub fn status(selection: &Selection) -> Result<Exit, Failure> {
-    let context = Context::load(selection)?;
-    let cells = context.cells();
-    let readings = read::cells(&context, selection, &cells).or_exit(Exit::Environment)?;
-    let names = names(&cells);
+    let (_, readings, names) = read::selected(selection)?;
     if selection.common.format == Format::Json {
         let listed: Vec<_> = readings
             .iter()
